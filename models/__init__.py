@@ -1,0 +1,76 @@
+"""What ships, and the registry of what can be pulled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.spec import Architecture
+
+FOLDER = Path(__file__).resolve().parent
+DEFAULT_MODEL = "slim-320"
+
+
+@dataclass(frozen=True)
+class RegistryEntry:
+    """One checkpoint: what it is, where it is, and the SHA-256 it must have.
+
+    `file` names a checkpoint that ships in this folder, `url` one that can be downloaded; an
+    entry has one of them. `onnx` is the shipped export for machines without torch.
+    """
+
+    name: str
+    architecture: Architecture
+    width: int
+    height: int
+    sha256: str
+    licence: str
+    description: str
+    file: str | None = None
+    onnx: str | None = None
+    onnx_sha256: str | None = None
+    url: str | None = None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the checkpoint ships with the package."""
+        return self.file is not None
+
+
+@lru_cache(maxsize=1)
+def registry() -> dict[str, RegistryEntry]:
+    """Return all entries by name.
+
+    Raises:
+        InputError: two entries share a name.
+    """
+    entries: dict[str, RegistryEntry] = {}
+    for record in json.loads((FOLDER / "registry.json").read_text())["models"]:
+        entry = RegistryEntry(**record)
+        if entry.name in entries:
+            raise InputError(f"models/registry.json: two models are named {entry.name}")
+        entries[entry.name] = entry
+    return entries
+
+
+def find(name: str) -> RegistryEntry:
+    """Return the entry of that name.
+
+    Raises:
+        InputError: there is none; the message lists what there is.
+    """
+    try:
+        return registry()[name]
+    except KeyError:
+        raise InputError(
+            f"no model named {name!r}; there are {', '.join(registry())}, "
+            "or give a .pth, an .onnx or an artifact folder"
+        ) from None
+
+
+def known_checkpoint(sha256: str) -> RegistryEntry | None:
+    """Return the entry whose checkpoint has this SHA-256."""
+    return next((entry for entry in registry().values() if entry.sha256 == sha256), None)

@@ -1,0 +1,35 @@
+"""From an UltraFace checkpoint to verified, benchmarked artifacts for small boards."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# In a checkout converters/, backends/, benchmarks/ and models/ stand beside this folder
+# (see [tool.setuptools.package-dir]); this lets `python -m ultraface_deploy` run there uninstalled.
+_checkout = Path(__file__).resolve().parent.parent
+if (_checkout / "pyproject.toml").is_file() and str(_checkout) not in __path__:
+    __path__.append(str(_checkout))
+
+if TYPE_CHECKING:
+    from ultraface_deploy.detector import Detector
+    from ultraface_deploy.pipeline import Faces
+    from ultraface_deploy.spec import ModelSpec
+
+_LAZY = {
+    "Detector": "ultraface_deploy.detector",
+    "Faces": "ultraface_deploy.pipeline",
+    "ModelSpec": "ultraface_deploy.spec",
+}
+
+__all__ = ["Detector", "Faces", "ModelSpec", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # Start-up is part of the interface: `ultraface-deploy --help` must not import OpenCV.
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

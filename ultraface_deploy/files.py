@@ -1,0 +1,101 @@
+"""Files that appear whole or not at all, and checks before a file is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ultraface_deploy.errors import InputError
+
+
+def require_file(path: Path, what: str) -> None:
+    """Refuse a path that is no readable, non-empty file.
+
+    Raises:
+        InputError: names the path and what was expected there.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such {what}")
+    if not path.is_file():
+        raise InputError(f"{path}: is no file; a {what} was expected")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the {what} is empty")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: the {what} cannot be read; check its permissions")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as hex digits, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def make_folder(path: Path) -> None:
+    """Create an output folder with its parents.
+
+    Raises:
+        InputError: it cannot be created or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot create the folder ({error.strerror})") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: the folder cannot be written; choose another with -o")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it becomes `path` in one step.
+
+    On an error `path` keeps its old content and the temporary file is removed.
+
+    Raises:
+        InputError: the folder cannot be written or the disk is full.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}"
+        )
+        os.close(descriptor)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write here ({error.strerror})") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        _sync(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a UTF-8 text file whole or not at all."""
+    write_bytes(path, content.encode())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

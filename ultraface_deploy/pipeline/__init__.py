@@ -1,0 +1,22 @@
+"""The one road from pixels to faces that every backend shares: preprocess, decode, NMS."""
+
+from ultraface_deploy.pipeline.anchors import make_anchors
+from ultraface_deploy.pipeline.boxes import decode, encode, iou, iou_matrix
+from ultraface_deploy.pipeline.nms import NmsKind, nms
+from ultraface_deploy.pipeline.postprocess import Faces, PostprocessOptions, postprocess
+from ultraface_deploy.pipeline.preprocess import as_bgr, preprocess
+
+__all__ = [
+    "Faces",
+    "NmsKind",
+    "PostprocessOptions",
+    "as_bgr",
+    "decode",
+    "encode",
+    "iou",
+    "iou_matrix",
+    "make_anchors",
+    "nms",
+    "postprocess",
+    "preprocess",
+]

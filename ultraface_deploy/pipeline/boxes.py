@@ -1,0 +1,63 @@
+"""Geometry of boxes: SSD encoding (Liu et al. 2016, section 2.2) and intersection over union."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+
+
+def decode(
+    offsets: Floats, anchors: Floats, center_variance: float, size_variance: float
+) -> Floats:
+    """Turn raw head offsets into boxes.
+
+    Args:
+        offsets: (N, 4) as the network emits them.
+        anchors: (N, 4) centre x, centre y, width, height.
+        center_variance: scale of the centre offsets.
+        size_variance: scale of the logarithmic size offsets.
+
+    Returns:
+        (N, 4) corners x1 y1 x2 y2 in the anchors' unit.
+    """
+    centers = offsets[:, :2] * center_variance * anchors[:, 2:] + anchors[:, :2]
+    half_sizes = np.exp(offsets[:, 2:] * size_variance) * anchors[:, 2:] * 0.5
+    return np.concatenate([centers - half_sizes, centers + half_sizes], axis=1)
+
+
+def encode(boxes: Floats, anchors: Floats, center_variance: float, size_variance: float) -> Floats:
+    """Invert `decode`: (N, 4) corners to (N, 4) offsets on (N, 4) anchors."""
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    return np.concatenate(
+        [
+            (centers - anchors[:, :2]) / anchors[:, 2:] / center_variance,
+            np.log(sizes / anchors[:, 2:]) / size_variance,
+        ],
+        axis=1,
+    )
+
+
+def iou(box: Floats, boxes: Floats, pixel: float = 0.0) -> Floats:
+    """Return the IoU of one box (4,) with boxes (N, 4), corners in any one unit, as (N,).
+
+    `pixel=1` counts a box from x1 to x2 as `x2 - x1 + 1` wide, as the published C++ demos and
+    the WIDER FACE protocol do. Empty boxes have IoU 0 with everything.
+    """
+    return iou_matrix(box[None], boxes, pixel)[0]
+
+
+def iou_matrix(first: Floats, second: Floats, pixel: float = 0.0) -> Floats:
+    """Return the IoU of every box of (M, 4) with every box of (N, 4) as (M, N); see `iou`."""
+    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
+    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    overlap = np.clip(bottom_right - top_left + pixel, 0, None).prod(axis=2)
+    union = _area(first, pixel)[:, None] + _area(second, pixel)[None, :] - overlap
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+
+
+def _area(boxes: Floats, pixel: float) -> Floats:
+    area: Floats = np.clip(boxes[:, 2:] - boxes[:, :2] + pixel, 0, None).prod(axis=1)
+    return area

@@ -1,0 +1,95 @@
+"""Non-maximum suppression in the three kinds that the published UltraFace demos use."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from ultraface_deploy.pipeline.boxes import Floats, iou, iou_matrix
+
+NmsKind = Literal["hard", "soft", "blend"]
+
+
+def nms(
+    boxes: Floats,
+    scores: Floats,
+    *,
+    kind: NmsKind = "hard",
+    iou_threshold: float = 0.3,
+    score_threshold: float = 0.0,
+    sigma: float = 0.5,
+) -> tuple[Floats, Floats]:
+    """Suppress boxes that overlap a better one.
+
+    Args:
+        boxes: (N, 4) corners in pixels.
+        scores: (N,).
+        kind: `hard` drops overlapping boxes (the Python demos); `soft` lowers their scores by a
+            Gaussian of the IoU (Bodla et al. 2017; `sigma`, dropped below `score_threshold`);
+            `blend` averages a cluster's boxes and scores with weights exp(score), with an IoU
+            that counts whole pixels (the C++ demos' default).
+        iou_threshold: overlap above which `hard` and `blend` take two boxes for one face.
+        score_threshold: for `soft`, the score under which a box is dropped.
+        sigma: for `soft`, width of the Gaussian.
+
+    Returns:
+        Boxes (M, 4) and scores (M,), best first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    boxes, scores = boxes[order], scores[order]
+    if kind == "hard":
+        keep = _hard(boxes, iou_threshold)
+        return boxes[keep], scores[keep]
+    if kind == "soft":
+        return _soft(boxes, scores, score_threshold, sigma)
+    return _blend(boxes, scores, iou_threshold)
+
+
+def _hard(boxes: Floats, iou_threshold: float) -> list[int]:
+    overlaps = iou_matrix(boxes, boxes) > iou_threshold
+    suppressed = np.zeros(len(boxes), dtype=bool)
+    keep = []
+    for index in range(len(boxes)):
+        if not suppressed[index]:
+            keep.append(index)
+            suppressed |= overlaps[index]
+    return keep
+
+
+def _soft(
+    boxes: Floats, scores: Floats, score_threshold: float, sigma: float
+) -> tuple[Floats, Floats]:
+    picked_boxes, picked_scores = [], []
+    while len(boxes):
+        best = int(np.argmax(scores))
+        picked_boxes.append(boxes[best])
+        picked_scores.append(scores[best])
+        box = boxes[best]
+        boxes, scores = np.delete(boxes, best, axis=0), np.delete(scores, best)
+        scores = scores * np.exp(-np.square(iou(box, boxes)) / sigma).astype(scores.dtype)
+        alive = scores > score_threshold
+        boxes, scores = boxes[alive], scores[alive]
+    return (
+        np.array(picked_boxes, dtype=boxes.dtype).reshape(-1, 4),
+        np.array(picked_scores, dtype=scores.dtype),
+    )
+
+
+def _blend(boxes: Floats, scores: Floats, iou_threshold: float) -> tuple[Floats, Floats]:
+    overlaps = iou_matrix(boxes, boxes, pixel=1.0) > iou_threshold
+    np.fill_diagonal(overlaps, True)
+    free = np.ones(len(boxes), dtype=bool)
+    weights = np.exp(scores)
+    blended_boxes, blended_scores = [], []
+    for index in range(len(boxes)):
+        if free[index]:
+            cluster = overlaps[index] & free
+            free &= ~cluster
+            weight = weights[cluster] / weights[cluster].sum()
+            blended_boxes.append(weight @ boxes[cluster])
+            blended_scores.append(weight @ scores[cluster])
+    found = np.array(blended_boxes, dtype=boxes.dtype).reshape(-1, 4)
+    values = np.array(blended_scores, dtype=scores.dtype)
+    order = np.argsort(-values, kind="stable")
+    return found[order], values[order]

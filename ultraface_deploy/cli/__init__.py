@@ -1,0 +1,5 @@
+"""The command line: it parses, calls the library, prints. One file a command."""
+
+from ultraface_deploy.cli.app import main
+
+__all__ = ["main"]

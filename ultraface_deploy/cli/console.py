@@ -1,0 +1,55 @@
+"""Where output goes: results to standard output, progress and notes to standard error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+notes = Console(stderr=True, highlight=False, soft_wrap=True)
+results = Console(highlight=False)
+
+
+def note(message: str) -> None:
+    """Tell the user something that is no result."""
+    notes.print(message, markup=False)
+
+
+def progress() -> Progress:
+    """Return a progress display on standard error; silent where that is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=notes,
+        transient=True,
+        disable=not notes.is_terminal,
+    )
+
+
+def write_json(data: Any, target: str) -> None:
+    """Write JSON to a file, or to standard output for `-`."""
+    write_output(json.dumps(data, indent=2, allow_nan=False) + "\n", target)
+
+
+def write_output(text: str, target: str) -> None:
+    """Write text to a file, or to standard output for `-`."""
+    from ultraface_deploy.files import write_text
+
+    if target == "-":
+        typer.echo(text, nl=False)
+    else:
+        write_text(Path(target), text)

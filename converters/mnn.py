@@ -1,0 +1,63 @@
+"""Simplified ONNX -> MNN, through the converter inside the MNN wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ultraface_deploy.child import ToolFailed, run_in_child
+from ultraface_deploy.converters.base import Conversion, Converter
+
+
+def _convert(job: Conversion) -> None:
+    options = ["--fp16"] if job.precision == "fp16" else []
+    convert_onnx(job.sources[0], job.outputs[0], options)
+
+
+def convert_onnx(source: Path, output: Path, options: list[str] | None = None) -> None:
+    """Convert an ONNX file with further options of `mnnconvert`, in a child process.
+
+    Raises:
+        ToolFailed: the converter crashed, hung, or left no file.
+    """
+    run_tool(
+        "mnnconvert",
+        ["-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(output), "--bizCode", "mnn"]
+        + (options or []),
+    )
+    if not output.is_file() or output.stat().st_size == 0:
+        raise ToolFailed("MNN converter ended without a file")
+
+
+def run_tool(tool: str, arguments: list[str]) -> None:
+    """Run `mnnconvert` or `mnnquant` of the MNN wheel in a child process."""
+    run_in_child(
+        "ultraface_deploy.converters.mnn:call_tool",
+        {"tool": tool, "arguments": arguments},
+        what="MNN converter" if tool == "mnnconvert" else "MNN quantiser",
+    )
+
+
+def call_tool(tool: str, arguments: list[str]) -> None:
+    """Call a tool in this process; only ever run in a child.
+
+    The extension module is called directly: the wheel's console scripts install a package and
+    post usage data when they are imported.
+    """
+    import _tools
+
+    if tool == "mnnconvert":
+        _tools.mnnconvert([tool, *arguments])
+    else:
+        # As shipped, mnnquant aborts unless its arguments come one by one.
+        _tools.mnnquant(arguments)
+
+
+CONVERTER = Converter(
+    format="mnn",
+    source="onnxsim",
+    suffixes=(".mnn",),
+    precisions=("fp32", "fp16"),
+    packages=("MNN", "onnx", "onnxsim"),
+    extra="mnn",
+    run=_convert,
+)

@@ -1,0 +1,131 @@
+"""Native steps run in a child process: they segfault, hang, or print an error and go on.
+
+`run_in_child` calls a Python function there, `run_program` an executable. Both capture what the
+step prints, bound its time, and turn every way to fail into one `ToolFailed`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ultraface_deploy import errors
+from ultraface_deploy.errors import UltraFaceError
+
+DEFAULT_TIMEOUT = 120.0
+
+# The job arrives on standard input, so that no argument is visible in the process list and the
+# child imports from where the parent does, whatever its working directory.
+_BOOT = """
+import json, sys
+job = json.load(sys.stdin)
+sys.path[:] = job["path"]
+from ultraface_deploy.child import _serve
+_serve(job)
+"""
+
+
+class ToolFailed(UltraFaceError):  # noqa: N818 - names the outcome
+    """A native step crashed, hung, or ended without its result (exit code 1)."""
+
+    exit_code = 1
+
+
+def run_in_child(
+    target: str, arguments: Mapping[str, Any], *, what: str, timeout: float = DEFAULT_TIMEOUT
+) -> Any:
+    """Call `module:function` with keyword arguments in a child interpreter.
+
+    Args:
+        target: for example `ultraface_deploy.converters.mnn:convert_in_child`.
+        arguments: JSON-serialisable keyword arguments.
+        what: the step's name in messages, for example `MNN converter`.
+        timeout: seconds after which the child is killed.
+
+    Returns:
+        The function's JSON-serialisable result.
+
+    Raises:
+        ToolFailed: the child crashed, hung or ended without a result.
+        UltraFaceError: the function raised one; it is raised here again.
+    """
+    with tempfile.TemporaryDirectory(prefix="ultraface-deploy-") as folder:
+        result_file = Path(folder) / "result.json"
+        job = {
+            "path": [str(Path(entry).absolute()) for entry in sys.path],
+            "target": target,
+            "arguments": dict(arguments),
+            "result": str(result_file),
+        }
+        output = _run([sys.executable, "-c", _BOOT], what, timeout, Path(folder), json.dumps(job))
+        if not result_file.is_file():
+            raise ToolFailed(f"{what} ended without a result{_last_line(output)}")
+        result = json.loads(result_file.read_text())
+    if "error" in result:
+        kind = getattr(errors, result["error"], ToolFailed)
+        raise kind(result["message"])
+    return result["value"]
+
+
+def run_program(
+    command: Sequence[str], *, what: str, cwd: Path, timeout: float = DEFAULT_TIMEOUT
+) -> str:
+    """Run an executable and return what it printed.
+
+    Raises:
+        ToolFailed: it crashed, hung or returned non-zero.
+    """
+    return _run(command, what, timeout, cwd, "")
+
+
+def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: str) -> str:
+    # Its own session, so that on a time-out the step dies with every process it started.
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise ToolFailed(f"{what} did not finish within {timeout:.0f} s and was stopped") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise ToolFailed(f"{what} crashed with {name}{_last_line(output)}")
+    if process.returncode:
+        raise ToolFailed(f"{what} failed with exit code {process.returncode}{_last_line(output)}")
+    return output
+
+
+def _last_line(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return f": {lines[-1][:200]}" if lines else ""
+
+
+def _serve(job: Mapping[str, Any]) -> None:
+    """Do in the child what `run_in_child` asked for."""
+    from importlib import import_module
+
+    module, _, function = job["target"].partition(":")
+    try:
+        value = getattr(import_module(module), function)(**job["arguments"])
+        result = {"value": value}
+    except UltraFaceError as error:
+        result = {"error": type(error).__name__, "message": str(error)}
+    Path(job["result"]).write_text(json.dumps(result))

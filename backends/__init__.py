@@ -1,0 +1,48 @@
+"""The runtimes by name; one file a runtime, each imports its runtime only when used.
+
+A third party adds one through the entry-point group `ultraface_deploy.backends`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+
+from ultraface_deploy.backends.base import Backend, BackendError, Outputs, Session
+from ultraface_deploy.errors import InputError
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "Outputs",
+    "Session",
+    "backend_names",
+    "get_backend",
+]
+
+_BUILT_IN = ("onnxruntime", "mnn", "ncnn", "opencv", "torch")
+_GROUP = "ultraface_deploy.backends"
+
+
+def backend_names() -> tuple[str, ...]:
+    """Return all names that `--backend` takes, installed or not, besides `all`."""
+    return _BUILT_IN + tuple(entry.name for entry in entry_points(group=_GROUP))
+
+
+def get_backend(name: str) -> Backend:
+    """Return a backend; imports that backend's file only, and not its runtime.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name in _BUILT_IN:
+        backend = import_module(f"{__name__}.{name}").BACKEND
+    else:
+        entries = entry_points(group=_GROUP, name=name)
+        if not entries:
+            raise InputError(
+                f"--backend {name}: unknown; there are {', '.join(backend_names())} and all"
+            )
+        backend = next(iter(entries)).load()
+    assert isinstance(backend, Backend)
+    return backend

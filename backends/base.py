@@ -1,0 +1,180 @@
+"""What a backend is: tensors in, tensors out, nothing else."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ultraface_deploy.errors import InputError, MissingDependency, UltraFaceError
+from ultraface_deploy.precision import Precision
+from ultraface_deploy.spec import ModelSpec
+
+Tensor = npt.NDArray[np.float32]
+Outputs = dict[str, Tensor]
+
+
+class BackendError(UltraFaceError):
+    """A runtime cannot run an artifact: it refused it, or its outputs are no detector's."""
+
+
+class Session(ABC):
+    """A loaded artifact. Not shared between threads: open one session a thread."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+
+    def run(self, tensor: Tensor) -> Outputs:
+        """Run the network once.
+
+        Args:
+            tensor: (1, 3, H, W) float32, contiguous, as `pipeline.preprocess` makes it.
+
+        Returns:
+            `scores` (1, N, C) after softmax and `boxes` (1, N, 4), float32, owned by the caller.
+
+        Raises:
+            BackendError: the runtime failed.
+        """
+        return bind_outputs(self._run(tensor), self.spec)
+
+    @abstractmethod
+    def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
+        """Return the runtime's outputs by its own names, each in a buffer of its own."""
+
+
+class Backend(ABC):
+    """A runtime: which artifact formats it reads, whether it is installed, how it loads."""
+
+    name: str
+    formats: tuple[str, ...]
+    """Artifact formats it reads, the one it runs best first."""
+    module: str
+    """The Python module that must be importable."""
+    distribution: str
+    """The package that carries the module, for its version."""
+    extra: str | None = None
+    """What installs it; None for the base install."""
+
+    def available(self) -> bool:
+        """Whether the runtime is installed; imports nothing."""
+        return find_spec(self.module) is not None
+
+    def version(self) -> str | None:
+        """Return the runtime's version, None where it is not installed."""
+        try:
+            return version(self.distribution)
+        except PackageNotFoundError:
+            return None
+
+    def require(self) -> None:
+        """Refuse to go on without the runtime.
+
+        Raises:
+            MissingDependency: says what to install.
+        """
+        if not self.available():
+            if self.extra is None:
+                raise MissingDependency(
+                    f"backend {self.name} needs the package {self.distribution!r}: "
+                    f"pip install {self.distribution}"
+                )
+            raise MissingDependency.package(self.distribution, self.extra, f"backend {self.name}")
+
+    def load(
+        self,
+        files: Sequence[Path],
+        spec: ModelSpec,
+        threads: int = 1,
+        precision: Precision = "fp32",
+    ) -> Session:
+        """Load an artifact and prove on noise that it runs.
+
+        Args:
+            files: the artifact's files in the order of its manifest.
+            spec: what the network is.
+            threads: how many threads one inference may use.
+            precision: how the artifact is stored; lets a runtime compute in fp16 only for fp16.
+
+        Raises:
+            MissingDependency: the runtime is not installed.
+            BackendError: the runtime refuses the files, or what comes out is no detector's output.
+        """
+        self.require()
+        if threads < 1:
+            raise InputError(f"--threads {threads}: at least one thread is needed")
+        try:
+            session = self._load(files, spec, threads, precision)
+            outputs = session.run(probe_tensor(spec))
+        except UltraFaceError:
+            raise
+        except Exception as error:  # every runtime raises its own kinds
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise BackendError(f"{files[0]}: {self.name} cannot run it ({reason})") from error
+        if problem := implausible(outputs):
+            raise BackendError(f"{files[0]}: {self.name} runs it, but {problem}; convert it again")
+        return session
+
+    @abstractmethod
+    def _load(
+        self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
+    ) -> Session:
+        """Open the files with the runtime."""
+
+    def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
+        """Return (width, height) of a file without manifest, None where it does not say."""
+        return None
+
+
+def probe_tensor(spec: ModelSpec) -> Tensor:
+    """Return reproducible noise in the range of a normalised image, (1, 3, H, W) float32."""
+    generator = np.random.default_rng(0)
+    return generator.uniform(-1, 1, spec.input_shape).astype(np.float32)
+
+
+def implausible(outputs: Outputs) -> str | None:
+    """Say why outputs cannot come from a working detector; None when they can."""
+    scores, boxes = outputs["scores"], outputs["boxes"]
+    if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
+        return "its outputs are not finite"
+    if np.abs(scores.sum(axis=2) - 1).max() > 0.05 or scores.min() < -0.01:
+        return "its scores do not sum to 1"
+    if not boxes.any():
+        return "its boxes are all zero"
+    return None
+
+
+def bind_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> Outputs:
+    """Find scores and boxes among a runtime's outputs, by name or else by shape.
+
+    Raises:
+        BackendError: they are not there, or have another size than the network's anchors.
+    """
+    count, classes = spec.num_anchors, spec.num_classes
+    expected = {"scores": count * classes, "boxes": count * 4}
+    by_name = {key: named[key] for key in expected if key in named}
+    found = by_name if len(by_name) == 2 else _by_last_dimension(named, classes)
+    if found is None or any(found[key].size != size for key, size in expected.items()):
+        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in named.items())
+        raise BackendError(
+            f"{spec.name}: outputs {shapes or 'none'} do not fit {count} anchors of "
+            f"{classes} classes at {spec.width}x{spec.height}; check --input-size"
+        )
+    return {
+        "scores": found["scores"].reshape(1, count, classes),
+        "boxes": found["boxes"].reshape(1, count, 4),
+    }
+
+
+def _by_last_dimension(named: Mapping[str, Tensor], classes: int) -> Outputs | None:
+    last = {name: value.shape[-1] for name, value in named.items() if value.ndim >= 2}
+    scores = [name for name, size in last.items() if size == classes]
+    boxes = [name for name, size in last.items() if size == 4]
+    if classes == 4 or len(scores) != 1 or len(boxes) != 1:
+        return None
+    return {"scores": named[scores[0]], "boxes": named[boxes[0]]}

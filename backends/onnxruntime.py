@@ -1,0 +1,62 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ultraface_deploy.backends.base import Backend, Session, Tensor
+from ultraface_deploy.precision import Precision
+from ultraface_deploy.spec import ModelSpec
+
+_ERRORS_ONLY = 3
+
+
+class _Session(Session):
+    def __init__(self, spec: ModelSpec, session: Any) -> None:
+        super().__init__(spec)
+        self._session = session
+        self._input = session.get_inputs()[0].name
+        self._names = [output.name for output in session.get_outputs()]
+
+    def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
+        return dict(
+            zip(self._names, self._session.run(None, {self._input: tensor}), strict=True)
+        )
+
+
+class OnnxRuntime(Backend):
+    """Runs simplified, plain and INT8 (QDQ) ONNX."""
+
+    name = "onnxruntime"
+    formats = ("onnxsim", "onnx")
+    module = "onnxruntime"
+    distribution = "onnxruntime"
+
+    def _load(
+        self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
+    ) -> Session:
+        return _Session(spec, _open(files[0], threads))
+
+    def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
+        """Read the size off the graph's first input."""
+        shape = _open(files[0], 1).get_inputs()[0].shape
+        if len(shape) == 4 and all(isinstance(side, int) for side in shape[2:]):
+            return shape[3], shape[2]
+        return None
+
+
+def _open(path: Path, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    return onnxruntime.InferenceSession(
+        str(path), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+
+
+BACKEND = OnnxRuntime()

@@ -1,0 +1,52 @@
+"""The original network in torch: the reference that every artifact is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ultraface_deploy.backends.base import Backend, Session, Tensor
+from ultraface_deploy.precision import Precision
+from ultraface_deploy.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class _Session(Session):
+    def __init__(self, spec: ModelSpec, network: nn.Module, threads: int) -> None:
+        super().__init__(spec)
+        self._network = network
+        self._threads = threads
+
+    def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
+        import torch
+
+        # torch has one thread pool for the whole process; its size is set where it is used.
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
+        with torch.inference_mode():
+            scores, boxes = self._network(torch.from_numpy(tensor))
+        return {"scores": scores.numpy(), "boxes": boxes.numpy()}
+
+
+class Torch(Backend):
+    """Runs the checkpoint itself, at any input size and with either head."""
+
+    name = "torch"
+    formats = ("torch",)
+    module = "torch"
+    distribution = "torch"
+    extra = "convert"
+
+    def _load(
+        self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
+    ) -> Session:
+        from ultraface_deploy.checkpoint import load_checkpoint
+        from ultraface_deploy.nets import deployed
+
+        return _Session(spec, deployed(load_checkpoint(files[0]).build(), spec), threads)
+
+
+BACKEND = Torch()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import nn
@@ -60,9 +60,13 @@ class UltraFace(nn.Module):
         Args:
             x: (B, 3, H, W) float32 RGB, normalised; see `ModelSpec`.
         """
+        return self.predict(self.sources(x))
+
+    def predict(self, sources: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return class logits and box offsets as `forward` does, from the four feature maps."""
         logits, offsets = [], []
         heads = zip(self.classification_headers, self.regression_headers, strict=True)
-        for features, (classify, regress) in zip(self.sources(x), heads, strict=True):
+        for features, (classify, regress) in zip(sources, heads, strict=True):
             logits.append(_per_anchor(classify(features), self.num_classes))
             offsets.append(_per_anchor(regress(features), 4))
         return torch.cat(logits, dim=1), torch.cat(offsets, dim=1)

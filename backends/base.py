@@ -111,8 +111,6 @@ class Backend(ABC):
         try:
             session = self._load(files, spec, threads, precision)
             outputs = session.run(probe_tensor(spec))
-        except UltraFaceError:
-            raise
         except Exception as error:  # every runtime raises its own kinds
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise BackendError(f"{files[0]}: {self.name} cannot run it ({reason})") from error
@@ -125,6 +123,10 @@ class Backend(ABC):
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
     ) -> Session:
         """Open the files with the runtime."""
+
+    def stated_spec(self, files: Sequence[Path]) -> ModelSpec | None:
+        """Return what a file of our own says it is, None for other people's files."""
+        return None
 
     def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
         """Return (width, height) of a file without manifest, None where it does not say."""
@@ -162,7 +164,7 @@ def bind_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> Outputs:
     if found is None or any(found[key].size != size for key, size in expected.items()):
         shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in named.items())
         raise BackendError(
-            f"{spec.name}: outputs {shapes or 'none'} do not fit {count} anchors of "
+            f"outputs {shapes or 'none'} do not fit {count} anchors of "
             f"{classes} classes at {spec.width}x{spec.height}; check --input-size"
         )
     return {

@@ -40,7 +40,7 @@ class _Session(Session):
         )
         self._input.copyFrom(host)
         if self._interpreter.runSession(self._session) != 0:
-            raise BackendError(f"{self.spec.name}: MNN failed to run the session")
+            raise BackendError("MNN failed to run the session")
         outputs = {}
         for name, output in self._outputs.items():
             host_output = self._host_outputs[name]

@@ -30,7 +30,7 @@ class _Session(Session):
             for name in self._outputs:
                 status, mat = extractor.extract(name)
                 if status != 0:
-                    raise BackendError(f"{self.spec.name}: ncnn cannot compute {name} ({status})")
+                    raise BackendError(f"ncnn cannot compute {name}, status {status}")
                 outputs[name] = np.array(mat, dtype=np.float32)
         return outputs
 
@@ -61,9 +61,9 @@ class Ncnn(Backend):
         net.opt.use_bf16_storage = False
         param, weights = files
         if net.load_param(str(param)) != 0:
-            raise BackendError(f"{param}: ncnn cannot read it; convert it again")
+            raise BackendError(f"ncnn cannot read {param.name}; convert it again")
         if net.load_model(str(weights)) != 0:
-            raise BackendError(f"{weights}: ncnn cannot read it; convert it again")
+            raise BackendError(f"ncnn cannot read {weights.name}; convert it again")
         return _Session(spec, net)
 
     def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:

@@ -15,11 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 from ultraface_deploy.converters.base import Conversion, Converter
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline.anchors import make_anchors
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.spec import METADATA_KEY, ModelSpec
 
 # 13 is the newest opset that every converter downstream (pnnx, MNN, OpenCV) reads without quirks.
 OPSET = 13
-METADATA_KEY = "ultraface_deploy"
 
 
 def _convert(job: Conversion) -> None:
@@ -125,10 +124,7 @@ def read_spec(model: onnx.ModelProto) -> ModelSpec | None:
     """Return the spec that `prepare` wrote into the metadata, None for other people's files."""
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
-            try:
-                return ModelSpec.from_dict(json.loads(entry.value))
-            except (ValueError, TypeError) as error:
-                raise InputError(f"ONNX metadata {METADATA_KEY!r} is damaged: {error}") from error
+            return ModelSpec.from_json(entry.value)
     return None
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.files import require_file, sha256_of
 from ultraface_deploy.models import known_checkpoint
-from ultraface_deploy.spec import Architecture, ModelSpec
+from ultraface_deploy.spec import METADATA_KEY, Architecture, ModelSpec
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # Where training scripts put the weights when the file holds more than them.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
-SPEC_KEY = "ultraface_deploy"
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> Checkpoint:
     content = _load_safely(path)
     tensors = _find_state_dict(content, path)
     architecture, num_classes = _recognise(tensors, path)
-    described = content.get(SPEC_KEY) if isinstance(content, Mapping) else None
+    described = content.get(METADATA_KEY) if isinstance(content, Mapping) else None
     if isinstance(described, Mapping):
         spec = ModelSpec.from_dict(described)
         width, height = spec.width, spec.height

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,8 +10,12 @@ from typing import Any, Literal, get_args
 
 from ultraface_deploy.errors import InputError
 
-Architecture = Literal["slim", "rfb"]
+# `unknown` is for other people's compiled files, which run without our knowing.
+Architecture = Literal["slim", "rfb", "unknown"]
 Head = Literal["raw", "decoded"]
+
+METADATA_KEY = "ultraface_deploy"
+"""Under which a file that can carry metadata (ONNX, checkpoints) carries the spec."""
 
 MIN_SIDE = 64
 MAX_SIDE = 4096
@@ -139,6 +144,18 @@ class ModelSpec:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"model description is damaged: {error!r}; convert again") from error
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Read `to_dict` written as JSON.
+
+        Raises:
+            InputError: no JSON, or what `from_dict` raises.
+        """
+        try:
+            return cls.from_dict(json.loads(text))
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"model description is no JSON ({error}); convert again") from error
 
 
 def check_input_size(width: int, height: int) -> None:

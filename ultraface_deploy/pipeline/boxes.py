@@ -51,11 +51,17 @@ def iou(box: Floats, boxes: Floats, pixel: float = 0.0) -> Floats:
 
 def iou_matrix(first: Floats, second: Floats, pixel: float = 0.0) -> Floats:
     """Return the IoU of every box of (M, 4) with every box of (N, 4) as (M, N); see `iou`."""
-    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
-    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    overlap = np.clip(bottom_right - top_left + pixel, 0, None).prod(axis=2)
+    # One plane an axis: reducing over a last axis of two takes numpy ten times as long.
+    width, height = (_overlap(first, second, axis, pixel) for axis in (0, 1))
+    overlap = width * height
     union = _area(first, pixel)[:, None] + _area(second, pixel)[None, :] - overlap
     return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+
+
+def _overlap(first: Floats, second: Floats, axis: int, pixel: float) -> Floats:
+    low = np.maximum(first[:, None, axis], second[None, :, axis])
+    high = np.minimum(first[:, None, axis + 2], second[None, :, axis + 2])
+    return np.maximum(high - low + pixel, 0)
 
 
 def _area(boxes: Floats, pixel: float) -> Floats:

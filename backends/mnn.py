@@ -78,7 +78,9 @@ class Mnn(Backend):
         import MNN
 
         interpreter = MNN.Interpreter(str(files[0]))
-        shape = interpreter.getSessionInput(interpreter.createSession({"backend": "CPU"})).getShape()
+        shape = interpreter.getSessionInput(
+            interpreter.createSession({"backend": "CPU"})
+        ).getShape()
         return (shape[3], shape[2]) if len(shape) == 4 else None
 
 

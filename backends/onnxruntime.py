@@ -21,9 +21,7 @@ class _Session(Session):
         self._names = [output.name for output in session.get_outputs()]
 
     def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
-        return dict(
-            zip(self._names, self._session.run(None, {self._input: tensor}), strict=True)
-        )
+        return dict(zip(self._names, self._session.run(None, {self._input: tensor}), strict=True))
 
 
 class OnnxRuntime(Backend):

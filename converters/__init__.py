@@ -38,9 +38,7 @@ def get_converter(name: str) -> Converter:
             assert isinstance(converter, Converter)
             return converter
     except ModuleNotFoundError as error:
-        raise MissingDependency.package(
-            str(error.name), "onnx", f"converting to {name}"
-        ) from error
+        raise MissingDependency.package(str(error.name), "onnx", f"converting to {name}") from error
     raise InputError(f"--to {name}: unknown; there are {', '.join(target_names())} and all")
 
 

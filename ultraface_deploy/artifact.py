@@ -192,9 +192,7 @@ class ArtifactFolder:
         write_text(self.path / MANIFEST, json.dumps(data, indent=2) + "\n")
 
 
-def describe_files(
-    format: str, precision: Precision, files: Mapping[str, Path]
-) -> Artifact:
+def describe_files(format: str, precision: Precision, files: Mapping[str, Path]) -> Artifact:
     """Build the manifest entry of finished files, given by their final names."""
     return Artifact(
         id=artifact_id(format, precision),

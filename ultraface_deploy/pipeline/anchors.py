@@ -18,9 +18,7 @@ def make_anchors(spec: ModelSpec) -> npt.NDArray[np.float32]:
     `(i + 0.5) * stride / input_size`, which is off by up to 30 pixels where the input is no
     multiple of the stride. The array is shared and read-only.
     """
-    return _make_anchors(
-        spec.width, spec.height, spec.feature_maps, spec.anchors.min_boxes
-    )
+    return _make_anchors(spec.width, spec.height, spec.feature_maps, spec.anchors.min_boxes)
 
 
 @lru_cache(maxsize=16)

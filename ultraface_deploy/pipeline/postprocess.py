@@ -90,9 +90,7 @@ def _faces_of_class(
     corners = boxes[chosen]
     if spec.head == "raw":
         anchors = make_anchors(spec)[chosen]
-        corners = decode(
-            corners, anchors, spec.anchors.center_variance, spec.anchors.size_variance
-        )
+        corners = decode(corners, anchors, spec.anchors.center_variance, spec.anchors.size_variance)
     pixels = corners * np.array([*image_size, *image_size], dtype=np.float32)
     kept, values = nms(
         pixels,

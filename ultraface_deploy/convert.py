@@ -1,0 +1,266 @@
+"""From a model to an artifact folder: each step converted, compared, and only then published."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ultraface_deploy import models
+from ultraface_deploy.artifact import MANIFEST, Artifact, ArtifactFolder, Source, describe_files
+from ultraface_deploy.backends import Session, get_backend
+from ultraface_deploy.converters import Conversion, Converter, get_converter, target_names
+from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.files import make_folder
+from ultraface_deploy.images import embedded_images
+from ultraface_deploy.model_source import ModelSource, resolve_source
+from ultraface_deploy.precision import Precision
+from ultraface_deploy.verify import open_reference, readers, require_passed, verify_artifact
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artifact to make."""
+
+    format: str
+    precision: Precision = "fp32"
+
+
+def default_folder(name: str = models.DEFAULT_MODEL) -> Path:
+    """Return where artifacts go when no folder is given."""
+    return Path("artifacts") / name
+
+
+def plan(source_format: str, targets: Sequence[str], precision: Precision) -> list[Step]:
+    """Return the steps to make the targets, each after what it starts from.
+
+    `all` means every format in FP32, and besides in `precision` those that have it.
+
+    Raises:
+        InputError: a target is unknown or has no such precision.
+        MissingDependency: a target's packages are not installed.
+    """
+    steps: list[Step] = []
+
+    def add(step: Step) -> None:
+        if step.format == source_format and step.precision == "fp32":
+            if step.format == "onnx" and step not in steps:
+                steps.append(step)
+            return
+        converter = get_converter(step.format)
+        if step.precision not in converter.precisions:
+            raise InputError(
+                f"--to {step.format} has no {step.precision}; "
+                f"it has {', '.join(converter.precisions)}"
+            )
+        add(Step(converter.source))
+        if step not in steps:
+            steps.append(step)
+
+    for target in targets:
+        if target != "all":
+            add(Step(target, precision))
+            continue
+        for name in target_names():
+            add(Step(name))
+        for name in target_names():
+            if precision in get_converter(name).precisions:
+                add(Step(name, precision))
+    return steps
+
+
+def convert(
+    source: ModelSource,
+    targets: Sequence[str],
+    precision: Precision = "fp32",
+    output: Path | None = None,
+    overwrite: bool = False,
+    report: Report = lambda message: None,
+) -> ArtifactFolder:
+    """Convert a model and compare every artifact with it before it appears in the folder.
+
+    Args:
+        source: what `resolve_source` found.
+        targets: names of formats, or `all`.
+        precision: of the targets; the steps on the way stay in FP32.
+        output: artifact folder; None for `artifacts/<model>`.
+        overwrite: drop what the folder holds of another network.
+        report: called with a line as each step is done.
+
+    Returns:
+        The folder with all its artifacts, earlier ones included.
+
+    Raises:
+        InputError: the folder holds another network, or a target does not exist.
+        MissingDependency: a package is not installed.
+        ToolFailed: a native tool failed.
+        CheckFailed: an artifact does not compute what the original network computes.
+    """
+    steps = plan(source.format, targets, precision)
+    for step in steps:
+        if step.format != source.format and (gone := get_converter(step.format).missing()):
+            converter = get_converter(step.format)
+            raise MissingDependency.package(
+                gone, converter.extra, f"converting to {converter.format}"
+            )
+    folder = _open_folder(source, output or default_folder(source.spec.name), overwrite)
+    with tempfile.TemporaryDirectory(dir=folder.path, prefix=".scratch-") as scratch:
+        work = _Work(folder, source, Path(scratch), report)
+        work.add_source()
+        for step in steps:
+            asked = step.format in targets or "all" in targets
+            if asked or not work.reusable(step):
+                work.make(step)
+        return work.folder
+
+
+def ensure(
+    folder: Path | None, steps: Sequence[Step], report: Report = lambda message: None
+) -> ArtifactFolder:
+    """Return a folder that holds certain artifacts, converting what is missing.
+
+    Args:
+        folder: where; None for the default model's folder, which is made if need be.
+        steps: what must be there.
+        report: told what is converted.
+    """
+    path = folder or default_folder()
+    if folder is None and not (path / MANIFEST).is_file():
+        opened = None
+    else:
+        opened = ArtifactFolder.open(path)
+    missing = [
+        step for step in steps if opened is None or not opened.has(step.format, step.precision)
+    ]
+    for step in missing:
+        report(f"{path} has no {step.precision} {step.format} yet: converting")
+        source = resolve_source(models.DEFAULT_MODEL if opened is None else path)
+        opened = convert(source, [step.format], step.precision, path, report=report)
+    assert opened is not None
+    return opened
+
+
+def _open_folder(source: ModelSource, path: Path, overwrite: bool) -> ArtifactFolder:
+    make_folder(path)
+    empty = ArtifactFolder(path, source.spec, Source(source.file.name, source.sha256))
+    if not (path / MANIFEST).is_file():
+        return empty
+    try:
+        existing = ArtifactFolder.open(path)
+    except InputError:
+        if overwrite:
+            return empty
+        raise
+    from_itself = source.file.parent.resolve() == path.resolve()
+    same_source = from_itself or existing.source.sha256 == source.sha256
+    if replace(existing.spec, name=source.spec.name) == source.spec and same_source:
+        return existing
+    if overwrite and not from_itself:
+        return empty
+    raise InputError(
+        f"{path}: holds artifacts of {existing.spec.name} made from {existing.source.file} at "
+        f"{existing.spec.width}x{existing.spec.height} with the {existing.spec.head} head; "
+        "choose another folder with -o, or --overwrite"
+    )
+
+
+class _Work:
+    """One conversion run: the folder as it grows, and a scratch folder beside it."""
+
+    def __init__(
+        self, folder: ArtifactFolder, source: ModelSource, scratch: Path, report: Report
+    ) -> None:
+        self.folder = folder
+        self.source = source
+        self.scratch = scratch
+        self.report = report
+        self._reference: tuple[str, Session] | None = None
+
+    def reusable(self, step: Step) -> bool:
+        """Whether the folder already holds a step's artifact, unchanged."""
+        if not self.folder.has(step.format, step.precision):
+            return False
+        artifact = self.folder.find(step.format, step.precision)
+        return self.folder.check_files(artifact) is None
+
+    def add_source(self) -> None:
+        """Put the checkpoint beside its artifacts, so that the folder can always be verified."""
+        if self.source.format == "torch" and not self.reusable(Step("torch")):
+            name = f"{self.folder.spec.name}.pth"
+            copy = self.scratch / name
+            shutil.copyfile(self.source.file, copy)
+            artifact = describe_files("torch", "fp32", {name: copy})
+            self.folder = self.folder.publish(artifact, [copy], {})
+
+    def make(self, step: Step) -> None:
+        """Convert, compare and publish one artifact."""
+        if step.format == "onnx" and self.source.format == "onnx":
+            self._adopt_onnx()
+            return
+        converter = get_converter(step.format)
+        files = self._names(converter.suffixes, step.precision)
+        sources = self.folder.intact_files(self.folder.find(converter.source))
+        converter.convert(
+            Conversion(sources, self.folder.spec, step.precision, tuple(files.values()))
+        )
+        artifact = describe_files(step.format, step.precision, files)
+        self._check_and_publish(artifact, list(files.values()), _tools(converter))
+
+    def _adopt_onnx(self) -> None:
+        """Take an ONNX file in: named, described, at the wanted size and with the wanted head."""
+        from ultraface_deploy.converters import onnx as onnx_files
+        from ultraface_deploy.foreign import spec_of_onnx
+
+        files = self._names((".onnx",), "fp32")
+        (output,) = files.values()
+        current = spec_of_onnx(self.source.file)
+        wanted = self.folder.spec
+        model = onnx_files.load(self.source.file)
+        onnx_files.save(onnx_files.prepare(model, current, wanted), output)
+        # At another size or with another head the file itself is the only reference there is.
+        same = replace(current, name=wanted.name) == wanted
+        original = self.source.file if same else output
+        self._reference = ("onnx", get_backend("onnxruntime").load([original], wanted))
+        artifact = describe_files("onnx", "fp32", files)
+        self._check_and_publish(artifact, [output], {"onnx": version("onnx")})
+
+    def _names(self, suffixes: Sequence[str], precision: Precision) -> dict[str, Path]:
+        infix = "" if precision == "fp32" else f".{precision}"
+        names = [f"{self.folder.spec.name}{infix}{suffix}" for suffix in suffixes]
+        return {name: self.scratch / name for name in names}
+
+    def _check_and_publish(
+        self, artifact: Artifact, made: list[Path], tools: dict[str, str]
+    ) -> None:
+        self._reference = self._reference or open_reference(self.folder)
+        installed = [name for name in readers(artifact) if get_backend(name).available()]
+        if not installed:
+            get_backend(readers(artifact)[0]).require()
+        comparison = verify_artifact(
+            self.folder, artifact, made, installed[0], self._reference, embedded_images()
+        )
+        require_passed(comparison)
+        verified = replace(artifact, verification=asdict(comparison))
+        self.folder = self.folder.publish(verified, made, tools)
+        names = ", ".join(artifact.files)
+        self.report(
+            f"{artifact.id:<14} {artifact.bytes / 1000:7.0f} kB  {names}  "
+            f"(agrees with {comparison.reference}: scores within "
+            f"{comparison.max_abs_scores:.1e}, faces {comparison.detections} of "
+            f"{comparison.reference_detections})"
+        )
+
+
+def _tools(converter: Converter) -> dict[str, str]:
+    found = {}
+    for package in converter.packages:
+        try:
+            found[package.lower()] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

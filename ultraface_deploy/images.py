@@ -1,0 +1,81 @@
+"""Photographs: reading them, finding them, and the ones that ship."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.pipeline.preprocess import Image, as_bgr
+
+PHOTOS = Path(__file__).resolve().parent / "photos"
+DEMO_PHOTO = PHOTOS / "astronaut.jpg"
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+
+
+def read_image(path: Path) -> Image:
+    """Read a photograph as (H, W, 3) uint8 BGR, turned upright by its EXIF orientation.
+
+    Raises:
+        InputError: missing, unreadable or no image.
+    """
+    try:
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error as error:
+        raise InputError(f"{path}: cannot be decoded ({error.err})") from error
+    if image is None:
+        raise InputError(f"{path}: is no image that OpenCV can decode, or damaged")
+    return as_bgr(image)
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files of a folder, sorted by name.
+
+    Raises:
+        InputError: there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of photographs")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise InputError(f"{folder}: holds no photographs ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return found
+
+
+def read_images(paths: list[Path]) -> Iterator[Image]:
+    """Read photographs one at a time."""
+    return map(read_image, paths)
+
+
+def embedded_images() -> Iterator[Image]:
+    """Yield what verification looks at when no photographs are given.
+
+    The two shipped portraits, upright and mirrored, and small on a common background, so that
+    every feature map has faces to find.
+    """
+    photos = [read_image(path) for path in sorted(PHOTOS.glob("*.jpg"))]
+    yield from photos
+    yield from (np.ascontiguousarray(photo[:, ::-1]) for photo in photos)
+    for width in (240, 120, 70):
+        yield _mosaic(photos, width)
+
+
+def _mosaic(photos: list[Image], tile_width: int) -> Image:
+    tile_height = tile_width * 4 // 3
+    tiles = [
+        cv2.resize(photo, (tile_width, tile_height), interpolation=cv2.INTER_AREA)
+        for photo in photos
+    ]
+    columns, rows = 640 // tile_width, max(1, 480 // tile_height)
+    canvas = np.full((480, 640, 3), 127, dtype=np.uint8)
+    for index in range(columns * rows):
+        top, left = index // columns * tile_height, index % columns * tile_width
+        canvas[top : top + tile_height, left : left + tile_width] = tiles[index % len(tiles)]
+    return canvas

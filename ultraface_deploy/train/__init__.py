@@ -1,0 +1,1 @@
+"""Training: augmentation, matching, losses, distillation and the loop. Needs torch."""

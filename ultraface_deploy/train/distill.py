@@ -1,0 +1,182 @@
+"""Distillation from another checkpoint of the family: features of blocks, scores and boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ultraface_deploy.nets import UltraFace
+from ultraface_deploy.pipeline import iou_matrix, make_anchors
+from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.train.loss import joint_mean
+from ultraface_deploy.train.matching import corner_anchors
+
+
+class Taps:
+    """Reads the activations of each block before its last ReLU, and what each block and head was given.
+
+    Before the ReLU a channel that is off still has a gradient. The last ReLU of every block
+    stops working in place, which changes neither the outputs nor the state dict.
+    """
+
+    def __init__(self, net: UltraFace) -> None:
+        self.net = net
+        self.inputs: dict[int, torch.Tensor] = {}
+        self.activations: dict[int, torch.Tensor] = {}
+        self.sources: dict[int, torch.Tensor] = {}
+        for number, head in enumerate(net.classification_headers):
+            head.register_forward_pre_hook(self._keep(self.sources, number))
+        for number, block in enumerate(blocks(net)):
+            relu = last_relu(block)
+            relu.inplace = False
+            block.register_forward_pre_hook(self._keep(self.inputs, number))
+            relu.register_forward_pre_hook(self._keep(self.activations, number))
+
+    @staticmethod
+    def _keep(store: dict[int, torch.Tensor], number: int):  # type: ignore[no-untyped-def]
+        def hook(module: nn.Module, arguments: tuple[torch.Tensor]) -> None:
+            store[number] = arguments[0]
+
+        return hook
+
+
+def fused(net: UltraFace) -> UltraFace:
+    """Fold every BatchNorm of a network in evaluation mode into its convolution; a third faster."""
+    for module in net.modules():
+        children = list(module.named_children())
+        for (name, conv), (next_name, norm) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                setattr(module, next_name, nn.Identity())
+    return net
+
+
+def blocks(net: UltraFace) -> list[nn.Module]:
+    """Return the blocks that distillation compares: the backbone's thirteen and the extra one."""
+    return [*net.base_net, *net.extras]
+
+
+def last_relu(block: nn.Module) -> nn.ReLU:
+    """Return the ReLU that ends a block of any kind."""
+    return cast(nn.ReLU, block[-1] if isinstance(block, nn.Sequential) else block.relu)
+
+
+def feature_loss(
+    student: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor], scales: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """Mean squared difference of activations (B, C, H, W) in units of the teacher's scale.
+
+    `scales` holds for each block the (C,) standard deviation of the teacher's channels.
+    """
+    losses = [
+        ((ours - theirs).square().mean((0, 2, 3)) / scale.square()).mean()
+        for ours, theirs, scale in zip(student, teacher, scales, strict=True)
+    ]
+    return torch.stack(losses).mean()
+
+
+class AnchorMap(nn.Module):
+    """Carries a teacher's outputs over to the student's anchors.
+
+    Where both have an anchor of the same place and size in the image, it is that one; where the
+    inputs differ in size, the nearest few whose IoU with the student's anchor reaches `min_iou`,
+    of which the one that sees a face most clearly speaks. Anchors without any are left alone.
+    """
+
+    index: torch.Tensor
+    known: torch.Tensor
+    own: torch.Tensor
+    theirs: torch.Tensor
+
+    def __init__(self, student: ModelSpec, teacher: ModelSpec, min_iou: float = 0.45) -> None:
+        super().__init__()
+        index, known = nearest_anchors(student, teacher, min_iou)
+        self.coding = student.anchors
+        self.register_buffer("index", torch.from_numpy(index))
+        self.register_buffer("known", torch.from_numpy(known))
+        self.register_buffer("own", torch.from_numpy(make_anchors(student).copy()))
+        self.register_buffer("theirs", torch.from_numpy(make_anchors(teacher).copy()))
+
+    def forward(
+        self, logits: torch.Tensor, offsets: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Teacher's logits (B, T, C) and offsets (B, T, 4) to scores (B, A, C) and offsets."""
+        scores = logits.softmax(dim=2)
+        faces = 1 - scores[:, :, 0]
+        nearest = faces[:, self.index].masked_fill(self.index < 0, -1).argmax(dim=2, keepdim=True)
+        index = self.index.expand(len(faces), -1, -1).gather(2, nearest)
+        scores = scores.gather(1, index.expand(-1, -1, scores.shape[2]))
+        offsets = offsets.gather(1, index.expand(-1, -1, 4))
+        theirs = self.theirs[index[..., 0]]
+        center, size = self.coding.center_variance, self.coding.size_variance
+        centers = offsets[..., :2] * center * theirs[..., 2:] + theirs[..., :2]
+        return scores, torch.cat(
+            [
+                (centers - self.own[:, :2]) / self.own[:, 2:] / center,
+                offsets[..., 2:] + (theirs[..., 2:] / self.own[:, 2:]).log() / size,
+            ],
+            dim=2,
+        )
+
+
+def nearest_anchors(
+    student: ModelSpec, teacher: ModelSpec, min_iou: float, most: int = 4
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each student anchor the teacher's nearest (A, K) int64, and whether there is one.
+
+    Rows with fewer than K equally near anchors repeat the nearest.
+    """
+    own, theirs = corner_anchors(student), corner_anchors(teacher)
+    index = np.zeros((len(own), most), np.int64)
+    known = np.zeros(len(own), bool)
+    for start in range(0, len(own), 256):
+        rows = slice(start, start + 256)
+        overlaps = iou_matrix(own[rows], theirs)
+        order = np.argpartition(-overlaps, most - 1, axis=1)[:, :most]
+        near = np.take_along_axis(overlaps, order, axis=1)
+        best = near.max(axis=1, keepdims=True)
+        first = np.take_along_axis(order, near.argmax(axis=1)[:, None], axis=1)
+        index[rows] = np.where(near > best - 0.02, order, first)
+        known[rows] = best[:, 0] >= min_iou
+    if (index == index[:, :1]).all():
+        index = index[:, :1]
+    return index, known
+
+
+def output_loss(
+    logits: torch.Tensor,
+    offsets: torch.Tensor,
+    scores: torch.Tensor,
+    target_offsets: torch.Tensor,
+    known: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss of the scores and of the boxes against a teacher's.
+
+    Soft cross-entropy on every anchor, weighted by 0.03 + sqrt of the larger face score of the
+    two, so that the sea of clear background does not drown the faces; boxes where the teacher
+    sees a face.
+
+    Args:
+        logits: the student's (B, A, C).
+        offsets: the student's (B, A, 4).
+        scores: the teacher's (B, A, C).
+        target_offsets: the teacher's (B, A, 4).
+        known: (A,) anchors that the teacher says something about.
+    """
+    log_scores = logits.log_softmax(dim=2)
+    divergence = functional.kl_div(log_scores, scores, reduction="none").sum(dim=2)
+    sure = 1 - torch.minimum(scores[..., 0], log_scores[..., 0].detach().exp())
+    weight = (0.03 + sure.clamp(min=0).sqrt()) * known
+    seen = (1 - scores[..., 0]) * known
+    distance = functional.smooth_l1_loss(offsets, target_offsets, reduction="none").sum(dim=2)
+    return (
+        (weight * divergence).sum() / joint_mean(weight.sum()).clamp(min=1),
+        (seen * distance).sum() / joint_mean(seen.sum()).clamp(min=1),
+    )

@@ -1,0 +1,322 @@
+"""The training loop: stages, epochs, checkpoints that survive a kill, and metrics."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from ultraface_deploy.checkpoint import Checkpoint
+from ultraface_deploy.data.cache import ImageCache
+from ultraface_deploy.data.samples import Sample
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.files import make_folder, replacing
+from ultraface_deploy.nets import UltraFace
+from ultraface_deploy.spec import METADATA_KEY
+from ultraface_deploy.train.dataset import Batch, Faces, collate
+from ultraface_deploy.train.objective import Objective
+from ultraface_deploy.train.recipe import Recipe, Stage
+from ultraface_deploy.train.validate import average_precision
+
+_MEASURED_BATCHES = 40
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the run is, told after every step."""
+
+    stage: str
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+
+
+class Trainer:
+    """Runs a recipe in a folder: `last.pth` to go on from, `best.pth`, `metrics.csv`."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        samples: Sequence[Sample],
+        folder: Path,
+        *,
+        teachers: Mapping[str, Checkpoint] | None = None,
+        init: Checkpoint | None = None,
+        cache: ImageCache | None = None,
+        workers: int = 0,
+        on_step: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        self.recipe, self.samples, self.folder = recipe, samples, folder
+        self.spec, self.teachers = recipe.spec, dict(teachers or {})
+        self.workers, self.on_step = workers, on_step
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if self.device.type == "cuda":
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        make_folder(folder)
+        self.cache = cache or ImageCache(samples, folder / "cache", 2 * max(self.spec.input_shape))
+        torch.manual_seed(recipe.seed)
+        self.net = UltraFace(recipe.architecture, self.spec.num_classes)
+        if init is not None:
+            self.net.load_state_dict(init.state_dict)
+        self.training, self.held_out = split(samples, recipe.holdout)
+        self.position = (0, 0)  # the stage and the epoch that come next
+        self.best = -1.0
+        self._resumed: dict[str, Any] = {}
+
+    def resume(self, path: Path) -> None:
+        """Go on from a `last.pth` exactly as if the run had never stopped.
+
+        Raises:
+            InputError: the file is no `last.pth` of this recipe.
+        """
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        training = state.get("training") if isinstance(state, Mapping) else None
+        if not isinstance(training, Mapping):
+            raise InputError(f"{path}: holds no training state; give the last.pth of a run")
+        if training["recipe"] != repr(self.recipe):
+            raise InputError(f"{path}: belongs to another recipe; resume with the same one")
+        self.position, self.best = tuple(training["position"]), training["best"]
+        self.net.load_state_dict(training["net"])
+        self._resumed = dict(training["stage"])
+
+    def fit(self) -> Path:
+        """Run what is left of the recipe and return the best checkpoint."""
+        first, _ = self.position
+        for number in range(first, len(self.recipe.stages)):
+            StageRun(self, number, self.recipe.stages[number]).fit()
+            self.position = (number + 1, 0)
+        return self.folder / "best.pth"
+
+    def average_precision(self, net: UltraFace) -> float:
+        """Return the AP of a network on the held-out images; NaN if there are none."""
+        if not self.held_out:
+            return math.nan
+        return average_precision(
+            net, self.spec, self.samples, self.cache, self.held_out, device=self.device
+        )
+
+
+class StageRun:
+    """One stage of a run: its objective, optimizer, schedule and average of weights."""
+
+    def __init__(self, trainer: Trainer, number: int, stage: Stage) -> None:
+        self.trainer, self.number, self.stage = trainer, number, stage
+        self.teacher = _teacher(trainer.teachers, stage)
+        trainer.net.to(trainer.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Copied before the objective puts its hooks on the network.
+        self.average = AveragedModel(
+            trainer.net, multi_avg_fn=get_ema_multi_avg_fn(stage.ema), use_buffers=True
+        )
+        self.data = self._dataset()
+        self.objective = Objective(trainer.net, trainer.spec, stage, self.teacher)
+        self.objective.to(trainer.device)
+        self.steps = max(1, len(trainer.training) // stage.batch_size)
+        self.epoch = trainer.position[1]
+        resumed, trainer._resumed = trainer._resumed, {}
+        if not resumed and (stage.blockwise or stage.weights.features):
+            self.objective.measure(self._batches(epoch=-1, most=_MEASURED_BATCHES))
+        self.optimizer = _optimizer(trainer.net, stage)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer,
+            lambda step: learning_rate(step / self.steps / stage.epochs, step, stage),
+        )
+        self.scaler = torch.amp.GradScaler("cuda", enabled=trainer.device.type == "cuda")
+        if resumed:
+            self._load(resumed)
+        self.model = _distributed(self.objective)
+
+    def fit(self) -> None:
+        """Train the epochs that are left; afterwards the network holds the averaged weights."""
+        while self.epoch < self.stage.epochs:
+            started = time.monotonic()
+            losses = self._train_epoch()
+            self.epoch += 1
+            net = self.averaged
+            metrics = {
+                "stage": self.stage.name,
+                "epoch": self.epoch,
+                "images": self.steps * self.stage.batch_size,
+                "lr": self.optimizer.param_groups[0]["lr"],
+                "seconds": round(time.monotonic() - started, 1),
+                "ap": round(self.trainer.average_precision(net), 4),
+            } | {name: round(value, 5) for name, value in losses.items()}
+            if _rank() == 0:
+                self._save(net, float(metrics["ap"]))
+                _append(self.trainer.folder, metrics, self.number)
+        self.trainer.net.load_state_dict(self.averaged.state_dict())
+
+    @property
+    def averaged(self) -> UltraFace:
+        """The network with the averaged weights, or the trained one where averaging is off."""
+        net = self.average.module if self.stage.ema else self.trainer.net
+        assert isinstance(net, UltraFace)
+        return net
+
+    def _train_epoch(self) -> dict[str, float]:
+        self.model.train()
+        sums: dict[str, float] = {}
+        device = self.trainer.device
+        for step, batch in enumerate(self._batches(self.epoch), 1):
+            with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+                losses = self.model(batch)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(losses["total"]).backward()
+            self.scaler.unscale_(self.optimizer)
+            torch.nn.utils.clip_grad_norm_(self.trainer.net.parameters(), self.stage.clip_norm)
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            self.schedule.step()
+            self.average.update_parameters(self.trainer.net)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value.detach())
+            stage = self.stage
+            self.trainer.on_step(
+                Progress(
+                    stage.name, self.epoch, stage.epochs, step, self.steps, sums["total"] / step
+                )
+            )
+        return {name: value / self.steps for name, value in sums.items()}
+
+    def _dataset(self) -> Faces:
+        trainer = self.trainer
+        size = (self.teacher.spec.width, self.teacher.spec.height) if self.teacher else None
+        seed = crc32(f"{trainer.recipe.seed}/{self.number}".encode())
+        return Faces(trainer.samples, trainer.cache, trainer.spec, self.stage.augment, size, seed)
+
+    def _batches(self, epoch: int, most: int | None = None) -> Iterator[Batch]:
+        """Yield this process' share of every batch of an epoch."""
+        self.data.epoch = epoch + 1
+        rng = np.random.default_rng((self.data.seed, epoch + 1))
+        order = rng.permutation(np.array(self.trainer.training))
+        batches = [
+            part[_rank() :: _world()].tolist()
+            for part in np.array_split(order[: self.steps * self.stage.batch_size], self.steps)
+        ]
+        loader = DataLoader(
+            self.data,
+            batch_sampler=batches[:most],
+            collate_fn=collate,
+            num_workers=self.trainer.workers,
+            pin_memory=self.trainer.device.type == "cuda",
+        )
+        for batch in loader:
+            yield batch.to(self.trainer.device)
+
+    def _save(self, net: UltraFace, precision: float) -> None:
+        """Write `last.pth`, from which the run can go on, and `best.pth` if this is the best."""
+        weights = {"state_dict": net.state_dict(), METADATA_KEY: self.trainer.spec.to_dict()}
+        trainer = self.trainer
+        if not precision < trainer.best:
+            trainer.best = precision
+            save(weights, trainer.folder / "best.pth")
+        training = {
+            "recipe": repr(trainer.recipe),
+            "position": [self.number, self.epoch],
+            "best": trainer.best,
+            "net": trainer.net.state_dict(),
+            "stage": {
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "scaler": self.scaler.state_dict(),
+                "scales": self.objective.scales,
+            },
+        }
+        save(weights | {"training": training}, trainer.folder / "last.pth")
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.objective.scales = [scale.to(self.trainer.device) for scale in state["scales"]]
+
+
+def save(content: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint whole or not at all."""
+    with replacing(path) as temporary:
+        torch.save(dict(content), temporary)
+
+
+def split(samples: Sequence[Sample], holdout: float) -> tuple[list[int], list[int]]:
+    """Return the indices to train on and those held out, chosen by a hash of the file name.
+
+    A picture stays on its side whatever the order of the data set or its neighbours.
+    """
+    marks = [crc32(sample.image.name.encode()) % 10_000 < holdout * 10_000 for sample in samples]
+    return (
+        [index for index, held in enumerate(marks) if not held],
+        [index for index, held in enumerate(marks) if held],
+    )
+
+
+def learning_rate(done: float, step: int, stage: Stage) -> float:
+    """Return the factor on the stage's learning rate when `done` (0..1) of it is over."""
+    warmup = min(1.0, (step + 1) / max(1, stage.warmup_steps))
+    if stage.schedule == "cosine":
+        return warmup * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+    return float(warmup * 0.1 ** sum(done >= milestone for milestone in stage.milestones))
+
+
+def _optimizer(net: UltraFace, stage: Stage) -> torch.optim.Optimizer:
+    # No decay on biases and BatchNorms: pulling those to zero only shrinks activations.
+    decayed = [p for p in net.parameters() if p.ndim > 1]
+    free = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": stage.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    if stage.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=stage.lr)
+    return torch.optim.SGD(groups, lr=stage.lr, momentum=stage.momentum)
+
+
+def _teacher(teachers: Mapping[str, Checkpoint], stage: Stage) -> Checkpoint | None:
+    if stage.teacher is None:
+        return None
+    try:
+        return teachers[stage.teacher]
+    except KeyError:
+        raise InputError(
+            f"stage {stage.name} learns from {stage.teacher}; give that checkpoint with --teacher"
+        ) from None
+
+
+def _distributed(objective: Objective) -> torch.nn.Module:
+    if _world() == 1:
+        return objective
+    return DistributedDataParallel(objective)
+
+
+def _rank() -> int:
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def _world() -> int:
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def _append(folder: Path, metrics: Mapping[str, Any], stage: int) -> None:
+    """Add a row to the stage's CSV and to TensorBoard's event file."""
+    path = folder / f"metrics-{stage}-{metrics['stage']}.csv"
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(metrics))
+        if new:
+            writer.writeheader()
+        writer.writerow(metrics)

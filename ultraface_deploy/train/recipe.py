@@ -1,0 +1,132 @@
+"""Recipes: everything that decides what a training run gives, in one file."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.files import require_file
+from ultraface_deploy.spec import Architecture, ModelSpec, parse_input_size
+from ultraface_deploy.train.augment import Augmentation
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the loss of a stage is made of; a weight of 0 switches a part off.
+
+    `labels`: multibox loss on the labels; `outputs`: the teacher's scores and boxes; `features`:
+    the activations of the teacher's blocks (a teacher at the same input size).
+    """
+
+    labels: float = 1.0
+    outputs: float = 0.0
+    features: float = 0.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stretch of training with its own objective, optimizer and schedule.
+
+    `teacher` names a registered checkpoint. With `blockwise` each block learns the teacher's
+    block alone, from the teacher's own features, instead of the whole network end to end.
+    `freeze_bn` measures the BatchNorm statistics once and keeps them: small batches then add no
+    noise. `schedule` cosine falls to zero; multistep falls tenfold at the `milestones`
+    (fractions of the stage). `ema` 0 switches averaging off.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int = 16
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: Literal["cosine", "multistep"] = "cosine"
+    milestones: tuple[float, ...] = (0.6, 0.85)
+    warmup_steps: int = 200
+    clip_norm: float = 10.0
+    ema: float = 0.998
+    freeze_bn: bool = False
+    blockwise: bool = False
+    teacher: str | None = None
+    weights: Weights = field(default_factory=Weights)
+    augment: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        needs_teacher = self.blockwise or self.weights.outputs or self.weights.features
+        if needs_teacher and not self.teacher:
+            raise InputError(f"recipe, stage {self.name}: its loss needs a teacher; name one")
+        for option, known in (
+            ("optimizer", ("sgd", "adamw")),
+            ("schedule", ("cosine", "multistep")),
+        ):
+            if getattr(self, option) not in known:
+                raise InputError(
+                    f"recipe, stage {self.name}: {option} {getattr(self, option)!r} is not known; "
+                    f"choose from {', '.join(known)}"
+                )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The network, the seed and the stages. `holdout` is the share of images kept for AP."""
+
+    architecture: Architecture
+    width: int
+    height: int
+    stages: tuple[Stage, ...]
+    seed: int = 1
+    holdout: float = 0.04
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the trained network will be."""
+        name = f"{self.architecture}-{self.width}"
+        return ModelSpec(name, self.architecture, self.width, self.height)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for the run's record."""
+        return asdict(self)
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe from a TOML file.
+
+    Raises:
+        InputError: missing, no TOML, or a key or value that no recipe has.
+    """
+    require_file(path, "recipe")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        width, height = parse_input_size(data.pop("input_size", "320x240"))
+        stages = tuple(_stage(stage) for stage in data.pop("stages"))
+        recipe = Recipe(width=width, height=height, stages=stages, **data)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a recipe ({error}); see {FOLDER}") from error
+    if recipe.architecture not in get_args(Architecture) or not stages:
+        raise InputError(f"{path}: needs an architecture (slim or rfb) and [[stages]]")
+    return recipe
+
+
+def _stage(data: dict[str, Any]) -> Stage:
+    for key, kind in (("weights", Weights), ("augment", Augmentation)):
+        if key in data:
+            data[key] = kind(**{name: _frozen(value) for name, value in data[key].items()})
+    unknown = set(data) - {entry.name for entry in fields(Stage)}
+    if unknown:
+        raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
+    return Stage(**{name: _frozen(value) for name, value in data.items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

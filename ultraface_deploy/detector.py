@@ -69,7 +69,7 @@ class Detector:
             MissingDependency: the runtime is not installed.
             BackendError: the runtime cannot run the file.
         """
-        runtime, files, spec = _find_files(Path(model), backend, precision, input_size, head)
+        runtime, files, spec = find_files(Path(model), backend, precision, input_size, head)
         return cls(runtime.load(files, spec, threads, precision), runtime, options)
 
     def detect(self, image: npt.NDArray[Any]) -> Faces:
@@ -111,13 +111,14 @@ class Detector:
         self.close()
 
 
-def _find_files(
+def find_files(
     model: Path,
     backend: str | None,
     precision: Precision,
     input_size: tuple[int, int] | None,
     head: Head | None,
 ) -> tuple[Backend, tuple[Path, ...], ModelSpec]:
+    """Return what `Detector.open` loads: the runtime, the files in its order, and the spec."""
     if model.is_dir():
         folder = ArtifactFolder.open(model)
         runtime, artifact = choose_artifact(folder, backend, precision)

@@ -48,7 +48,7 @@ def postprocess(
     scores: npt.NDArray[np.float32],
     boxes: npt.NDArray[np.float32],
     spec: ModelSpec,
-    image_size: tuple[int, int],
+    image_size: tuple[float, float],
     options: PostprocessOptions | None = None,
 ) -> Faces:
     """Turn the network's outputs into faces.
@@ -76,7 +76,7 @@ def _faces_of_class(
     scores: npt.NDArray[np.float32],
     boxes: npt.NDArray[np.float32],
     spec: ModelSpec,
-    image_size: tuple[int, int],
+    image_size: tuple[float, float],
     options: PostprocessOptions,
     label: int,
 ) -> Faces:

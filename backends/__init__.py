@@ -20,7 +20,7 @@ __all__ = [
     "get_backend",
 ]
 
-_BUILT_IN = ("onnxruntime", "mnn", "ncnn", "opencv", "torch")
+_BUILT_IN = ("onnxruntime", "mnn", "ncnn", "opencv", "caffe", "torch")
 _GROUP = "ultraface_deploy.backends"
 
 

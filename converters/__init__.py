@@ -14,7 +14,7 @@ from ultraface_deploy.errors import InputError, MissingDependency
 __all__ = ["Conversion", "Converter", "get_converter", "target_names"]
 
 # In the order in which `--to all` makes them.
-_BUILT_IN = ("onnx", "onnxsim", "mnn", "ncnn")
+_BUILT_IN = ("onnx", "onnxsim", "mnn", "ncnn", "caffe")
 _GROUP = "ultraface_deploy.converters"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,40 +16,56 @@ from ultraface_deploy.spec import ModelSpec
 from ultraface_deploy.train.augment import Augmentation, Colours, choose_window, visible_faces
 from ultraface_deploy.train.matching import match
 
+Key = tuple[int, int]  # which of the recurring windows, and which sample
+
 
 @dataclass
 class Batch:
-    """B samples: the student's view, the teacher's, and the targets from the labels.
+    """B samples: the student's view, the teacher's where asked for, and the labels' targets.
 
-    `images` (B, 3, H, W) uint8 RGB; `teacher_images` the same windows at the teacher's size (the
-    same tensor where the sizes agree); `labels` (B, A) int64 and `offsets` (B, A, 4) float32 as
-    in `matching.Targets`.
+    `images` (B, 3, H, W) uint8 RGB; `teacher_images` (M, 3, H', W') the same windows at the
+    teacher's size, for the M samples `asked` (positions in the batch);
+    `labels` (B, A) int64 and `offsets` (B, A, 4) float32 as in `matching.Targets`; `keys` name
+    the windows.
     """
 
     images: torch.Tensor
-    teacher_images: torch.Tensor
+    teacher_images: torch.Tensor | None
+    asked: list[int]
     labels: torch.Tensor
     offsets: torch.Tensor
+    keys: list[Key]
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on that device."""
-        shared = self.teacher_images is self.images
-        images = self.images.to(device, non_blocking=True)
-        return Batch(
-            images,
-            images if shared else self.teacher_images.to(device, non_blocking=True),
-            self.labels.to(device, non_blocking=True),
-            self.offsets.to(device, non_blocking=True),
+        views = self.teacher_images
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=True),
+            teacher_images=None if views is None else views.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+            offsets=self.offsets.to(device, non_blocking=True),
         )
 
 
-Item = tuple[Image, Image | None, npt.NDArray[np.int64], npt.NDArray[np.float32]]
+Item = tuple[Image, Image | None, npt.NDArray[np.int64], npt.NDArray[np.float32], Key]
 
 
 class Faces(Dataset[Item]):
     """Augmented samples; each is a function of (seed, epoch, index) alone.
 
     So the order of work, the number of loader processes and a resume change nothing.
+
+    Args:
+        samples: the images and their faces.
+        cache: their pixels.
+        spec: the student.
+        plan: how samples are varied.
+        teacher_size: (width, height) of the teacher's view; None for no view.
+        seed: of all draws.
+        windows: windows drawn for each image, which then recur with other colours; 0 draws a
+            new one every epoch.
+        answered: windows whose teacher's view is not needed, because its answer is known.
     """
 
     def __init__(
@@ -58,46 +74,52 @@ class Faces(Dataset[Item]):
         cache: ImageCache,
         spec: ModelSpec,
         plan: Augmentation,
+        *,
         teacher_size: tuple[int, int] | None = None,
         seed: int = 0,
+        windows: int = 0,
+        answered: Container[Key] = (),
     ) -> None:
         self.samples, self.cache, self.spec, self.plan = samples, cache, spec, plan
-        size = (spec.width, spec.height)
-        self.teacher_size = None if teacher_size == size else teacher_size
-        self.seed, self.epoch = seed, 0
+        self.teacher_size, self.seed = teacher_size, seed
+        self.windows, self.answered, self.epoch = windows, answered, 0
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Item:
         """Draw one augmentation of one sample."""
-        rng = np.random.default_rng((self.seed, self.epoch, index))
         sample, (image, factor) = self.samples[index], self.cache[index]
+        key = (self.epoch % self.windows if self.windows else self.epoch, index)
+        rng = np.random.default_rng((self.seed, *key))
         boxes = sample.boxes * np.float32(factor)
         size = (self.spec.width, self.spec.height)
         window = choose_window((image.shape[1], image.shape[0]), boxes, size, self.plan, rng)
+        rng = np.random.default_rng((self.seed, self.epoch, index, 1))
         colours = Colours.draw(self.plan.photometric, rng)
         faces, ignored = visible_faces(
             window.place(boxes), sample.ignored, size, self.plan.min_face
         )
         targets = match(faces, ignored, self.spec)
-        return (
-            colours.apply(window.warp(image, *size)),
-            self.teacher_size and colours.apply(window.warp(image, *self.teacher_size)),
-            targets.labels,
-            targets.offsets,
-        )
+        view = None
+        if self.teacher_size and key not in self.answered:
+            view = window.warp(image, *self.teacher_size)
+            # An answer that is remembered serves all colours, so it is asked in the true ones.
+            view = view if self.windows else colours.apply(view)
+        return colours.apply(window.warp(image, *size)), view, targets.labels, targets.offsets, key
 
 
 def collate(items: Sequence[Item]) -> Batch:
     """Stack items into a batch."""
-    images = _stack([item[0] for item in items])
-    larger = [item[1] for item in items if item[1] is not None]
+    images, views, labels, offsets, keys = zip(*items, strict=True)
+    asked = [position for position, view in enumerate(views) if view is not None]
     return Batch(
-        images,
-        _stack(larger) if larger else images,
-        torch.from_numpy(np.stack([item[2] for item in items])),
-        torch.from_numpy(np.stack([item[3] for item in items])),
+        _stack(images),
+        _stack([views[position] for position in asked]) if asked else None,
+        asked,
+        torch.from_numpy(np.stack(labels)),
+        torch.from_numpy(np.stack(offsets)),
+        list(keys),
     )
 
 

@@ -20,7 +20,7 @@ from ultraface_deploy.train.matching import corner_anchors
 
 
 class Taps:
-    """Reads the activations of each block before its last ReLU, and what each block and head was given.
+    """Reads each block's activations before its last ReLU, and what blocks and heads were given.
 
     Before the ReLU a channel that is off still has a gradient. The last ReLU of every block
     stops working in place, which changes neither the outputs nor the state dict.

@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -122,8 +122,8 @@ class StageRun:
         self.average = AveragedModel(
             trainer.net, multi_avg_fn=get_ema_multi_avg_fn(stage.ema), use_buffers=True
         )
-        self.data = self._dataset()
         self.objective = Objective(trainer.net, trainer.spec, stage, self.teacher)
+        self.data = self._dataset()
         self.objective.to(trainer.device)
         self.steps = max(1, len(trainer.training) // stage.batch_size)
         self.epoch = trainer.position[1]
@@ -196,7 +196,16 @@ class StageRun:
         trainer = self.trainer
         size = (self.teacher.spec.width, self.teacher.spec.height) if self.teacher else None
         seed = crc32(f"{trainer.recipe.seed}/{self.number}".encode())
-        return Faces(trainer.samples, trainer.cache, trainer.spec, self.stage.augment, size, seed)
+        return Faces(
+            trainer.samples,
+            trainer.cache,
+            trainer.spec,
+            self.stage.augment,
+            teacher_size=size,
+            seed=seed,
+            windows=self.stage.windows,
+            answered=self.objective.answers,
+        )
 
     def _batches(self, epoch: int, most: int | None = None) -> Iterator[Batch]:
         """Yield this process' share of every batch of an epoch."""

@@ -11,7 +11,7 @@ from ultraface_deploy.checkpoint import Checkpoint
 from ultraface_deploy.nets import UltraFace
 from ultraface_deploy.nets.blocks import BasicRFB
 from ultraface_deploy.spec import ModelSpec
-from ultraface_deploy.train.dataset import Batch, normalise
+from ultraface_deploy.train.dataset import Batch, Key, normalise
 from ultraface_deploy.train.distill import (
     AnchorMap,
     Taps,
@@ -43,6 +43,7 @@ class Objective(nn.Module):
             self._teacher = [fused(teacher.build()).requires_grad_(False)]
             self._teacher_taps = Taps(self._teacher[0]) if self._reads_features else None
             self.anchor_map = AnchorMap(spec, teacher.spec)
+        self.answers: dict[Key, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @property
     def _reads_features(self) -> bool:
@@ -79,10 +80,10 @@ class Objective(nn.Module):
             entropy, boxes = multibox_loss(logits, offsets, batch.labels, batch.offsets)
             losses["label_scores"] = weights.labels * entropy
             losses["label_boxes"] = weights.labels * boxes
-        if taught and weights.outputs:
+        if taught and (weights.outputs or weights.boxes):
             scores, distance = output_loss(logits, offsets, *taught, self.anchor_map.known)
             losses["output_scores"] = weights.outputs * scores
-            losses["output_boxes"] = weights.outputs * distance
+            losses["output_boxes"] = weights.boxes * distance
         return losses | {"total": torch.stack(list(losses.values())).sum()}
 
     @torch.no_grad()
@@ -121,10 +122,20 @@ class Objective(nn.Module):
                 _start_from(block, mean, deviation)
 
     def _ask_teacher(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        with torch.no_grad():
-            scores, offsets = self.anchor_map(
-                *self._teacher[0](normalise(batch.teacher_images, self.spec))
-            )
+        """Return the teacher's scores (B, A, C) and offsets (B, A, 4) on the student's anchors.
+
+        Answers on windows that recur are remembered, in half precision.
+        """
+        if batch.teacher_images is not None:
+            with torch.no_grad():
+                views = normalise(batch.teacher_images, self.spec)
+                answers = self.anchor_map(*self._teacher[0](views))
+            if not self.stage.windows:
+                return answers
+            for position, scores, offsets in zip(batch.asked, *answers, strict=True):
+                self.answers[batch.keys[position]] = (scores.half(), offsets.half())
+        known = [self.answers[key] for key in batch.keys]
+        scores, offsets = (torch.stack(parts).float() for parts in zip(*known, strict=True))
         return scores, offsets
 
     def _run_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:

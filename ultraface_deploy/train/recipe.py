@@ -24,12 +24,13 @@ FOLDER = Path(__file__).parent / "recipes"
 class Weights:
     """What the loss of a stage is made of; a weight of 0 switches a part off.
 
-    `labels`: multibox loss on the labels; `outputs`: the teacher's scores and boxes; `features`:
-    the activations of the teacher's blocks (a teacher at the same input size).
+    `labels`: multibox loss on the labels; `outputs`: the teacher's scores; `boxes`: its boxes;
+    `features`: the activations of its blocks (a teacher at the same input size).
     """
 
     labels: float = 1.0
     outputs: float = 0.0
+    boxes: float = 0.0
     features: float = 0.0
 
 
@@ -37,7 +38,9 @@ class Weights:
 class Stage:
     """One stretch of training with its own objective, optimizer and schedule.
 
-    `teacher` names a registered checkpoint. With `blockwise` each block learns the teacher's
+    `teacher` names a registered checkpoint. `windows` draws that many windows of each image,
+    which then recur with other colours while the teacher's answers are remembered; 0 draws a new
+    one every epoch. With `blockwise` each block learns the teacher's
     block alone, from the teacher's own features, instead of the whole network end to end.
     `freeze_bn` measures the BatchNorm statistics once and keeps them: small batches then add no
     noise. `schedule` cosine falls to zero; multistep falls tenfold at the `milestones`
@@ -59,13 +62,20 @@ class Stage:
     freeze_bn: bool = False
     blockwise: bool = False
     teacher: str | None = None
+    windows: int = 0
     weights: Weights = field(default_factory=Weights)
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        needs_teacher = self.blockwise or self.weights.outputs or self.weights.features
+        needs_teacher = (
+            self.blockwise or self.weights.outputs or self.weights.boxes or self.weights.features
+        )
         if needs_teacher and not self.teacher:
             raise InputError(f"recipe, stage {self.name}: its loss needs a teacher; name one")
+        if self.windows and (self.blockwise or self.weights.features):
+            raise InputError(
+                f"recipe, stage {self.name}: features are not remembered; set windows = 0"
+            )
         for option, known in (
             ("optimizer", ("sgd", "adamw")),
             ("schedule", ("cosine", "multistep")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -60,4 +60,7 @@ class Converter:
             raise InputError(
                 f"--to {self.format} has no {job.precision}; it has {', '.join(self.precisions)}"
             )
-        self.run(job)
+        # Native tools run in a folder of their own, where relative paths would mean nothing.
+        sources = tuple(path.resolve() for path in job.sources)
+        outputs = tuple(path.resolve() for path in job.outputs)
+        self.run(replace(job, sources=sources, outputs=outputs))

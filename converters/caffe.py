@@ -19,7 +19,8 @@ def _convert(job: Conversion) -> None:
 def describe(spec: ModelSpec) -> str:
     """Return the lines that tell a reader of the prototxt what goes in and what comes out."""
     mean, std = (
-        str(values[0]) if len(set(values)) == 1 else str(values) for values in (spec.mean, spec.std)
+        f"{values[0]:g}" if len(set(values)) == 1 else str(values)
+        for values in (spec.mean, spec.std)
     )
     boxes = (
         "offsets, to be decoded on the anchors"

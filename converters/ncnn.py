@@ -7,8 +7,9 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from ultraface_deploy.child import ToolFailed, run_program
 from ultraface_deploy.converters.base import Conversion, Converter
+
+from ultraface_deploy.child import ToolFailed, run_program
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.spec import ModelSpec
 

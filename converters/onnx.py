@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-
 from ultraface_deploy.converters.base import Conversion, Converter
+
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline.anchors import make_anchors
 from ultraface_deploy.spec import METADATA_KEY, ModelSpec

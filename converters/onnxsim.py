@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ultraface_deploy.child import ToolFailed, run_in_child
 from ultraface_deploy.converters.base import Conversion, Converter
+
+from ultraface_deploy.child import ToolFailed, run_in_child
 
 
 def _convert(job: Conversion) -> None:
@@ -21,7 +22,6 @@ def _convert(job: Conversion) -> None:
 def simplify_file(source: str, output: str) -> None:
     """Simplify one file into another; runs in a child process."""
     import onnxsim
-
     from ultraface_deploy.converters import onnx as onnx_files
 
     model = onnx_files.load(Path(source))

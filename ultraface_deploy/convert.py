@@ -11,14 +11,20 @@ from pathlib import Path
 
 from ultraface_deploy import models
 from ultraface_deploy.artifact import MANIFEST, Artifact, ArtifactFolder, Source, describe_files
-from ultraface_deploy.backends import Session, get_backend
+from ultraface_deploy.backends import get_backend
 from ultraface_deploy.converters import Conversion, Converter, get_converter, target_names
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.files import make_folder
 from ultraface_deploy.images import embedded_images
-from ultraface_deploy.model_source import ModelSource, resolve_source
+from ultraface_deploy.model_source import ModelSource, resolve_source, sized_name
 from ultraface_deploy.precision import Precision
-from ultraface_deploy.verify import open_reference, readers, require_passed, verify_artifact
+from ultraface_deploy.verify import (
+    Reference,
+    open_reference,
+    readers,
+    require_passed,
+    verify_artifact,
+)
 
 Report = Callable[[str], None]
 
@@ -43,35 +49,31 @@ def plan(source_format: str, targets: Sequence[str], precision: Precision) -> li
 
     Raises:
         InputError: a target is unknown or has no such precision.
-        MissingDependency: a target's packages are not installed.
     """
-    steps: list[Step] = []
-
-    def add(step: Step) -> None:
-        if step.format == source_format and step.precision == "fp32":
-            if step.format == "onnx" and step not in steps:
-                steps.append(step)
-            return
-        converter = get_converter(step.format)
-        if step.precision not in converter.precisions:
-            raise InputError(
-                f"--to {step.format} has no {step.precision}; "
-                f"it has {', '.join(converter.precisions)}"
-            )
-        add(Step(converter.source))
-        if step not in steps:
-            steps.append(step)
-
+    steps: dict[Step, None] = {}
     for target in targets:
         if target != "all":
-            add(Step(target, precision))
+            steps |= dict.fromkeys(_road(source_format, Step(target, precision)))
             continue
         for name in target_names():
-            add(Step(name))
+            steps |= dict.fromkeys(_road(source_format, Step(name)))
         for name in target_names():
             if precision in get_converter(name).precisions:
-                add(Step(name, precision))
-    return steps
+                steps |= dict.fromkeys(_road(source_format, Step(name, precision)))
+    return list(steps)
+
+
+def _road(source_format: str, step: Step) -> list[Step]:
+    """The steps from the source to one artifact, itself included."""
+    if step == Step(source_format):
+        # An ONNX source is itself made an artifact; a checkpoint is only copied.
+        return [step] if source_format == "onnx" else []
+    converter = get_converter(step.format)
+    if step.precision not in converter.precisions:
+        raise InputError(
+            f"--to {step.format} has no {step.precision}; it has {', '.join(converter.precisions)}"
+        )
+    return [*_road(source_format, Step(converter.source)), step]
 
 
 def convert(
@@ -120,27 +122,35 @@ def convert(
 
 
 def ensure(
-    folder: Path | None, steps: Sequence[Step], report: Report = lambda message: None
+    folder: Path | None,
+    steps: Sequence[Step],
+    model: str = models.DEFAULT_MODEL,
+    input_size: tuple[int, int] | None = None,
+    report: Report = lambda message: None,
 ) -> ArtifactFolder:
     """Return a folder that holds certain artifacts, converting what is missing.
 
     Args:
-        folder: where; None for the default model's folder, which is made if need be.
-        steps: what must be there.
+        folder: where; None for the default folder of `model`, which is made if need be.
+        steps: what must be there; none for whatever is there, and all formats where nothing is.
+        model: registry name of the embedded model that an absent default folder is filled with.
+        input_size: (width, height) of its artifacts; None for the model's own.
         report: told what is converted.
+
+    Raises:
+        InputError: a folder was given and holds no manifest.
     """
-    path = folder or default_folder()
-    if folder is None and not (path / MANIFEST).is_file():
-        opened = None
-    else:
-        opened = ArtifactFolder.open(path)
-    missing = [
-        step for step in steps if opened is None or not opened.has(step.format, step.precision)
-    ]
-    for step in missing:
-        report(f"{path} has no {step.precision} {step.format} yet: converting")
-        source = resolve_source(models.DEFAULT_MODEL if opened is None else path)
-        opened = convert(source, [step.format], step.precision, path, report=report)
+    path = folder or default_folder(sized_name(models.find(model), input_size))
+    exists = folder is not None or (path / MANIFEST).is_file()
+    opened = ArtifactFolder.open(path) if exists else None
+    if opened is None and not steps:
+        report(f"{path} does not exist yet: converting {model} to all formats")
+        return convert(resolve_source(model, input_size), ["all"], output=path, report=report)
+    for step in steps:
+        if opened is None or not opened.has(step.format, step.precision):
+            report(f"{path} has no {step.precision} {step.format} yet: converting")
+            source = resolve_source(model, input_size) if opened is None else resolve_source(path)
+            opened = convert(source, [step.format], step.precision, path, report=report)
     assert opened is not None
     return opened
 
@@ -179,7 +189,7 @@ class _Work:
         self.source = source
         self.scratch = scratch
         self.report = report
-        self._reference: tuple[str, Session] | None = None
+        self._reference: Reference | None = None
 
     def reusable(self, step: Step) -> bool:
         """Whether the folder already holds a step's artifact, unchanged."""
@@ -225,7 +235,8 @@ class _Work:
         # At another size or with another head the file itself is the only reference there is.
         same = replace(current, name=wanted.name) == wanted
         original = self.source.file if same else output
-        self._reference = ("onnx", get_backend("onnxruntime").load([original], wanted))
+        session = get_backend("onnxruntime").load([original], wanted)
+        self._reference = Reference("onnx", session)
         artifact = describe_files("onnx", "fp32", files)
         self._check_and_publish(artifact, [output], {"onnx": version("onnx")})
 
@@ -242,7 +253,7 @@ class _Work:
         if not installed:
             get_backend(readers(artifact)[0]).require()
         comparison = verify_artifact(
-            self.folder, artifact, made, installed[0], self._reference, embedded_images()
+            self.folder.spec, artifact, made, installed[0], self._reference, embedded_images()
         )
         require_passed(comparison)
         verified = replace(artifact, verification=asdict(comparison))

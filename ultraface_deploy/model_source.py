@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast, get_args
 
 from ultraface_deploy import models
 from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.files import require_file, sha256_of
+from ultraface_deploy.models import RegistryEntry
 from ultraface_deploy.spec import Head, ModelSpec
 
 
@@ -45,8 +47,9 @@ def resolve_source(
     """
     source = _open_source(model, name)
     spec = source.spec
-    if input_size is not None:
-        spec = spec.resized(*input_size)
+    if input_size is not None and input_size != (spec.width, spec.height):
+        own_name = sized_name(spec, input_size)
+        spec = replace(spec.resized(*input_size), name=name or own_name)
     if head is not None:
         spec = replace(spec, head=head)
     return replace(source, spec=spec)
@@ -110,6 +113,26 @@ def _from_onnx(path: Path, name: str | None) -> ModelSource:
     from ultraface_deploy.foreign import spec_of_onnx
 
     return ModelSource(path, "onnx", spec_of_onnx(path, name), sha256_of(path))
+
+
+def sized_name(model: ModelSpec | RegistryEntry, size: tuple[int, int] | None) -> str:
+    """Name a model at an input size: two sizes of one network are two models, a folder each."""
+    if size in (None, (model.width, model.height)):
+        return model.name
+    assert size is not None
+    return f"{model.name}-{size[0]}x{size[1]}"
+
+
+def parse_head(text: str) -> Head:
+    """Read the name of a head.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    for head in get_args(Head):
+        if text == head:
+            return cast(Head, head)
+    raise InputError(f"--head {text}: unknown; there are {', '.join(get_args(Head))}")
 
 
 def owning_folder(file: Path) -> ArtifactFolder | None:

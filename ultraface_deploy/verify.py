@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ultraface_deploy.artifact import Artifact, ArtifactFolder
 from ultraface_deploy.backends import Outputs, Session, backend_names, get_backend
+from ultraface_deploy.child import run_in_child
 from ultraface_deploy.errors import CheckFailed, InputError, UltraFaceError
 from ultraface_deploy.pipeline import (
     Faces,
@@ -128,9 +129,7 @@ class _Agreement:
         self.detections += len(had)
         self.reference_detections += len(wanted)
 
-    def result(
-        self, artifact: str, backend: str, reference: str, tolerance: Tolerance
-    ) -> Comparison:
+    def result(self, candidate: Candidate, reference: str) -> Comparison:
         """Judge what was gathered."""
         recall = self.found / self.reference_detections if self.reference_detections else 1.0
         precision = self.correct / self.detections if self.detections else 1.0
@@ -140,11 +139,11 @@ class _Agreement:
             "max_abs_boxes": max(self.boxes),
             "cosine": min(self.cosines),
         }
-        reason = _reason(values, recall, precision, mean_iou, tolerance)
+        reason = _reason(values, recall, precision, mean_iou, candidate.tolerance)
         finite = {key: value if np.isfinite(value) else None for key, value in values.items()}
         return Comparison(
-            artifact=artifact,
-            backend=backend,
+            artifact=candidate.artifact,
+            backend=candidate.backend,
             passed=reason is None,
             recall=recall,
             precision=precision,
@@ -183,42 +182,67 @@ def _reason(
     return "; ".join(problems) or None
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """An artifact on a backend, loaded, and how far it may be off."""
+
+    artifact: str
+    backend: str
+    session: Session
+    tolerance: Tolerance
+
+
 def compare(
-    reference: Session,
-    candidate: Session,
-    images: Iterable[Image],
-    tolerance: Tolerance,
-    labels: tuple[str, str, str] = ("candidate", "", "reference"),
-) -> Comparison:
-    """Compare two sessions of the same network on photographs.
+    reference: Reference, candidates: Sequence[Candidate], images: Iterable[Image]
+) -> list[Comparison]:
+    """Compare sessions with the original network on photographs, each read and run once.
 
     Args:
         reference: the original network.
-        candidate: what was made of it.
+        candidates: what was made of it.
         images: (H, W, 3) uint8 BGR.
-        tolerance: how far the candidate may be off.
-        labels: artifact, backend and reference, for the result.
-
-    Raises:
-        BackendError: a session failed to run.
-    """
-    agreement = _Agreement()
-    for image in images:
-        tensor = preprocess(image, reference.spec)
-        agreement.add(
-            reference.run(tensor), candidate.run(tensor), reference.spec, tolerance.scores or 0.0
-        )
-    if not agreement.images:
-        raise InputError("no images to compare on; give --images FOLDER")
-    artifact, backend, name = labels
-    return agreement.result(artifact, backend, name, tolerance)
-
-
-def open_reference(folder: ArtifactFolder) -> tuple[str, Session]:
-    """Open the original network of a folder: in torch, or in ONNX Runtime where torch is missing.
 
     Returns:
-        The backend's name and a session.
+        One comparison a candidate; a candidate that failed to run has not passed.
+
+    Raises:
+        BackendError: the reference failed to run.
+        InputError: there were no images.
+    """
+    agreements = [_Agreement() for _ in candidates]
+    failures: dict[int, str] = {}
+    spec = reference.session.spec
+    for image in images:
+        tensor = preprocess(image, spec)
+        wanted = reference.session.run(tensor)
+        for index, (candidate, agreement) in enumerate(zip(candidates, agreements, strict=True)):
+            if index not in failures:
+                try:
+                    outputs = candidate.session.run(tensor)
+                except UltraFaceError as error:
+                    failures[index] = str(error)
+                    continue
+                agreement.add(wanted, outputs, spec, candidate.tolerance.scores or 0.0)
+    if candidates and not failures and not agreements[0].images:
+        raise InputError("no images to compare on; give --images FOLDER")
+    return [
+        _failed(candidate.artifact, candidate.backend, reference, failures[index])
+        if index in failures
+        else agreements[index].result(candidate, reference.name)
+        for index, candidate in enumerate(candidates)
+    ]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The original network, loaded; `name` is `torch` or `onnx`."""
+
+    name: str
+    session: Session
+
+
+def open_reference(folder: ArtifactFolder) -> Reference:
+    """Open the original network of a folder: in torch, or in ONNX Runtime where torch is missing.
 
     Raises:
         InputError: the folder holds neither, or the file was changed.
@@ -226,10 +250,10 @@ def open_reference(folder: ArtifactFolder) -> tuple[str, Session]:
     torch = get_backend("torch")
     if folder.has("torch") and torch.available():
         files = folder.intact_files(folder.find("torch"))
-        return "torch", torch.load(files, folder.spec)
+        return Reference("torch", torch.load(files, folder.spec))
     if folder.has("onnx"):
         files = folder.intact_files(folder.find("onnx"))
-        return "onnx", get_backend("onnxruntime").load(files, folder.spec)
+        return Reference("onnx", get_backend("onnxruntime").load(files, folder.spec))
     raise InputError(
         f"{folder.path}: holds no original network to compare with; "
         f"convert again from the checkpoint or the ONNX file"
@@ -248,64 +272,100 @@ def readers(artifact: Artifact) -> list[str]:
 
 
 def verify_artifact(
-    folder: ArtifactFolder,
+    spec: ModelSpec,
     artifact: Artifact,
     files: Sequence[Path],
     backend: str,
-    reference: tuple[str, Session],
+    reference: Reference,
     images: Iterable[Image],
 ) -> Comparison:
     """Compare one artifact on one backend with the original network; a failure is a result."""
-    name, session = reference
-    try:
-        candidate = get_backend(backend).load(files, folder.spec, precision=artifact.precision)
-        tolerance = tolerance_for(backend, artifact.precision, folder.spec)
-        return compare(session, candidate, images, tolerance, (artifact.id, backend, name))
-    except UltraFaceError as error:
-        return Comparison(artifact.id, backend, False, reason=str(error), reference=name)
+    candidate = _load_candidate(spec, artifact, files, backend, reference)
+    if isinstance(candidate, Comparison):
+        return candidate
+    return compare(reference, [candidate], images)[0]
 
 
 def verify_folder(
     folder: ArtifactFolder,
-    images: Sequence[Path] | None = None,
+    images: Iterable[Image],
     backends: Sequence[str] | None = None,
-) -> Iterator[Comparison]:
+) -> list[Comparison]:
     """Compare every artifact of a folder on every installed backend that reads it.
 
     Args:
         folder: the artifacts.
-        images: photographs; None for those that ship.
+        images: photographs (H, W, 3) uint8 BGR, read one at a time.
         backends: names to restrict to.
 
-    Yields:
-        One comparison an artifact and backend, as soon as it is done.
+    Returns:
+        One comparison an artifact and backend.
 
     Raises:
         InputError: there is nothing to compare, or nothing to compare with.
     """
-    from ultraface_deploy.images import embedded_images, read_images
-
     reference = open_reference(folder)
-    compared = 0
-    for artifact in folder.artifacts:
-        if artifact.id == reference[0]:
-            continue
-        for backend in readers(artifact):
-            if backends and backend not in backends:
-                continue
-            if not get_backend(backend).available():
-                continue
-            compared += 1
-            if problem := folder.check_files(artifact):
-                yield Comparison(artifact.id, backend, False, reason=problem)
-                continue
-            photos = embedded_images() if images is None else read_images(list(images))
-            files = folder.files(artifact)
-            yield verify_artifact(folder, artifact, files, backend, reference, photos)
-    if not compared:
+    loaded = [
+        _load_checked(folder, artifact, backend, reference)
+        for artifact in folder.artifacts
+        if artifact.id != reference.name
+        for backend in readers(artifact)
+        if (not backends or backend in backends) and get_backend(backend).available()
+    ]
+    if not loaded:
         raise InputError(
             f"{folder.path}: nothing to verify with {', '.join(backends or ['what is installed'])}"
         )
+    runnable = [item for item in loaded if isinstance(item, Candidate)]
+    compared = iter(compare(reference, runnable, images))
+    return [item if isinstance(item, Comparison) else next(compared) for item in loaded]
+
+
+def _load_checked(
+    folder: ArtifactFolder, artifact: Artifact, backend: str, reference: Reference
+) -> Candidate | Comparison:
+    """Load an artifact whose files are as recorded; measure one that was changed in a child."""
+    problem = folder.check_files(artifact)
+    if problem is None:
+        files = folder.files(artifact)
+        return _load_candidate(folder.spec, artifact, files, backend, reference)
+    arguments = {"folder": str(folder.path), "artifact": artifact.id, "backend": backend}
+    try:
+        # A damaged file can crash a runtime; and the user wants to know how far off it is.
+        measured = Comparison(
+            **run_in_child("ultraface_deploy.verify:measure", arguments, what=f"{backend} run")
+        )
+    except UltraFaceError as error:
+        measured = _failed(artifact.id, backend, reference, str(error))
+    consequence = measured.reason or "it still computes the same"
+    return replace(measured, passed=False, reason=f"{problem}: {consequence}")
+
+
+def measure(folder: str, artifact: str, backend: str) -> dict[str, Any]:
+    """Compare one artifact, whatever its files are, with the reference on the shipped photos."""
+    from ultraface_deploy.images import embedded_images
+
+    opened = ArtifactFolder.open(folder)
+    found = opened.get(artifact)
+    files, reference = opened.files(found), open_reference(opened)
+    return verify_artifact(
+        opened.spec, found, files, backend, reference, embedded_images()
+    ).to_dict()
+
+
+def _load_candidate(
+    spec: ModelSpec, artifact: Artifact, files: Sequence[Path], backend: str, reference: Reference
+) -> Candidate | Comparison:
+    try:
+        session = get_backend(backend).load(files, spec, precision=artifact.precision)
+    except UltraFaceError as error:
+        return _failed(artifact.id, backend, reference, str(error))
+    tolerance = tolerance_for(backend, artifact.precision, spec)
+    return Candidate(artifact.id, backend, session, tolerance)
+
+
+def _failed(artifact: str, backend: str, reference: Reference, reason: str) -> Comparison:
+    return Comparison(artifact, backend, False, reason=reason, reference=reference.name)
 
 
 def require_passed(comparison: Comparison) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from ultraface_deploy import __version__
@@ -47,37 +48,45 @@ def _common(
         raise typer.Exit
 
 
+class _Interrupted(BaseException):
+    """Ctrl-C. Not KeyboardInterrupt, which some versions of typer turn into exit code 1."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1, 2, 3 (see `errors`) or 130 (Ctrl-C)."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _results_only_on_stdout()
+    signal.signal(signal.SIGINT, _interrupt)
     # --debug works anywhere on the line: people add it at the end of the command that failed.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        code = build_app()(arguments, prog_name="ultraface-deploy", standalone_mode=False)
+        build_app()(arguments, prog_name="ultraface-deploy")
     except UltraFaceError as error:
         if debug:
             raise
         _fail(str(error), error.exit_code)
-    except click.exceptions.Abort:
-        _fail("interrupted", 130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
-    except BrokenPipeError:
-        # The reader of our output (head, less) is gone; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except OSError as error:
         if debug:
             raise
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 2)
-    sys.exit(code or 0)
+    except _Interrupted:
+        _fail("interrupted", 130)
 
 
-def _fail(message: str, code: int) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Interrupted
+
+
+def _results_only_on_stdout() -> None:
+    """Send what native code prints to standard error; only our results go to standard output."""
+    if sys.stdout is sys.__stdout__:
+        sys.stdout.flush()
+        sys.stdout = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding)
+        os.dup2(2, 1)
+
+
+def _fail(message: str, code: int) -> NoReturn:
     notes.show_cursor(True)
     typer.echo(f"error: {message}", err=True)
     sys.exit(code)

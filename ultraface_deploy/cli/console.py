@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from rich.progress import (
 )
 
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
-results = Console(highlight=False)
+# A pipe or a file has no width; tables go there unbroken.
+results = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
 def note(message: str) -> None:

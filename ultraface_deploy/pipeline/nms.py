@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import numpy as np
 
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline.boxes import Floats, iou, iou_matrix
 
 NmsKind = Literal["hard", "soft", "blend"]
+
+
+def parse_nms(text: str) -> NmsKind:
+    """Read the name of an NMS kind.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    for kind in get_args(NmsKind):
+        if text == kind:
+            return cast(NmsKind, kind)
+    raise InputError(f"--nms {text}: unknown; there are {', '.join(get_args(NmsKind))}")
 
 
 def nms(

@@ -1,0 +1,63 @@
+"""`convert`: a checkpoint becomes verified artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from ultraface_deploy.cli.console import note, notes
+from ultraface_deploy.cli.options import InputSize
+from ultraface_deploy.models import DEFAULT_MODEL
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("convert")(convert)
+
+
+def convert(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A .pth, an .onnx, a Caffe .prototxt, an artifact folder, or a registry name."
+        ),
+    ] = DEFAULT_MODEL,
+    to: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Option("--to", metavar="FORMAT", help="onnx, onnxsim, mnn, ncnn, caffe or all."),
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise the targets to INT8.")] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Store the targets in FP16.")] = False,
+    input_size: InputSize = None,
+    head: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--head", help="raw (offsets, default) or decoded (corners in 0..1)."),
+    ] = None,
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--name", help="Name of the model; default: after the file."),
+    ] = None,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--output", help="Artifact folder; default: artifacts/<model>."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another network's artifacts there.")
+    ] = False,
+) -> None:
+    """Convert a model; every artifact is compared with the original network before it is kept."""
+    from ultraface_deploy.convert import convert as convert_model
+    from ultraface_deploy.errors import InputError
+    from ultraface_deploy.model_source import parse_head, resolve_source
+    from ultraface_deploy.spec import parse_input_size
+
+    if int8 and fp16:
+        raise InputError("--int8 and --fp16 exclude each other; run twice for both")
+    size = None if input_size is None else parse_input_size(input_size)
+    source = resolve_source(model, size, None if head is None else parse_head(head), name)
+    precision = "int8" if int8 else "fp16" if fp16 else "fp32"
+    with notes.status(f"converting {source.spec.name}"):
+        folder = convert_model(source, to or ["all"], precision, output, overwrite, report=note)
+    note(f"done: {folder.path}")

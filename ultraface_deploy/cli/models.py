@@ -1,0 +1,96 @@
+"""`models`: what ships and what can be pulled."""
+
+from __future__ import annotations
+
+from typing import Annotated, Optional
+
+import typer
+
+from ultraface_deploy.cli.console import note, progress, results, write_json
+from ultraface_deploy.cli.options import JsonTarget
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    group = typer.Typer(
+        help="The models that ship, and those that can be downloaded.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    group.command("list")(list_models)
+    group.command("info")(info)
+    group.command("pull")(pull)
+    app.add_typer(group, name="models")
+
+
+def list_models(json: JsonTarget = None) -> None:
+    """List all models: name, network, input, where it is."""
+    from rich.table import Table
+
+    from ultraface_deploy.models import registry
+
+    if json is not None:
+        write_json({"schema": 1, "models": [_record(name) for name in registry()]}, json)
+        return
+    table = Table()
+    for heading in ("name", "network", "input", "where", "description"):
+        table.add_column(heading, no_wrap=heading != "description")
+    for record in map(_record, registry()):
+        size = f"{record['width']}x{record['height']}"
+        table.add_row(
+            str(record["name"]),
+            str(record["architecture"]),
+            size,
+            str(record["where"]),
+            str(record["description"]),
+        )
+    results.print(table)
+
+
+def info(name: Annotated[str, typer.Argument(help="Name of the model.")]) -> None:
+    """Show one model's record, and its model card where it has one."""
+    from ultraface_deploy.models import FOLDER, find
+
+    find(name)
+    for key, value in _record(name).items():
+        if value is not None:
+            results.print(f"{key:<14} {value}", markup=False, soft_wrap=True)
+    card = FOLDER / f"{name}.md"
+    if card.is_file():
+        results.print()
+        results.print(card.read_text(), markup=False, soft_wrap=True)
+
+
+def pull(
+    name: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Argument(help="Name of the model; default: all that can be downloaded."),
+    ] = None,
+) -> None:
+    """Download checkpoints into the user's cache and check their SHA-256."""
+    from ultraface_deploy.models import find, registry
+    from ultraface_deploy.pull import pull as pull_model
+
+    entries = [find(name)] if name else [e for e in registry().values() if not e.embedded]
+    for entry in entries:
+        with progress() as bar:
+            task = bar.add_task(entry.name, total=None)
+            path = pull_model(
+                entry,
+                lambda done, total, task=task, bar=bar: bar.update(
+                    task, completed=done, total=total
+                ),
+            )
+        note(f"{entry.name}: {path}")
+
+
+def _record(name: str) -> dict[str, object]:
+    from dataclasses import asdict
+
+    from ultraface_deploy.models import find
+    from ultraface_deploy.pull import cache_folder
+
+    entry = find(name)
+    cached = (cache_folder() / f"{name}.pth").is_file()
+    where = "ships" if entry.embedded else "pulled" if cached else "to pull"
+    return asdict(entry) | {"where": where}

@@ -1,0 +1,55 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+Folder = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+    typer.Argument(
+        metavar="[DIR]",
+        help="Artifact folder; without one the default model's, converted first if need be.",
+        show_default=False,
+    ),
+]
+InputSize = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--input-size", metavar="WxH", help="Size of the network input, for example 320x240."
+    ),
+]
+Backends = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--backend", metavar="NAME", help="Runtime; repeat for several, or `all` for the installed."
+    ),
+]
+JsonTarget = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--json", metavar="FILE", help="Write the result as JSON; `-` for standard output."
+    ),
+]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of one inference.")]
+ScoreThreshold = Annotated[
+    float, typer.Option("--threshold", min=0.0, max=1.0, help="Lowest score of a face.")
+]
+
+
+def chosen_backends(names: list[str] | None) -> list[str] | None:
+    """Return the backends asked for; None where all are.
+
+    Raises:
+        InputError: a name is unknown.
+        MissingDependency: a named runtime is not installed.
+    """
+    from ultraface_deploy.backends import get_backend
+
+    if not names or "all" in names:
+        return None
+    for name in names:
+        get_backend(name).require()
+    return list(dict.fromkeys(names))

@@ -1,0 +1,81 @@
+"""`verify`: every artifact against the original network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from ultraface_deploy.cli.console import note, notes, results, write_json
+from ultraface_deploy.cli.options import Backends, Folder, JsonTarget, chosen_backends
+
+if TYPE_CHECKING:
+    from ultraface_deploy.verify import Comparison
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("verify")(verify)
+
+
+def verify(
+    folder: Folder = None,
+    images: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Option("--images", help="Folder of photographs; default: those that ship."),
+    ] = None,
+    backend: Backends = None,
+    json: JsonTarget = None,
+) -> None:
+    """Compare every artifact with the original network; exit 1 when one does not agree."""
+    from ultraface_deploy.convert import ensure
+    from ultraface_deploy.errors import CheckFailed
+    from ultraface_deploy.images import embedded_images, list_images, read_images
+    from ultraface_deploy.verify import verify_folder
+
+    backends = chosen_backends(backend)
+    photos = embedded_images() if images is None else read_images(list_images(images))
+    opened = ensure(folder, steps=[], report=note)
+    with notes.status(f"verifying {opened.path}"):
+        comparisons = verify_folder(opened, photos, backends)
+    passed = all(comparison.passed for comparison in comparisons)
+    if json is not None:
+        rows = [comparison.to_dict() for comparison in comparisons]
+        write_json({"schema": 1, "passed": passed, "results": rows}, json)
+    if json != "-":
+        _print(comparisons)
+    if not passed:
+        failed = [c for c in comparisons if not c.passed]
+        raise CheckFailed(
+            "; ".join(f"{c.artifact} on {c.backend}: {c.reason}" for c in failed)
+            + f"; convert {opened.path} again"
+        )
+
+
+def _print(comparisons: list[Comparison]) -> None:
+    from rich.table import Table
+
+    images, reference = comparisons[0].images, comparisons[0].reference
+    table = Table(title=f"largest differences from {reference} on {images} images")
+    for heading in ("artifact", "backend", "agrees"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("|scores|", "|boxes|", "recall", "precision", "IoU", "faces"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for c in comparisons:
+        table.add_row(
+            c.artifact,
+            c.backend,
+            "yes" if c.passed else "NO",
+            _number(c.max_abs_scores, ".1e"),
+            _number(c.max_abs_boxes, ".1e"),
+            _number(c.recall, ".3f"),
+            _number(c.precision, ".3f"),
+            _number(c.mean_iou, ".4f"),
+            f"{c.detections}/{c.reference_detections}",
+        )
+    results.print(table)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

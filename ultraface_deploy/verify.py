@@ -329,7 +329,7 @@ def _load_checked(
     if problem is None:
         files = folder.files(artifact)
         return _load_candidate(folder.spec, artifact, files, backend, reference)
-    arguments = {"folder": str(folder.path), "artifact": artifact.id, "backend": backend}
+    arguments = {"folder": str(folder.path.resolve()), "artifact": artifact.id, "backend": backend}
     try:
         # A damaged file can crash a runtime; and the user wants to know how far off it is.
         measured = Comparison(

@@ -56,7 +56,8 @@ def verify(
 def _print(comparisons: list[Comparison]) -> None:
     from rich.table import Table
 
-    images, reference = comparisons[0].images, comparisons[0].reference
+    images = max(comparison.images for comparison in comparisons)
+    reference = comparisons[0].reference
     table = Table(title=f"largest differences from {reference} on {images} images")
     for heading in ("artifact", "backend", "agrees"):
         table.add_column(heading, no_wrap=True)

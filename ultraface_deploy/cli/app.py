@@ -16,7 +16,7 @@ from ultraface_deploy.cli.console import notes
 from ultraface_deploy.errors import UltraFaceError
 
 # Each module of this package adds its command with `register(app)`, in the order of the help.
-COMMANDS = ("convert", "verify", "bench", "detect", "models", "doctor", "train")
+COMMANDS = ("convert", "verify", "bench", "detect", "models", "doctor", "data", "train")
 
 
 def build_app() -> typer.Typer:
@@ -80,7 +80,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def _results_only_on_stdout() -> None:
     """Send what native code prints to standard error; only our results go to standard output."""
-    if sys.stdout is sys.__stdout__:
+    if sys.stdout is not None and sys.stdout is sys.__stdout__:
         sys.stdout.flush()
         sys.stdout = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding)
         os.dup2(2, 1)

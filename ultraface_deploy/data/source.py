@@ -6,8 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ultraface_deploy.data.samples import Sample
+from ultraface_deploy.data.voc import read_voc
 from ultraface_deploy.data.wider import Skip, read_retinaface, read_wider
 from ultraface_deploy.errors import InputError
+
+
+class NoSuchSplit(InputError):  # noqa: N818 - an answer rather than a malfunction
+    """The data set does not have the split that was asked for."""
 
 
 def read_dataset(
@@ -22,15 +27,18 @@ def read_dataset(
         skip: told of every row that is left out.
 
     Raises:
-        InputError: the folder has none of these layouts, or not this split.
+        NoSuchSplit: the folder has none of these layouts, or not this split.
+        InputError: a label file is not in its format.
     """
     samples = list(_open(root, split, skip))
     if not samples:
-        raise InputError(f"{root}: the {split} split has no images")
+        raise NoSuchSplit(f"{root}: the {split} split has no images")
     return samples
 
 
 def _open(root: Path, split: str, skip: Skip) -> Iterator[Sample]:
+    if (root / "ImageSets" / "Main" / f"{split}.txt").is_file():
+        return read_voc(root, split, skip)
     images = root / f"WIDER_{split}" / "images"
     wider = root / "wider_face_split" / f"wider_face_{split}_bbx_gt.txt"
     if wider.is_file():
@@ -39,7 +47,24 @@ def _open(root: Path, split: str, skip: Skip) -> Iterator[Sample]:
         if labels.is_file():
             beside = labels.parent / "images"
             return read_retinaface(labels, beside if beside.is_dir() else images, skip)
-    raise InputError(
+    raise NoSuchSplit(
         f"{root}: found no {split} split; expected ImageSets/Main/{split}.txt (VOC), "
         f"wider_face_split/{wider.name} (WIDER FACE) or {split}/label.txt (RetinaFace)"
     )
+
+
+def read_splits(root: Path, skip: Skip = lambda message: None) -> dict[str, list[Sample]]:
+    """Read those of `train`, `val` and `test` that a data set has.
+
+    Raises:
+        NoSuchSplit: it has none.
+    """
+    splits: dict[str, list[Sample]] = {}
+    for split in ("train", "val", "test"):
+        try:
+            splits[split] = read_dataset(root, split, skip)
+        except NoSuchSplit as error:
+            missing = error
+    if not splits:
+        raise missing
+    return splits

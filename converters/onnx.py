@@ -56,7 +56,7 @@ def export(net: object, spec: ModelSpec) -> onnx.ModelProto:
         torch.onnx.export(
             RawHead(net).eval(),
             (torch.zeros(spec.input_shape),),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # a file object is fine for this exporter
             input_names=["input"],
             output_names=["scores", "boxes"],
             opset_version=OPSET,
@@ -204,10 +204,10 @@ def _append_decoding(model: onnx.ModelProto, spec: ModelSpec) -> None:
         ("Concat", ["decode/top_left", "decode/bottom_right"], ["boxes"]),
     ]
     for operator, inputs, outputs in steps:
-        axis = {"axis": 2} if operator in ("Split", "Concat") else {}
-        graph.node.append(
-            helper.make_node(operator, inputs, outputs, name=f"{outputs[0]}/{operator}", **axis)
-        )
+        node = helper.make_node(operator, inputs, outputs, name=f"{outputs[0]}/{operator}")
+        if operator in ("Split", "Concat"):
+            node.attribute.append(helper.make_attribute("axis", 2))
+        graph.node.append(node)
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:

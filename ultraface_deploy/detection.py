@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import cv2
 
@@ -219,7 +219,7 @@ def _text_target(target: str) -> Iterator[IO[str]]:
         yield file
 
 
-def _records(faces: Faces) -> list[dict[str, object]]:
+def _records(faces: Faces) -> list[dict[str, Any]]:
     return [
         {"box": [round(v, 3) for v in box], "score": round(score, 6), "label": label}
         for box, score, label in zip(

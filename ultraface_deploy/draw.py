@@ -13,7 +13,7 @@ _DARK = (0, 60, 0)
 
 def draw_faces(bgr: Image, faces: Faces) -> Image:
     """Return a copy of an image (H, W, 3) uint8 BGR with a box and the score at each face."""
-    marked = bgr.copy()
+    marked: Image = bgr.copy()
     height, width = bgr.shape[:2]
     thickness = max(1, round(min(height, width) / 300))
     scale = max(0.35, thickness * 0.4)

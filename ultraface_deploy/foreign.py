@@ -12,7 +12,7 @@ from ultraface_deploy.backends.base import Backend, BackendError
 from ultraface_deploy.checkpoint import model_name
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline.anchors import make_anchors
-from ultraface_deploy.spec import Head, ModelSpec
+from ultraface_deploy.spec import Architecture, Head, ModelSpec
 
 # Companion of each first file, in the order in which backends take them.
 _COMPANIONS = {".param": ".bin", ".prototxt": ".caffemodel"}
@@ -105,6 +105,6 @@ def spec_of_onnx(path: Path, name: str | None = None) -> ModelSpec:
     model = onnx_files.load(path)
     spec = onnx_files.read_spec(model)
     if spec is None:
-        architecture = "rfb" if onnx_files.has_dilation(model) else "slim"
+        architecture: Architecture = "rfb" if onnx_files.has_dilation(model) else "slim"
         spec = replace(recognise(get_backend("onnxruntime"), [path]), architecture=architecture)
     return spec if name is None else replace(spec, name=name)

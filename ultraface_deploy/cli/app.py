@@ -80,9 +80,10 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def _results_only_on_stdout() -> None:
     """Send what native code prints to standard error; only our results go to standard output."""
-    if sys.stdout is not None and sys.stdout is sys.__stdout__:
-        sys.stdout.flush()
-        sys.stdout = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding)
+    stream = sys.__stdout__
+    if stream is not None and sys.stdout is stream:
+        stream.flush()
+        sys.stdout = os.fdopen(os.dup(1), "w", encoding=stream.encoding)
         os.dup2(2, 1)
 
 

@@ -10,6 +10,7 @@ import typer
 from ultraface_deploy.cli.console import note, notes
 from ultraface_deploy.cli.options import InputSize
 from ultraface_deploy.models import DEFAULT_MODEL
+from ultraface_deploy.precision import Precision
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +58,7 @@ def convert(
         raise InputError("--int8 and --fp16 exclude each other; run twice for both")
     size = None if input_size is None else parse_input_size(input_size)
     source = resolve_source(model, size, None if head is None else parse_head(head), name)
-    precision = "int8" if int8 else "fp16" if fp16 else "fp32"
+    precision: Precision = "int8" if int8 else "fp16" if fp16 else "fp32"
     with notes.status(f"converting {source.spec.name}"):
         folder = convert_model(source, to or ["all"], precision, output, overwrite, report=note)
     note(f"done: {folder.path}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Optional
 
 import typer
+from rich.progress import Progress, TaskID
 
 from ultraface_deploy.cli.console import note, progress, results, write_json
 from ultraface_deploy.cli.options import JsonTarget
@@ -75,12 +76,13 @@ def pull(
     for entry in entries:
         with progress() as bar:
             task = bar.add_task(entry.name, total=None)
-            path = pull_model(
-                entry,
-                lambda done, total, task=task, bar=bar: bar.update(
-                    task, completed=done, total=total
-                ),
-            )
+
+            def advance(
+                done: int, total: int | None, bar: Progress = bar, task: TaskID = task
+            ) -> None:
+                bar.update(task, completed=done, total=total)
+
+            path = pull_model(entry, advance)
         note(f"{entry.name}: {path}")
 
 

@@ -46,7 +46,8 @@ def iou(box: Floats, boxes: Floats, pixel: float = 0.0) -> Floats:
     `pixel=1` counts a box from x1 to x2 as `x2 - x1 + 1` wide, as the published C++ demos and
     the WIDER FACE protocol do. Empty boxes have IoU 0 with everything.
     """
-    return iou_matrix(box[None], boxes, pixel)[0]
+    row: Floats = iou_matrix(box[None], boxes, pixel)[0]
+    return row
 
 
 def iou_matrix(first: Floats, second: Floats, pixel: float = 0.0) -> Floats:

@@ -1,0 +1,39 @@
+# Everything runs in the project's own virtual environment; nothing outside this folder is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint format clean
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+# The main job on the embedded model: convert, verify, benchmark, find faces in a photograph.
+demo: $(STAMP)
+	$(BIN)/ultraface-deploy convert slim-320 --to all -o artifacts/slim-320
+	$(BIN)/ultraface-deploy verify artifacts/slim-320
+	$(BIN)/ultraface-deploy bench artifacts/slim-320 --backend all --threads 1,2
+	$(BIN)/ultraface-deploy detect ultraface_deploy/photos/astronaut.jpg --model artifacts/slim-320 \
+		--backend mnn -o artifacts/demo.jpg
+	@echo 'The marked photograph: artifacts/demo.jpg'
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+# mypy follows no import hooks, so it checks the package as it is laid out when installed.
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/lint
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/lint .
+	cd build/lint && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p ultraface_deploy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build artifacts *.egg-info

@@ -1,0 +1,44 @@
+"""`package`: a C++ project around one artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ultraface_deploy.cli.console import note
+from ultraface_deploy.cli.options import Folder
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("package")(package)
+
+
+def package(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder to create.")],
+    folder: Folder = None,
+    runtime: Annotated[
+        str, typer.Option("--runtime", metavar="NAME", help="ncnn or mnn.")
+    ] = "ncnn",
+    precision: Annotated[
+        str, typer.Option("--precision", metavar="NAME", help="fp32, fp16 or int8.")
+    ] = "fp32",
+    embed_model: Annotated[
+        bool, typer.Option("--embed-model", help="Put the weights into the library.")
+    ] = False,
+) -> None:
+    """Write a C++ project (library, C interface, demo) that finds the same faces.
+
+    Its README.md says how to build it on the board and how to cross-compile.
+    """
+    from ultraface_deploy.convert import Step, ensure
+    from ultraface_deploy.package import parse_runtime, write_project
+    from ultraface_deploy.precision import parse_precision
+
+    chosen = parse_runtime(runtime)
+    step = Step(chosen, parse_precision(precision))
+    artifacts = ensure(folder, [step], report=note)
+    written = write_project(artifacts, output, chosen, step.precision, embed_model)
+    note(f"done: {output} ({len(written)} files); {output / 'README.md'} says how to build it")

@@ -1,0 +1,109 @@
+#include <algorithm>
+#include <cmath>
+
+#include "model.hpp"
+#include "model_files.hpp"
+#include "network.hpp"
+#include "resample.hpp"
+#include "ultraface.hpp"
+
+namespace ultraface {
+namespace {
+
+constexpr int kMaxSide = 32767;
+constexpr int kMaxThreads = 256;
+
+Error invalid(const std::string& message) { return {ULTRAFACE_INVALID_ARGUMENT, message}; }
+
+void check(const Options& options) {
+    const auto is_share = [](float value) { return value >= 0.0F && value <= 1.0F; };
+    if (!is_share(options.score_threshold)) throw invalid("score_threshold must lie in 0..1");
+    if (!is_share(options.iou_threshold)) throw invalid("iou_threshold must lie in 0..1");
+    if (options.nms < Nms::Hard || options.nms > Nms::Blend) {
+        throw invalid("nms must be hard (0), soft (1) or blend (2)");
+    }
+    if (options.candidates < 1) throw invalid("candidates must be at least 1");
+    if (options.top_k < 0) throw invalid("top_k must be at least 1, or 0 for all faces");
+    if (options.threads < 1 || options.threads > kMaxThreads) {
+        throw invalid("threads must lie in 1.." + std::to_string(kMaxThreads));
+    }
+}
+
+void check(const Image& image) {
+    if (!image.pixels) throw invalid("pixels is a null pointer");
+    if (image.format < Format::Bgr || image.format > Format::Nv21) {
+        throw invalid("format must be BGR (0), RGB (1), GRAY (2) or NV21 (3)");
+    }
+    const std::string size = std::to_string(image.width) + "x" + std::to_string(image.height);
+    if (image.width < 1 || image.height < 1 || image.width > kMaxSide ||
+        image.height > kMaxSide) {
+        throw invalid("an image of " + size + " pixels; each side must lie in 1.." +
+                      std::to_string(kMaxSide));
+    }
+    if (image.format == Format::Nv21 && (image.width % 2 || image.height % 2)) {
+        throw invalid("an NV21 image of " + size + " pixels; both sides must be even");
+    }
+    const bool three = image.format == Format::Bgr || image.format == Format::Rgb;
+    const int row = image.width * (three ? 3 : 1);
+    if (image.stride != 0 && image.stride < row) {
+        throw invalid("a stride of " + std::to_string(image.stride) + " bytes; a row has " +
+                      std::to_string(row));
+    }
+}
+
+// A runtime that does not work may return numbers all the same.
+void check(const Outputs& outputs) {
+    float worst = 0.0F;
+    for (int i = 0; i < model::kAnchors; ++i) {
+        float sum = 0.0F;
+        for (int label = 0; label < model::kClasses; ++label) {
+            sum += outputs.scores[i * model::kClasses + label];
+        }
+        // Written so that NaN counts as wrong.
+        if (!(std::fabs(sum - 1.0F) <= worst)) worst = std::fabs(sum - 1.0F);
+    }
+    const bool finite = std::all_of(outputs.boxes, outputs.boxes + 4 * model::kAnchors,
+                                    [](float value) { return std::isfinite(value); });
+    if (!(worst < 0.05F) || !finite) {
+        throw Error(ULTRAFACE_RUNTIME_FAILED,
+                    "the runtime's outputs are no detector's: scores do not sum to 1, or boxes "
+                    "are not finite");
+    }
+}
+
+}  // namespace
+
+struct Detector::Impl {
+    Impl(const std::string& model_dir, const Options& options)
+        : options((check(options), options)),
+          model(model_dir),
+          network(open_network(model.files(), options.threads)) {
+        for (int channel = 0; channel < 3; ++channel) {
+            std::fill_n(network->input_plane(channel), model::kWidth * model::kHeight, 0.0F);
+        }
+        check(network->run());
+    }
+
+    Options options;
+    LoadedModel model;
+    std::unique_ptr<Network> network;
+    Resampler resampler;
+};
+
+Detector::Detector(const std::string& model_dir, const Options& options)
+    : impl_(std::make_unique<Impl>(model_dir, options)) {}
+Detector::~Detector() = default;
+Detector::Detector(Detector&&) noexcept = default;
+Detector& Detector::operator=(Detector&&) noexcept = default;
+
+std::vector<Face> Detector::detect(const Image& image) {
+    check(image);
+    float* const planes[3] = {impl_->network->input_plane(0), impl_->network->input_plane(1),
+                              impl_->network->input_plane(2)};
+    impl_->resampler.run(image, planes);
+    const Outputs outputs = impl_->network->run();
+    return model::find_faces(outputs.scores, outputs.boxes, image.width, image.height,
+                             impl_->options);
+}
+
+}  // namespace ultraface

@@ -1,0 +1,12 @@
+set(MNN_ROOT "" CACHE PATH "Folder of an MNN checkout or installation, with include/ and the library")
+find_path(MNN_INCLUDE_DIR MNN/Interpreter.hpp HINTS ${MNN_ROOT}/include)
+find_library(MNN_LIBRARY MNN HINTS ${MNN_ROOT} ${MNN_ROOT}/build ${MNN_ROOT}/lib)
+if(NOT MNN_INCLUDE_DIR OR NOT MNN_LIBRARY)
+    message(FATAL_ERROR "MNN was not found: build it as README.md says and pass "
+                        "-DMNN_ROOT=<the folder with include/ and build/libMNN>")
+endif()
+add_library(mnn INTERFACE)
+target_include_directories(mnn SYSTEM INTERFACE ${MNN_INCLUDE_DIR})
+target_link_libraries(mnn INTERFACE ${MNN_LIBRARY})
+set(RUNTIME_SOURCE src/network_mnn.cpp)
+set(RUNTIME_LIBRARY mnn)

@@ -57,7 +57,9 @@ def _convolution(layer: Any, bottoms: list[Array], weights: list[Array]) -> list
         for j in range(kw):
             rows, columns = i * dh, j * dw
             patch = groups[
-                ..., rows : rows + sh * (out_h - 1) + 1 : sh, columns : columns + sw * (out_w - 1) + 1 : sw
+                ...,
+                rows : rows + sh * (out_h - 1) + 1 : sh,
+                columns : columns + sw * (out_w - 1) + 1 : sw,
             ]
             out += filters[..., i, j] @ patch.reshape(batch, p.group, per_group, -1)
     out = out.reshape(batch, count, out_h, out_w)
@@ -94,9 +96,7 @@ def _pooling(layer: Any, bottoms: list[Array], weights: list[Array]) -> list[Arr
                 min(left + kernel[1], x.shape[3] + pad[1]) - left
             )
             window = x[:, :, max(top, 0) : top + kernel[0], max(left, 0) : left + kernel[1]]
-            out[:, :, i, j] = (
-                window.sum(axis=(2, 3)) / area if average else window.max(axis=(2, 3))
-            )
+            out[:, :, i, j] = window.sum(axis=(2, 3)) / area if average else window.max(axis=(2, 3))
     return [out]
 
 

@@ -53,10 +53,10 @@ def read_prototxt(path: Path) -> Any:
     Raises:
         InputError: the file is missing, too large, no prototxt, or of the format before 2015.
     """
-    net, text = NetParameter(), _read(path, "prototxt", MAX_PROTOTXT_BYTES)
+    net, content = NetParameter(), _read(path, "prototxt", MAX_PROTOTXT_BYTES)
     try:
-        text_format.Parse(text, net, allow_unknown_field=True)
-    except (text_format.ParseError, UnicodeDecodeError, ValueError) as error:
+        text_format.Parse(content.decode(), net, allow_unknown_field=True)
+    except (text_format.ParseError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
         raise InputError(f"{path}: no valid prototxt ({reason})") from error
     except RecursionError as error:

@@ -53,16 +53,23 @@ def iou(box: Floats, boxes: Floats, pixel: float = 0.0) -> Floats:
 def iou_matrix(first: Floats, second: Floats, pixel: float = 0.0) -> Floats:
     """Return the IoU of every box of (M, 4) with every box of (N, 4) as (M, N); see `iou`."""
     # One plane an axis: reducing over a last axis of two takes numpy ten times as long.
-    width, height = (_overlap(first, second, axis, pixel) for axis in (0, 1))
-    overlap = width * height
-    union = _area(first, pixel)[:, None] + _area(second, pixel)[None, :] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    overlap = _overlap(first, second, 0, pixel)
+    overlap *= _overlap(first, second, 1, pixel)
+    union = np.add.outer(_area(first, pixel), _area(second, pixel))
+    union -= overlap
+    # Where the union is empty so is the overlap; this only keeps 0/0 from being NaN.
+    ious: Floats = overlap / np.maximum(union, np.finfo(union.dtype).tiny)
+    return ious
 
 
 def _overlap(first: Floats, second: Floats, axis: int, pixel: float) -> Floats:
-    low = np.maximum(first[:, None, axis], second[None, :, axis])
-    high = np.minimum(first[:, None, axis + 2], second[None, :, axis + 2])
-    return np.maximum(high - low + pixel, 0)
+    """Length (M, N) of what two sets of boxes share along one axis."""
+    low = np.maximum.outer(first[:, axis].copy(), second[:, axis].copy())
+    high = np.minimum.outer(first[:, axis + 2].copy(), second[:, axis + 2].copy())
+    high -= low
+    high += pixel
+    shared: Floats = np.maximum(high, 0, out=high)
+    return shared
 
 
 def _area(boxes: Floats, pixel: float) -> Floats:

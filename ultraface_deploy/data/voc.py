@@ -6,7 +6,7 @@ the convention of face data sets in this layout, `<has_lm>` and `<lm><x1>..<y5>`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -22,7 +22,7 @@ _POINTS = [f"{axis}{number}" for number in range(1, 6) for axis in "xy"]
 
 
 def read_voc(root: Path, split: str, skip: Skip) -> Iterator[Sample]:
-    """Yield the samples of a split; objects marked difficult are ignored faces.
+    """Return the samples of a split; objects marked difficult are ignored faces.
 
     Args:
         root: the folder with `ImageSets/`.
@@ -33,16 +33,26 @@ def read_voc(root: Path, split: str, skip: Skip) -> Iterator[Sample]:
         OSError: there is no list of this split.
         MissingDependency: defusedxml is not installed.
     """
+    listing = root / "ImageSets" / "Main" / f"{split}.txt"
+    names = listing.read_text(encoding="utf-8").split()
+    annotations = (root / "Annotations" / f"{name}.xml" for name in names)
+    return read_annotations(annotations, root / "JPEGImages", skip)
+
+
+def read_annotations(paths: Iterable[Path], images: Path, skip: Skip) -> Iterator[Sample]:
+    """Yield the sample of each annotation file; `images` is the folder of the photographs.
+
+    Raises:
+        MissingDependency: defusedxml is not installed.
+    """
     try:
         from defusedxml.common import DefusedXmlException
         from defusedxml.ElementTree import parse
     except ImportError as error:
         raise MissingDependency.package("defusedxml", "train", "reading VOC files") from error
-    listing = root / "ImageSets" / "Main" / f"{split}.txt"
-    for name in listing.read_text(encoding="utf-8").split():
-        path = root / "Annotations" / f"{name}.xml"
+    for path in paths:
         try:
-            yield _sample(root, name, parse(path).getroot())
+            yield _sample(images, path.stem, parse(path).getroot())
         except (OSError, ElementTree.ParseError, DefusedXmlException, ValueError) as error:
             skip(f"{path}: damaged or missing annotation ({error}); skipped")
 
@@ -88,7 +98,7 @@ def _add(parent: ElementTree.Element, tag: str, text: str | None = None) -> Elem
     return element
 
 
-def _sample(root: Path, name: str, tree: ElementTree.Element) -> Sample:
+def _sample(images: Path, name: str, tree: ElementTree.Element) -> Sample:
     faces = [face for face in tree.iterfind("object") if face.findtext("name") == "face"]
     boxes = [[_number(face, f"bndbox/{key}") for key in _CORNERS] for face in faces]
     points = [
@@ -100,7 +110,7 @@ def _sample(root: Path, name: str, tree: ElementTree.Element) -> Sample:
     corners = np.array(boxes, np.float32).reshape(-1, 4)
     corners[:, :2] -= 1
     return Sample(
-        root / "JPEGImages" / (tree.findtext("filename") or f"{name}.jpg"),
+        images / (tree.findtext("filename") or f"{name}.jpg"),
         corners,
         np.array([face.findtext("difficult") == "1" for face in faces], bool),
         np.array(points, np.float32).reshape(-1, 5, 2),

@@ -34,7 +34,7 @@ def format_predictions(title: str, detections: Detections) -> str:
     """Return the text of one file. Nine digits give back every float32 as it was."""
     corners, scores = (np.asarray(part, dtype=np.float64) for part in detections)
     rows = np.column_stack([corners[:, :2], corners[:, 2:] - corners[:, :2], scores])
-    lines = [" ".join(f"{value:.9g}" for value in row) for row in rows]
+    lines = ["%.9g %.9g %.9g %.9g %.9g" % tuple(row) for row in rows]  # noqa: UP031 - thrice as fast
     return "\n".join([title, str(len(lines)), *lines]) + "\n"
 
 
@@ -75,5 +75,11 @@ def read_file(path: Path) -> Detections:
 
 
 def predictions_path(folder: Path, name: str) -> Path:
-    """Return where the predictions of an image belong."""
+    """Return where the predictions of an image belong.
+
+    Raises:
+        InputError: the name leads out of the folder.
+    """
+    if name.startswith("/") or ".." in name.split("/"):
+        raise InputError(f"image name {name!r} leads out of the folder")
     return folder / f"{name}.txt"

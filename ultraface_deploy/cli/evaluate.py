@@ -1,0 +1,280 @@
+"""`eval`: accuracy of artifacts; `eval compare`: what a change costs, with its uncertainty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+from typer.core import TyperGroup
+
+from ultraface_deploy.cli.console import note, progress, results, write_json, write_output
+from ultraface_deploy.cli.options import Backends, Folder, InputSize, JsonTarget
+
+if TYPE_CHECKING:
+    from ultraface_deploy.evaluation import Evaluation, Subject
+    from ultraface_deploy.evaluation.compare import Pairing
+
+# Typer reads annotations at run time, and Python 3.10 is still there.
+OptionalPath = Optional[Path]  # noqa: UP045
+OptionalText = Optional[str]  # noqa: UP045
+
+
+class _RunByDefault(TyperGroup):
+    """`eval DIR` is short for `eval run DIR`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in self.commands:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    group = typer.Typer(cls=_RunByDefault, rich_markup_mode=None)
+    group.command("run")(run)
+    group.command("compare")(compare)
+    app.add_typer(group, name="eval", help="Measure accuracy on WIDER FACE or on your pictures.")
+
+
+def run(
+    folder: Folder = None,
+    data: Annotated[
+        OptionalPath, typer.Option("--data", help="WIDER FACE: holds WIDER_val/images.")
+    ] = None,
+    ground_truth: Annotated[
+        OptionalPath, typer.Option("--ground-truth", help="Folder of the official .mat files.")
+    ] = None,
+    predictions: Annotated[
+        OptionalPath,
+        typer.Option("--predictions", help="Score these files (official text format) instead."),
+    ] = None,
+    pictures: Annotated[
+        OptionalPath, typer.Option("--folder", help="Your own pictures; needs --labels.")
+    ] = None,
+    labels: Annotated[
+        OptionalPath,
+        typer.Option(
+            "--labels",
+            help="Labels of --folder: COCO .json, WIDER or RetinaFace .txt, folder of VOC .xml.",
+        ),
+    ] = None,
+    false_positives: Annotated[
+        float,
+        typer.Option(
+            "--false-positives", min=0.0, help="With --folder: wanted false alarms an image."
+        ),
+    ] = 0.1,
+    backend: Backends = None,
+    precision: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--precision", help="fp32, fp16 or int8; repeat for several."),
+    ] = None,
+    input_size: InputSize = None,
+    threshold: Annotated[
+        float, typer.Option("--threshold", min=0.0, max=1.0, help="Lowest score of a prediction.")
+    ] = 0.02,
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, help="Boxes that enter NMS.")
+    ] = 800,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Faces kept an image.")] = 400,
+    nms: Annotated[str, typer.Option("--nms", help="hard, soft or blend.")] = "hard",
+    nms_iou: Annotated[
+        float, typer.Option("--nms-iou", min=0.0, max=1.0, help="Overlap that NMS suppresses.")
+    ] = 0.3,
+    keep_aspect: Annotated[
+        bool, typer.Option("--keep-aspect", help="Fit the image into the input and pad it.")
+    ] = False,
+    scale: Annotated[
+        OptionalText,
+        typer.Option(
+            "--scale",
+            metavar="original|N",
+            help="Run at the image's own size, or with its longest side of N pixels.",
+        ),
+    ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Go on without images that are not there.")
+    ] = False,
+    jobs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--jobs", min=1, help="Processes; default: one a core."),
+    ] = None,
+    coco: Annotated[bool, typer.Option("--coco", help="COCO-style AP besides.")] = False,
+    save: Annotated[
+        OptionalPath,
+        typer.Option("--save-predictions", help="Keep predictions here, in the official format."),
+    ] = None,
+    plot: Annotated[
+        OptionalPath, typer.Option("--plot", help="Draw precision-recall curves: .png, .svg, .pdf.")
+    ] = None,
+    curves: Annotated[
+        OptionalText, typer.Option("--curves", metavar="FILE", help="Write the curves as CSV.")
+    ] = None,
+    json: JsonTarget = None,
+) -> None:
+    """Measure accuracy on WIDER FACE, or on your own pictures with --folder and --labels.
+
+    A killed run continues where it was when the same command is given again. See also
+    `eval compare --help`: two results side by side.
+    """
+    from ultraface_deploy.evaluation import (
+        Options,
+        Settings,
+        evaluate_folder,
+        evaluate_wider,
+        score_predictions,
+    )
+    from ultraface_deploy.evaluation.curves import check_picture, draw, write_csv
+    from ultraface_deploy.evaluation.own_data import read_truth
+    from ultraface_deploy.pipeline.nms import parse_nms
+
+    settings = Settings(
+        threshold, candidates, top_k, parse_nms(nms), nms_iou, keep_aspect, _scale(scale)
+    )
+    if plot is not None:
+        check_picture(plot)
+    with progress() as display:
+        task = display.add_task("detecting", total=None)
+        options = Options(
+            processes=jobs,
+            allow_missing=allow_missing,
+            save=save,
+            coco=coco,
+            on_start=lambda count: display.update(task, total=count),
+            on_image=lambda: display.advance(task),
+        )
+        if predictions is not None:
+            evaluation = score_predictions(
+                predictions, _required(ground_truth, "--ground-truth"), options
+            )
+        else:
+            subjects = _subjects(folder, backend or [], precision or [], input_size)
+            if pictures is not None or labels is not None:
+                images, truth = read_truth(
+                    _required(pictures, "--folder"), _required(labels, "--labels"), note
+                )
+                evaluation = evaluate_folder(
+                    subjects, images, truth, false_positives, settings, options
+                )
+            else:
+                evaluation = evaluate_wider(
+                    subjects,
+                    _required(data, "--data"),
+                    _required(ground_truth, "--ground-truth"),
+                    settings,
+                    options,
+                )
+    if plot is not None:
+        draw(evaluation.results, plot)
+    if curves is not None:
+        write_output(write_csv(evaluation.results), curves)
+    if json is not None:
+        write_json(evaluation.to_dict(), json)
+    _print(evaluation, quiet="-" in (json, curves))
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(help="Result of eval --json: the baseline.")],
+    after: Annotated[Path, typer.Argument(help="Result of eval --json to compare with it.")],
+    max_drop: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option("--max-drop", min=0.0, help="Exit 1 when AP drops by more than this."),
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", min=100, help="Bootstrap samples.")] = 1000,
+    confidence: Annotated[
+        float, typer.Option("--confidence", min=0.5, max=0.999, help="Level of the interval.")
+    ] = 0.95,
+    json: JsonTarget = None,
+) -> None:
+    """Compare two results on the same images, with a bootstrap interval over images.
+
+    One result in BEFORE is compared with every one in AFTER; of several, those of the same
+    artifact, backend and precision. --max-drop looks at the measured drop of every set, not at
+    the interval.
+    """
+    from ultraface_deploy.errors import CheckFailed
+    from ultraface_deploy.evaluation import compare as compare_results
+    from ultraface_deploy.evaluation import pair_up, read_results
+
+    (settings, first), (others, second) = read_results(before), read_results(after)
+    if differing := [key for key in settings if others.get(key) != settings[key]]:
+        note(f"the two were measured under different settings: {', '.join(differing)}")
+    pairings = [compare_results(*pair, samples, confidence) for pair in pair_up(first, second)]
+    if json is not None:
+        comparisons = [pairing.to_dict() for pairing in pairings]
+        write_json({"schema": 1, "confidence": confidence, "comparisons": comparisons}, json)
+    if json != "-":
+        for pairing in pairings:
+            _print_pairing(pairing, confidence)
+    too_much = [p for p in pairings if max_drop is not None and p.largest_drop > max_drop]
+    if too_much:
+        raise CheckFailed(
+            "; ".join(
+                f"{p.after.label} loses {p.largest_drop:.4f} AP against {p.before.label}"
+                for p in too_much
+            )
+            + f", more than --max-drop {max_drop:g}"
+        )
+
+
+def _required(path: Path | None, option: str) -> Path:
+    from ultraface_deploy.errors import InputError
+
+    if path is None:
+        raise InputError(
+            f"{option} is missing; give --data and --ground-truth for WIDER FACE, "
+            "--folder and --labels for your own pictures, "
+            "or --predictions and --ground-truth for files"
+        )
+    return path
+
+
+def _scale(text: str | None) -> int | str | None:
+    from ultraface_deploy.errors import InputError
+
+    if text is None or text == "original":
+        return text
+    if not text.isdecimal() or len(text) > 5:
+        raise InputError(f"--scale {text}: give `original` or the longest side in pixels")
+    return int(text)
+
+
+def _subjects(
+    folder: Path | None, backends: list[str], precisions: list[str], input_size: str | None
+) -> list[Subject]:
+    from ultraface_deploy.backends import get_backend
+    from ultraface_deploy.convert import Step, ensure
+    from ultraface_deploy.evaluation import find_subjects
+    from ultraface_deploy.precision import parse_precision
+    from ultraface_deploy.spec import parse_input_size
+
+    size = None if input_size is None else parse_input_size(input_size)
+    kinds = [parse_precision(text) for text in precisions]
+    if folder is None:
+        named = [get_backend(name) for name in backends if name != "all"]
+        steps = [Step(runtime.formats[0], kind) for runtime in named for kind in kinds or ["fp32"]]
+        folder = ensure(None, steps, input_size=size, report=note).path
+    return find_subjects(folder, backends, kinds, size)
+
+
+def _print(evaluation: Evaluation, quiet: bool) -> None:
+    from ultraface_deploy.errors import CheckFailed
+    from ultraface_deploy.evaluation.text import tables
+
+    if not quiet:
+        for table in tables(evaluation):
+            results.print(table)
+    for line in evaluation.remarks():
+        note(line)
+    unreadable = evaluation.results[0].unreadable
+    if unreadable:
+        for problem in unreadable.values():
+            note(f"left out: {problem}")
+        raise CheckFailed(f"{len(unreadable)} images could not be read and were left out")
+
+
+def _print_pairing(pairing: Pairing, confidence: float) -> None:
+    from ultraface_deploy.evaluation.text import pairing_table
+
+    results.print(pairing_table(pairing, confidence))

@@ -1,0 +1,143 @@
+"""The result of one artifact: figures for people, and the counts to compare it with another."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.files import require_file
+from ultraface_deploy.wider import Tally
+
+SCHEMA = 1
+_COUNTS = ("image", "bin", "hits", "alarms", "faces")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one subject reached.
+
+    `subject` says what was evaluated (`Subject.describe`, or where predictions came from), `tally`
+    holds the counts by image, `missing` how many images of the ground truth were not there,
+    `unreadable` why an image could not be read, by name, and `details` everything else that goes
+    into the JSON form.
+    """
+
+    subject: Mapping[str, Any]
+    tally: Tally
+    missing: int = 0
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """How tables call it."""
+        return f"{self.subject['artifact']} on {self.subject['backend'] or 'given predictions'}"
+
+    def ap(self) -> dict[str, float]:
+        """Return AP by set; NaN where a set counts no face."""
+        return {name: self.tally.curve(name).ap for name in self.tally.sets}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        aps = {name: None if math.isnan(ap) else ap for name, ap in self.ap().items()}
+        return {
+            **self.subject,
+            "images": len(self.tally.names),
+            "missing": self.missing,
+            "unreadable": dict(self.unreadable),
+            **aps,
+            **self.details,
+            "counts": pack(self.tally),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Result:
+        """Read what `to_dict` wrote; only what a comparison needs.
+
+        Raises:
+            KeyError, TypeError, ValueError, OSError: the record is damaged.
+        """
+        keys = ("model", "artifact", "backend", "precision", "input")
+        return cls(
+            subject={key: data[key] for key in keys},
+            tally=unpack(data["counts"]),
+            missing=int(data["missing"]),
+            details={"operating_points": data["operating_points"]},
+        )
+
+
+def read_results(path: Path) -> tuple[dict[str, Any], list[Result]]:
+    """Read the protocol and the results of a file that `eval --json` wrote.
+
+    Raises:
+        InputError: there is no such file, or it is none of these.
+    """
+    require_file(path, "result of eval --json")
+    try:
+        data = json.loads(path.read_text())
+        if data["schema"] != SCHEMA:
+            raise InputError(f"{path}: schema {data['schema']!r} is not {SCHEMA}; run eval again")
+        results = [Result.from_dict(record) for record in data["results"]]
+        protocol = dict(data["protocol"])
+    except (KeyError, TypeError, ValueError, OSError, RecursionError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: not a result of eval --json, or damaged ({type(error).__name__}: {error})"
+        ) from error
+    if not results:
+        raise InputError(f"{path}: holds no results")
+    return protocol, results
+
+
+def pack(tally: Tally) -> str:
+    """Return the counts as text: a compressed `.npz` in base64, some hundred kilobytes."""
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        sets=np.array(tally.sets),
+        names=np.array(tally.names),
+        bins=np.array(tally.bins),
+        **{name: getattr(tally, name).astype(np.int32) for name in _COUNTS},
+    )
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def unpack(text: str) -> Tally:
+    """Read what `pack` wrote.
+
+    Raises:
+        KeyError, ValueError, OSError: it is damaged.
+    """
+    content = base64.b64decode(text, validate=True)
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        image, bin, hits, alarms, faces = (arrays[name].astype(np.int64) for name in _COUNTS)
+        tally = Tally(
+            sets=tuple(arrays["sets"].tolist()),
+            names=tuple(arrays["names"].tolist()),
+            bins=int(arrays["bins"]),
+            image=image,
+            bin=bin,
+            hits=hits,
+            alarms=alarms,
+            faces=faces,
+        )
+    rows, sets = len(image), len(tally.sets)
+    sound = (
+        hits.shape == alarms.shape == (sets, rows)
+        and bin.shape == (rows,)
+        and faces.shape == (sets, len(tally.names))
+        and (not rows or 0 <= image.min() <= image.max() < len(tally.names))
+        and (not rows or 0 <= bin.min() <= bin.max() < tally.bins)
+    )
+    if not sound:
+        raise ValueError("counts do not fit together")
+    return tally

@@ -39,6 +39,14 @@ class AnchorSpec:
     center_variance: float = 0.1
     size_variance: float = 0.2
 
+    def __post_init__(self) -> None:
+        values = [*self.strides, *(side for sides in self.min_boxes for side in sides)]
+        values += [self.center_variance, self.size_variance]
+        if not all(math.isfinite(value) and value > 0 for value in values):
+            raise ValueError("strides, anchor sides and variances must be positive")
+        if not self.strides or len(self.strides) != len(self.min_boxes):
+            raise ValueError(f"{len(self.strides)} strides, {len(self.min_boxes)} sets of anchors")
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -70,6 +78,12 @@ class ModelSpec:
             raise InputError(
                 f"model {self.name}: architecture {self.architecture!r} with head {self.head!r}; "
                 "known are slim and rfb, raw and decoded"
+            )
+        # What preprocessing does not do must not be described: it would be silently left out.
+        if self.color != "rgb" or len(set(self.std)) != 1 or not self.std[0] > 0:
+            raise InputError(
+                f"model {self.name}: colour order {self.color!r} with std {self.std}; "
+                "only rgb with one positive std for all channels can be preprocessed"
             )
 
     @property

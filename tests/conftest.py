@@ -1,0 +1,191 @@
+"""What several test files need: data beside the checkout, checkpoints, conversions, the command."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
+from ultraface_deploy.precision import Precision
+from ultraface_deploy.spec import Architecture, Head
+
+ROOT = Path(__file__).resolve().parent.parent
+
+MakeCheckpoint = Callable[..., Path]
+Convert = Callable[..., ArtifactFolder]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of published checkpoints, artifacts and photographs beside the checkout."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the published files, which lie in ../shared and are not part of this")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoints(shared: Path) -> Path:
+    """The folder of the four published checkpoints."""
+    return shared / "checkpoints"
+
+
+@pytest.fixture(scope="session")
+def photos(shared: Path) -> list[Path]:
+    """The published photographs with faces."""
+    return sorted((shared / "images").glob("*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def across_workers(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that the workers of one parallel run have in common."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "common"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def worker_id(request: pytest.FixtureRequest) -> str:
+    """The name of this pytest-xdist worker, `master` where there is only one process."""
+    return str(getattr(request.config, "workerinput", {}).get("workerid", "master"))
+
+
+def random_network(architecture: Architecture, num_classes: int = 2) -> Any:
+    """Return a network with seeded weights, whose BatchNorms do something and whose scores vary."""
+    import torch
+
+    from ultraface_deploy.nets import UltraFace
+
+    torch.manual_seed(1)
+    net = UltraFace(architecture, num_classes).eval()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+            module.weight.data.uniform_(0.8, 1.5)
+            module.bias.data.normal_(0, 0.2)
+    return net
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(across_workers: Path) -> MakeCheckpoint:
+    """Return a function that gives the path of a checkpoint with random weights; not to be changed.
+
+    Its arguments are the architecture and the number of classes.
+    """
+    torch = pytest.importorskip("torch", reason="checkpoints are written with torch")
+
+    def make(architecture: Architecture = "slim", num_classes: int = 2) -> Path:
+        path = across_workers / f"random-{architecture}-{num_classes}.pth"
+        with FileLock(path.with_suffix(".lock")):
+            if not path.is_file():
+                torch.save(random_network(architecture, num_classes).state_dict(), path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def converted(across_workers: Path) -> Convert:
+    """Return a function that converts once a session; its folders are not to be changed."""
+    pytest.importorskip("torch", reason="checkpoints are read with torch")
+
+    def convert(
+        checkpoint: Path,
+        *targets: str,
+        size: tuple[int, int] | None = None,
+        head: Head | None = None,
+        precision: Precision = "fp32",
+    ) -> ArtifactFolder:
+        from ultraface_deploy.convert import convert as convert_model
+        from ultraface_deploy.model_source import resolve_source
+
+        source = resolve_source(checkpoint, size, head)
+        name = f"{source.spec.name}-{source.spec.width}x{source.spec.height}-{source.spec.head}"
+        folder = across_workers / name
+        with FileLock(folder.with_suffix(".lock")):
+            have = ArtifactFolder.open(folder) if (folder / MANIFEST).is_file() else None
+            missing = [t for t in targets if have is None or not have.has(t, precision)]
+            return convert_model(source, missing, precision, folder) if missing else have  # type: ignore[return-value]
+
+    return convert
+
+
+@pytest.fixture
+def folder(converted: Convert, make_checkpoint: MakeCheckpoint, tmp_path: Path) -> ArtifactFolder:
+    """A small folder with every format, a test's own to damage."""
+    made = converted(make_checkpoint(), "onnx", "onnxsim", "mnn", "ncnn", size=(128, 96))
+    return ArtifactFolder.open(shutil.copytree(made.path, tmp_path / "folder"))
+
+
+@dataclass(frozen=True)
+class CliResult:
+    """How a run of the command line ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line that says what was wrong; a traceback or a second line fails the test."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, self.err
+        assert self.err.rstrip().endswith(lines[0]), self.err
+        assert "Traceback" not in self.err
+        return lines[0].removeprefix("error: ")
+
+
+Cli = Callable[..., CliResult]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Return a function that runs the command line in this process.
+
+    What is left out is what concerns the whole process: signals and file descriptors.
+    """
+    from ultraface_deploy.cli import app
+
+    monkeypatch.setattr(app, "_results_only_on_stdout", lambda: None)
+    monkeypatch.setattr(app.signal, "signal", lambda *arguments: None)
+
+    def run(*arguments: object) -> CliResult:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            app.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        code = ended.value.code
+        return CliResult(code if isinstance(code, int) else 0, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep tests away from the user's cache."""
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Keep the thread pools of OpenCV small: tests run beside each other."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    yield
+
+
+def noise(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """Return an image of noise, (H, W, 3) uint8."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

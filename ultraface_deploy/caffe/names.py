@@ -55,6 +55,9 @@ def _module_paths(graph: onnx.GraphProto) -> dict[str, str]:
             if path:
                 paths[node.output[0]] = path
     wrapper = _common_path([path.rpartition(".")[0] for path in paths.values()])
+    # An index alone says nothing: then what it counts is kept.
+    while wrapper and any(p.removeprefix(f"{wrapper}.")[:1].isdigit() for p in paths.values()):
+        wrapper = wrapper.rpartition(".")[0]
     return {output: path.removeprefix(f"{wrapper}.") for output, path in paths.items()}
 
 

@@ -1,0 +1,11 @@
+"""INT8 that keeps its accuracy: one calibration, an emitter per runtime, and a gate.
+
+    checkpoint -> simplified ONNX -> calibration table -> recipe -> plan -> emitter -> gate
+
+`ranges`, `equalize`, `plan` decide numbers; `emit_*` write them down for one runtime each;
+`gate` judges; `search` tries recipes; `Quantizer` (in `quantizer`) puts them together.
+"""
+
+from ultraface_deploy.quantize.options import TARGETS, Int8Options, int8_target, where_it_pays
+
+__all__ = ["TARGETS", "Int8Options", "int8_target", "where_it_pays"]

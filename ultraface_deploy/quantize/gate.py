@@ -1,0 +1,216 @@
+"""The gate: an INT8 artifact is accepted when its detections agree with FP32's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ultraface_deploy.backends import Outputs, get_backend
+from ultraface_deploy.child import run_in_child
+from ultraface_deploy.errors import InputError, UltraFaceError
+from ultraface_deploy.pipeline import Faces, PostprocessOptions, iou_matrix, postprocess, preprocess
+from ultraface_deploy.pipeline.preprocess import Image
+from ultraface_deploy.precision import Precision
+from ultraface_deploy.quantize.sensitivity import undecided
+from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.wider import TruthImage, score
+
+MIN_F1 = 0.97
+MIN_MEAN_IOU = 0.93
+MAX_AP_DROP = 0.005
+_MATCH_IOU = 0.5
+_AP_OPTIONS = PostprocessOptions(score_threshold=0.02, candidates=800, top_k=400)
+_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the detections of an INT8 artifact agree with those of FP32 at score 0.5, IoU 0.5.
+
+    `score_error` is the RMS difference of the scores where FP32 is undecided: with a few hundred
+    faces F1 moves by its own noise, and this ranks candidates that F1 cannot tell apart.
+    `ap_drop` is the largest of the three sets, None without labels; `reason` says why the gate
+    stays shut, None where it opens.
+    """
+
+    f1: float
+    recall: float
+    precision: float
+    mean_iou: float
+    score_error: float
+    detections: int
+    ap_drop: float | None = None
+    reason: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the artifact is accepted."""
+        return self.reason is None
+
+
+class Gate:
+    """The FP32 network's answers on validation images, against which artifacts are held."""
+
+    def __init__(
+        self,
+        onnx_file: Path,
+        spec: ModelSpec,
+        images: Iterable[Image],
+        scratch: Path,
+        labels: Sequence[TruthImage] | None = None,
+        threads: int = 1,
+    ) -> None:
+        """Run the FP32 network.
+
+        Args:
+            onnx_file: the network in FP32.
+            spec: what it is.
+            images: validation images, none of which was calibrated on.
+            scratch: a folder for the network inputs, which a child process reads.
+            labels: their ground truth in the same order, for AP.
+            threads: of every runtime.
+
+        Raises:
+            InputError: there are no images, or FP32 finds no face in them.
+        """
+        self.spec, self.threads, self._labels = spec, threads, labels
+        self._sizes: list[tuple[int, int]] = []
+        tensors = []
+        for image in images:
+            self._sizes.append((image.shape[1], image.shape[0]))
+            tensors.append(preprocess(image, spec))
+        if not tensors:
+            raise InputError("no validation images; give --validation DIR")
+        self._inputs, self._scratch = scratch / "inputs.npy", scratch
+        np.save(self._inputs, np.stack(tensors))
+        self._reference = self._run("onnxruntime", [onnx_file], "fp32")
+        self._faces = self._detect(self._reference, PostprocessOptions())
+        if not any(len(faces) for faces in self._faces):
+            raise InputError(
+                f"the FP32 network finds no face in {len(tensors)} validation images, which "
+                "proves nothing; give photographs with faces by --validation DIR"
+            )
+        self._ap = self._average_precision(self._reference)
+
+    @property
+    def images(self) -> int:
+        """How many images are looked at."""
+        return len(self._sizes)
+
+    def judge(self, backend: str, files: Sequence[Path]) -> Verdict:
+        """Run an INT8 artifact in a child process and compare its detections.
+
+        A runtime that refuses it, crashes or hangs is a verdict, not an error.
+        """
+        try:
+            outputs = self._run(backend, files, "int8")
+        except UltraFaceError as error:
+            return Verdict(0.0, 0.0, 0.0, 0.0, 1.0, 0, reason=str(error))
+        faces = self._detect(outputs, PostprocessOptions())
+        matched = [match_ious(*pair) for pair in zip(self._faces, faces, strict=True)]
+        ious = [iou for image in matched for iou in image]
+        wanted, had = (sum(map(len, each)) for each in (self._faces, faces))
+        where = undecided(self._reference["scores"])
+        difference = (outputs["scores"] - self._reference["scores"])[where]
+        verdict = Verdict(
+            f1=2 * len(ious) / (wanted + had),
+            recall=len(ious) / wanted,
+            precision=len(ious) / had if had else 0.0,
+            mean_iou=float(np.mean(ious)) if ious else 0.0,
+            score_error=float(np.sqrt(np.square(difference).mean())) if where.any() else 0.0,
+            detections=had,
+            ap_drop=self._ap_drop(outputs),
+        )
+        return replace(verdict, reason=_objection(verdict))
+
+    def _run(self, backend: str, files: Sequence[Path], precision: Precision) -> Outputs:
+        output = self._scratch / "outputs.npz"
+        output.unlink(missing_ok=True)
+        run_in_child(
+            "ultraface_deploy.quantize.gate:run_session",
+            {
+                "backend": backend,
+                "files": [str(file) for file in files],
+                "spec": self.spec.to_dict(),
+                "precision": precision,
+                "threads": self.threads,
+                "inputs": str(self._inputs),
+                "output": str(output),
+            },
+            what=f"{backend} on the {precision} artifact",
+            timeout=_TIMEOUT_S,
+        )
+        with np.load(output) as arrays:
+            return {name: arrays[name] for name in ("scores", "boxes")}
+
+    def _detect(self, outputs: Outputs, options: PostprocessOptions) -> list[Faces]:
+        return [
+            postprocess(scores[None], boxes[None], self.spec, size, options)
+            for scores, boxes, size in zip(
+                outputs["scores"], outputs["boxes"], self._sizes, strict=True
+            )
+        ]
+
+    def _average_precision(self, outputs: Outputs) -> dict[str, float]:
+        if self._labels is None:
+            return {}
+        found = self._detect(outputs, _AP_OPTIONS)
+        predictions = {
+            truth.name: (faces.boxes.astype(np.float64), faces.scores.astype(np.float64))
+            for truth, faces in zip(self._labels, found, strict=True)
+        }
+        return {name: curve.ap for name, curve in score(predictions, self._labels).items()}
+
+    def _ap_drop(self, outputs: Outputs) -> float | None:
+        after = self._average_precision(outputs)
+        return max((self._ap[name] - after[name] for name in after), default=None)
+
+
+def match_ious(wanted: Faces, had: Faces) -> list[float]:
+    """Match faces one to one, best score first, and return the IoU of each pair of at least 0.5."""
+    overlaps = iou_matrix(had.boxes, wanted.boxes)
+    overlaps[had.labels[:, None] != wanted.labels[None, :]] = 0.0
+    ious = []
+    for row in overlaps:
+        best = int(np.argmax(row)) if len(row) else -1
+        if best >= 0 and row[best] >= _MATCH_IOU:
+            ious.append(float(row[best]))
+            overlaps[:, best] = 0.0
+    return ious
+
+
+def run_session(
+    backend: str,
+    files: list[str],
+    spec: Mapping[str, Any],
+    precision: Precision,
+    threads: int,
+    inputs: str,
+    output: str,
+) -> None:
+    """Run an artifact over stored inputs (M, 1, 3, H, W) and store its outputs; runs in a child."""
+    session = get_backend(backend).load(
+        [Path(file) for file in files], ModelSpec.from_dict(spec), threads, precision
+    )
+    results = [session.run(tensor) for tensor in np.load(inputs, mmap_mode="r")]
+    scores, boxes = (np.concatenate([r[name] for r in results]) for name in ("scores", "boxes"))
+    np.savez(output, scores=scores, boxes=boxes)
+
+
+def _objection(verdict: Verdict) -> str | None:
+    """Say what keeps an artifact out, None where nothing does."""
+    problems = []
+    if verdict.f1 < MIN_F1:
+        problems.append(
+            f"F1 {verdict.f1:.3f} (recall {verdict.recall:.3f}, precision "
+            f"{verdict.precision:.3f}), wanted {MIN_F1}"
+        )
+    if verdict.mean_iou < MIN_MEAN_IOU:
+        problems.append(f"mean IoU {verdict.mean_iou:.3f}, wanted {MIN_MEAN_IOU}")
+    if verdict.ap_drop is not None and verdict.ap_drop > MAX_AP_DROP:
+        problems.append(f"AP drops by {verdict.ap_drop:.4f}, allowed {MAX_AP_DROP}")
+    return "; ".join(problems) or None

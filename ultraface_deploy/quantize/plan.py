@@ -1,0 +1,151 @@
+"""From a network, its calibration table and a recipe to 8-bit numbers any emitter can write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ultraface_deploy.quantize.equalize import Equalization, equalization_factors, equalize
+from ultraface_deploy.quantize.graph import Floats, Layer, Network
+from ultraface_deploy.quantize.ranges import Range
+from ultraface_deploy.quantize.table import CalibrationTable
+
+WeightMethod = Literal["absmax", "mse"]
+LEVELS = 127
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to quantise a network.
+
+    `ranges` is a method of `ranges.METHODS`, `keep` the layers that stay FP32.
+    """
+
+    ranges: str = "p99.999"
+    equalize: Equalization = "depthwise"
+    weights: WeightMethod = "absmax"
+    correct_bias: bool = True
+    keep: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [self.ranges]
+        if self.equalize != "none":
+            parts.append(f"equalised ({self.equalize})")
+        if self.weights != "absmax":
+            parts.append(f"weights by {self.weights}")
+        if self.correct_bias:
+            parts.append("bias corrected")
+        if self.keep:
+            parts.append(f"{len(self.keep)} layers in FP32")
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class QuantizedLayer:
+    """A layer with `weight` (out, in / groups, k, k) int8 and one scale per output channel.
+
+    The weight meant is `weight * scales`; the bias stays FP32.
+    """
+
+    layer: Layer
+    weight: npt.NDArray[np.int8]
+    scales: Floats
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An equalised FP32 network with corrected biases, and the numbers that make it INT8.
+
+    `quantized` holds the layers that become INT8, `ranges` (low, high) of all tensors.
+    """
+
+    network: Network
+    quantized: dict[str, QuantizedLayer]
+    ranges: dict[str, Range]
+
+
+def make_plan(network: Network, table: CalibrationTable, recipe: Recipe) -> Plan:
+    """Apply a recipe.
+
+    Raises:
+        InputError: the table was made from another network, or a layer to keep does not exist.
+    """
+    table.require_network(network)
+    for name in recipe.keep:
+        network.layer(name)
+    factors = equalization_factors(network, table.absmax, recipe.equalize)
+    means = {
+        name: mean * factors[name] if name in factors else mean for name, mean in table.mean.items()
+    }
+    equalized = equalize(network, factors)
+    quantized = {
+        layer.name: quantize_weights(layer, recipe.weights)
+        for layer in equalized.layers
+        if layer.name not in recipe.keep
+    }
+    if recipe.correct_bias:
+        quantized = {
+            name: _with_corrected_bias(layer, means[layer.layer.source])
+            for name, layer in quantized.items()
+        }
+    biased = {name: (q.layer.weight, q.layer.bias) for name, q in quantized.items()}
+    ranges = {
+        name: methods[recipe.ranges] for name, methods in table.ranges[recipe.equalize].items()
+    }
+    return Plan(equalized.with_parameters(biased), quantized, ranges)
+
+
+def quantize_weights(layer: Layer, method: WeightMethod) -> QuantizedLayer:
+    """Round a layer's weights to -127..127 with one scale per output channel."""
+    flat = layer.weight.reshape(len(layer.weight), -1)
+    scales = np.abs(flat).max(axis=1) / LEVELS
+    if method == "mse":
+        scales = _least_squares_scales(flat, scales)
+    scales = np.where(scales > 0, scales, 1.0).astype(np.float32)
+    rounded = np.clip(np.rint(flat / scales[:, None]), -LEVELS, LEVELS).astype(np.int8)
+    return QuantizedLayer(layer, rounded.reshape(layer.weight.shape), scales)
+
+
+def _least_squares_scales(flat: Floats, largest: Floats) -> Floats:
+    shares = np.linspace(0.7, 1.0, 31, dtype=np.float32)
+    errors = []
+    for share in shares:
+        scale = np.where(largest > 0, largest * share, 1.0)[:, None]
+        rounded = np.clip(np.rint(flat / scale), -LEVELS, LEVELS) * scale
+        errors.append(np.square(flat - rounded).sum(axis=1))
+    best: Floats = largest * shares[np.argmin(errors, axis=0)]
+    return best
+
+
+def dequantized(quantized: QuantizedLayer) -> Floats:
+    """Return the weights that the integers stand for."""
+    weights: Floats = quantized.weight * quantized.scales[:, None, None, None]
+    return weights
+
+
+def _with_corrected_bias(quantized: QuantizedLayer, mean: Floats) -> QuantizedLayer:
+    """Add to the bias what rounding the weights takes from the mean output.
+
+    The mean of the output changes by the weights' error times the mean of the input (Nagel et
+    al., 2019, section 4.2); that mean is in the table, so no image is needed here.
+    """
+    layer = quantized.layer
+    error = layer.weight - dequantized(quantized)
+    per_input = error.sum(axis=(2, 3))
+    shift = per_input[:, 0] * mean if layer.depthwise else per_input @ mean
+    return replace(quantized, layer=replace(layer, bias=(layer.bias + shift).astype(np.float32)))
+
+
+def affine(bounds: Range) -> tuple[float, int]:
+    """Return scale and zero point over a range: value = scale * (q - zero), q in 0..255."""
+    low, high = bounds
+    scale = float(np.float32((high - low) / 255)) or 1.0
+    return scale, int(np.clip(np.rint(-low / scale), 0, 255))
+
+
+def symmetric_threshold(bounds: Range) -> float:
+    """Return the magnitude that becomes 127 where the zero point must be zero."""
+    return max(-bounds[0], bounds[1]) or 1.0

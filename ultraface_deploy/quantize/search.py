@@ -1,0 +1,130 @@
+"""Trying recipes until one is good enough, fast ones first, and keeping the best that passes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ultraface_deploy.child import ToolFailed
+from ultraface_deploy.quantize.gate import Gate, Verdict
+
+# Detections this close to FP32's end the search. A few hundred faces can agree by luck, so the
+# scores must be close as well.
+GOAL_F1 = 0.99
+GOAL_SCORE_ERROR = 0.02
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to make an INT8 artifact.
+
+    `make` writes the files into an empty folder and returns them in the order of the manifest.
+    `int8_share` is the share of multiplications that become INT8.
+    """
+
+    name: str
+    int8_share: float
+    make: Callable[[Path], Sequence[Path]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A candidate that was tried: what it weighs and what the gate said."""
+
+    name: str
+    int8_share: float
+    bytes: int
+    verdict: Verdict
+    files: tuple[Path, ...] = ()
+
+    @property
+    def good_enough(self) -> bool:
+        """Whether nothing better needs to be looked for."""
+        verdict = self.verdict
+        close = verdict.f1 >= GOAL_F1 and verdict.score_error <= GOAL_SCORE_ERROR
+        return verdict.passed and close
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        data = asdict(self)
+        del data["files"]
+        return data | {"passed": self.verdict.passed}
+
+
+@dataclass(frozen=True)
+class Search:
+    """All trials, and the one that was kept; None if none passed."""
+
+    trials: tuple[Trial, ...]
+    best: Trial | None
+    out_of_time: bool
+
+
+def search(
+    candidates: Iterable[Candidate],
+    gate: Gate,
+    backend: str,
+    scratch: Path,
+    *,
+    max_bytes: int,
+    budget_s: float,
+    on_trial: Callable[[Trial], None] = lambda trial: None,
+) -> Search:
+    """Try candidates in their order.
+
+    The first that reaches the goal ends the search; else the one of least score error among
+    those that passed is kept. The order of the candidates and that rule decide, not the clock:
+    the budget only stops a search that would take too long, and then says so.
+
+    Args:
+        candidates: what to try, those that compute most in INT8 first.
+        gate: the judge.
+        backend: the runtime that runs the artifacts.
+        scratch: a folder for the files; each candidate gets a folder of its own.
+        max_bytes: larger artifacts are rejected, they are no use.
+        budget_s: no candidate is begun later than this; the first always is.
+        on_trial: told each trial as it ends.
+    """
+    started = time.monotonic()
+    trials: list[Trial] = []
+    out_of_time = False
+    for index, candidate in enumerate(candidates):
+        if trials and time.monotonic() - started > budget_s:
+            out_of_time = True
+            break
+        folder = scratch / f"candidate-{index}"
+        folder.mkdir()
+        trials.append(_try(candidate, gate, backend, folder, max_bytes))
+        on_trial(trials[-1])
+        if trials[-1].good_enough:
+            break
+    return Search(tuple(trials), _best(trials), out_of_time)
+
+
+def _try(candidate: Candidate, gate: Gate, backend: str, folder: Path, max_bytes: int) -> Trial:
+    try:
+        files = tuple(candidate.make(folder))
+    except ToolFailed as error:
+        return Trial(candidate.name, candidate.int8_share, 0, _rejected(str(error)))
+    size = sum(file.stat().st_size for file in files)
+    if size > max_bytes:
+        verdict = _rejected(f"{size / 1000:.0f} kB, allowed {max_bytes / 1000:.0f}")
+    else:
+        verdict = gate.judge(backend, files)
+    return Trial(candidate.name, candidate.int8_share, size, verdict, files)
+
+
+def _best(trials: Sequence[Trial]) -> Trial | None:
+    passed = [trial for trial in trials if trial.verdict.passed]
+    if not passed:
+        return None
+    if trials[-1].good_enough:
+        return trials[-1]
+    return min(passed, key=lambda trial: trial.verdict.score_error)
+
+
+def _rejected(reason: str) -> Verdict:
+    return Verdict(0.0, 0.0, 0.0, 0.0, 1.0, 0, reason=reason)

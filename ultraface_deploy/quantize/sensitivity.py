@@ -1,0 +1,101 @@
+"""What each layer costs when it alone becomes INT8, and which to keep for a given size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from ultraface_deploy.quantize.emit_onnx import emit_onnx
+from ultraface_deploy.quantize.graph import Floats, Layer, Network
+from ultraface_deploy.quantize.plan import Recipe, make_plan
+from ultraface_deploy.quantize.table import CalibrationTable, LayerCost, rounded
+
+# Where a face is decided: an anchor that the FP32 network is sure of stays where it is.
+UNDECIDED = (0.25, 0.75)
+_RECIPE = Recipe(ranges="p99.999", equalize="all")
+Outputs = tuple[Floats, Floats]
+
+
+def undecided(scores: Floats) -> npt.NDArray[np.bool_]:
+    """Return which anchors of (..., N, C) scores are undecided between background and face."""
+    face = scores[..., 1:].max(axis=-1)
+    return (face > UNDECIDED[0]) & (face < UNDECIDED[1])
+
+
+def measure_costs(
+    network: Network,
+    table: CalibrationTable,
+    tensors: Sequence[Floats],
+    *,
+    threads: int = 1,
+    step: Callable[[], None] = lambda: None,
+) -> dict[str, LayerCost]:
+    """Quantise one layer at a time and measure the error of the network's outputs.
+
+    Args:
+        network: the FP32 network.
+        table: its calibration table; what it says of costs is not read.
+        tensors: network inputs (1, 3, H, W).
+        threads: of ONNX Runtime.
+        step: called after every layer.
+    """
+    reference = _run(network.model, tensors, threads)
+    names = [layer.name for layer in network.layers]
+    costs = {}
+    for name in names:
+        others = tuple(other for other in names if other != name)
+        plan = make_plan(network, table, Recipe(_RECIPE.ranges, _RECIPE.equalize, keep=others))
+        costs[name] = _error(reference, _run(emit_onnx(plan), tensors, threads))
+        step()
+    return costs
+
+
+def sensitive_layers(network: Network, costs: dict[str, LayerCost], budget: int) -> tuple[str, ...]:
+    """Return the layers to keep in FP32 that take away most error for `budget` extra bytes."""
+    by_worth = sorted(
+        network.layers,
+        key=lambda layer: costs[layer.name].scores ** 2 / extra_bytes(layer),
+        reverse=True,
+    )
+    kept, left = set(), budget
+    for layer in by_worth:
+        if extra_bytes(layer) <= left:
+            kept.add(layer.name)
+            left -= extra_bytes(layer)
+    return tuple(layer.name for layer in network.layers if layer.name in kept)
+
+
+def extra_bytes(layer: Layer) -> int:
+    """Return what a layer's weights take more in FP32 than in INT8."""
+    return 3 * layer.weight.size
+
+
+def _error(reference: list[Outputs], outputs: list[Outputs]) -> LayerCost:
+    scores, boxes = [], []
+    for (wanted_scores, wanted_boxes), (had_scores, had_boxes) in zip(
+        reference, outputs, strict=True
+    ):
+        where = undecided(wanted_scores)
+        scores.append((had_scores - wanted_scores)[where].ravel())
+        boxes.append((had_boxes - wanted_boxes)[where].ravel())
+    return LayerCost(_rms(np.concatenate(scores)), _rms(np.concatenate(boxes)))
+
+
+def _rms(values: Floats) -> float:
+    return rounded(np.sqrt(np.square(values).mean())) if values.size else 0.0
+
+
+def _run(model: onnx.ModelProto, tensors: Sequence[Floats], threads: int) -> list[Outputs]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    name = session.get_inputs()[0].name
+    return [tuple(session.run(["scores", "boxes"], {name: tensor})) for tensor in tensors]

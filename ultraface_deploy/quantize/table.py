@@ -1,0 +1,151 @@
+"""The calibration table: what was seen in every tensor, in a small file that people can read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.files import require_file, write_text
+from ultraface_deploy.quantize.equalize import EQUALIZATIONS
+from ultraface_deploy.quantize.graph import Floats, Network
+from ultraface_deploy.quantize.ranges import METHODS, Range
+
+SCHEMA = 1
+# Tables fit any file of the same network; exporters differ in the last bits of fused weights.
+_SAME_WEIGHTS = 1e-3
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """RMS error of scores and of box offsets when one layer alone is INT8, at undecided anchors."""
+
+    scores: float
+    boxes: float
+
+
+@dataclass(frozen=True)
+class CalibrationTable:
+    """Statistics of a network's tensors over the calibration images.
+
+    Attributes:
+        model: name, input width and height, and per layer the L2 norm of its weights, by which a
+            table is known to belong to a network.
+        images: how many were read, and a hash of their contents.
+        absmax: per tensor the largest magnitude of each channel, (C,).
+        mean: per tensor the mean of each channel, (C,).
+        ranges: `ranges[equalization][tensor][method]` is (low, high) after that equalisation.
+        costs: per layer what it costs to make it INT8.
+    """
+
+    model: dict[str, Any]
+    images: dict[str, Any]
+    absmax: dict[str, Floats]
+    mean: dict[str, Floats]
+    ranges: dict[str, dict[str, dict[str, Range]]]
+    costs: dict[str, LayerCost] = field(default_factory=dict)
+
+    def require_network(self, network: Network, what: str = "calibration table") -> None:
+        """Refuse a network that the table was not made from.
+
+        Raises:
+            InputError: other layers, or other weights.
+        """
+        norms, own = self.model["weight_norms"], weight_norms(network)
+        if norms.keys() != own.keys() or set(network.tensors) - self.absmax.keys():
+            raise InputError(f"{what}: made from a network with other layers; calibrate again")
+        for name, norm in own.items():
+            if abs(norm - norms[name]) > _SAME_WEIGHTS * abs(norm):
+                raise InputError(f"{what}: made from other weights ({name}); calibrate again")
+
+    def save(self, path: Path) -> None:
+        """Write the table as JSON, one line per tensor, whole or not at all."""
+        channels = {
+            name: {
+                "absmax": [rounded(value) for value in self.absmax[name]],
+                "mean": [rounded(value) for value in self.mean[name]],
+            }
+            for name in self.absmax
+        }
+        sections = [
+            f'"schema": {SCHEMA}',
+            f'"model": {_lines(self.model, "  ")}',
+            f'"images": {json.dumps(self.images)}',
+            f'"costs": {_lines({name: asdict(cost) for name, cost in self.costs.items()}, "  ")}',
+            f'"channels": {_lines(channels, "  ")}',
+            '"ranges": {\n'
+            + ",\n".join(
+                f'    "{kind}": {_lines(tensors, "    ")}' for kind, tensors in self.ranges.items()
+            )
+            + "\n  }",
+        ]
+        write_text(path, "{\n  " + ",\n  ".join(sections) + "\n}\n")
+
+    @classmethod
+    def load(cls, path: Path) -> CalibrationTable:
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: no such file, or no calibration table.
+        """
+        require_file(path, "calibration table")
+        try:
+            data = json.loads(path.read_text())
+            if data["schema"] != SCHEMA:
+                raise InputError(
+                    f"{path}: calibration table of schema {data['schema']}, this version reads "
+                    f"{SCHEMA}; calibrate again"
+                )
+            return cls(
+                model=dict(data["model"]),
+                images=dict(data["images"]),
+                absmax=_arrays(data["channels"], "absmax"),
+                mean=_arrays(data["channels"], "mean"),
+                ranges={kind: _ranges(data["ranges"][kind]) for kind in EQUALIZATIONS},
+                costs={
+                    name: LayerCost(float(cost["scores"]), float(cost["boxes"]))
+                    for name, cost in data["costs"].items()
+                },
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path}: no calibration table, or damaged ({error!r}); calibrate again"
+            ) from error
+
+
+def weight_norms(network: Network) -> dict[str, float]:
+    """Return the L2 norm of each layer's weights."""
+    return {layer.name: rounded(np.linalg.norm(layer.weight)) for layer in network.layers}
+
+
+def rounded(value: float) -> float:
+    """Round to five significant digits: a table is read by people, and 8 bits need no more."""
+    return float(f"{value:.5g}")
+
+
+def _lines(mapping: Mapping[str, Any], indent: str) -> str:
+    rows = [f"{indent}  {json.dumps(key)}: {json.dumps(mapping[key])}" for key in mapping]
+    return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
+
+
+def _arrays(channels: Mapping[str, Any], key: str) -> dict[str, Floats]:
+    arrays = {name: np.array(entry[key], np.float32) for name, entry in channels.items()}
+    if not all(array.ndim == 1 and np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError(f"{key} must be finite numbers")
+    return arrays
+
+
+def _ranges(tensors: Mapping[str, Any]) -> dict[str, dict[str, Range]]:
+    ranges = {}
+    for name, methods in tensors.items():
+        ranges[name] = {
+            method: (float(methods[method][0]), float(methods[method][1])) for method in METHODS
+        }
+        if not all(low <= 0 <= high for low, high in ranges[name].values()):
+            raise ValueError(f"range of {name} must hold zero")
+    return ranges

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.evaluation.settings import Settings
 from ultraface_deploy.evaluation.subject import Subject
 from ultraface_deploy.files import make_folder, write_text
+from ultraface_deploy.pull import cache_folder
 
 RECORD = "settings.json"
 
@@ -48,7 +48,7 @@ def prediction_folders(
         }
         for subject in subjects
     }
-    root = save or user_cache_path("ultraface-deploy") / "eval"
+    root = save or cache_folder() / "eval"
     folders = [
         (subject, root / (_digest(record) if save is None else subject.label))
         for subject, record in records.items()

@@ -97,7 +97,8 @@ class Tally:
 
     def _cumulated(self, counts: Counts, weights: Counts | None) -> Reals:
         weighted = counts if weights is None else counts * weights[self.image]
-        return np.bincount(self.bin, weighted, minlength=self.bins).cumsum()
+        counted = np.bincount(self.bin, weighted, minlength=self.bins)
+        return counted.cumsum(dtype=np.float64)
 
 
 def precision_recall(hits: Reals, alarms: Reals, faces: int) -> tuple[Reals, Reals]:

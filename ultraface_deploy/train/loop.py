@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import time
@@ -27,6 +26,7 @@ from ultraface_deploy.files import make_folder, replacing
 from ultraface_deploy.nets import UltraFace
 from ultraface_deploy.spec import METADATA_KEY
 from ultraface_deploy.train.dataset import Batch, Faces, collate
+from ultraface_deploy.train.metrics import Metrics
 from ultraface_deploy.train.objective import Objective
 from ultraface_deploy.train.recipe import Recipe, Stage
 from ultraface_deploy.train.validate import average_precision
@@ -47,7 +47,19 @@ class Progress:
 
 
 class Trainer:
-    """Runs a recipe in a folder: `last.pth` to go on from, `best.pth`, `metrics.csv`."""
+    """Runs a recipe in a folder: `last.pth` to go on from, `best.pth`, `metrics.csv`.
+
+    Args:
+        recipe: what decides the result.
+        samples: the data set; a share of it is held out for the AP during training.
+        folder: where the run's files go.
+        teachers: checkpoints by the names that the recipe's stages use.
+        init: start from these weights instead of random ones.
+        cache: decoded images; by default one in the folder.
+        workers: processes that load images; 0 loads them in this one.
+        on_step: called after every step.
+        on_epoch: called after every epoch, when it has been saved.
+    """
 
     def __init__(
         self,
@@ -60,10 +72,11 @@ class Trainer:
         cache: ImageCache | None = None,
         workers: int = 0,
         on_step: Callable[[Progress], None] = lambda progress: None,
+        on_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         self.recipe, self.samples, self.folder = recipe, samples, folder
         self.spec, self.teachers = recipe.spec, dict(teachers or {})
-        self.workers, self.on_step = workers, on_step
+        self.workers, self.on_step, self.on_epoch = workers, on_step, on_epoch
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if self.device.type == "cuda":
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
@@ -75,7 +88,8 @@ class Trainer:
             self.net.load_state_dict(init.state_dict)
         self.training, self.held_out = split(samples, recipe.holdout)
         self.position = (0, 0)  # the stage and the epoch that come next
-        self.best = -1.0
+        self.best, self.images = -1.0, 0
+        self.metrics = Metrics(folder) if _rank() == 0 else None
         self._resumed: dict[str, Any] = {}
 
     def resume(self, path: Path) -> None:
@@ -90,7 +104,8 @@ class Trainer:
             raise InputError(f"{path}: holds no training state; give the last.pth of a run")
         if training["recipe"] != repr(self.recipe):
             raise InputError(f"{path}: belongs to another recipe; resume with the same one")
-        self.position, self.best = tuple(training["position"]), training["best"]
+        self.position = (training["position"][0], training["position"][1])
+        self.best, self.images = training["best"], training["images"]
         self.net.load_state_dict(training["net"])
         self._resumed = dict(training["stage"])
 
@@ -142,23 +157,26 @@ class StageRun:
 
     def fit(self) -> None:
         """Train the epochs that are left; afterwards the network holds the averaged weights."""
+        trainer = self.trainer
         while self.epoch < self.stage.epochs:
             started = time.monotonic()
             losses = self._train_epoch()
             self.epoch += 1
-            net = self.averaged
-            metrics = {
-                "stage": self.stage.name,
-                "epoch": self.epoch,
-                "images": self.steps * self.stage.batch_size,
-                "lr": self.optimizer.param_groups[0]["lr"],
-                "seconds": round(time.monotonic() - started, 1),
-                "ap": round(self.trainer.average_precision(net), 4),
-            } | {name: round(value, 5) for name, value in losses.items()}
-            if _rank() == 0:
-                self._save(net, float(metrics["ap"]))
-                _append(self.trainer.folder, metrics, self.number)
-        self.trainer.net.load_state_dict(self.averaged.state_dict())
+            trainer.images += self.steps * self.stage.batch_size
+            if trainer.metrics is not None:
+                precision = trainer.average_precision(self.averaged)
+                self._save(precision)
+                row: dict[str, float | str] = {
+                    "stage": self.stage.name,
+                    "epoch": self.epoch,
+                    "images": trainer.images,
+                    "lr": float(self.optimizer.param_groups[0]["lr"]),
+                    "seconds": time.monotonic() - started,
+                    "ap": precision,
+                }
+                trainer.metrics.add(row | losses, trainer.images)
+            trainer.on_epoch()
+        trainer.net.load_state_dict(self.averaged.state_dict())
 
     @property
     def averaged(self) -> UltraFace:
@@ -226,10 +244,10 @@ class StageRun:
         for batch in loader:
             yield batch.to(self.trainer.device)
 
-    def _save(self, net: UltraFace, precision: float) -> None:
+    def _save(self, precision: float) -> None:
         """Write `last.pth`, from which the run can go on, and `best.pth` if this is the best."""
-        weights = {"state_dict": net.state_dict(), METADATA_KEY: self.trainer.spec.to_dict()}
         trainer = self.trainer
+        weights = {"state_dict": self.averaged.state_dict(), METADATA_KEY: trainer.spec.to_dict()}
         if not precision < trainer.best:
             trainer.best = precision
             save(weights, trainer.folder / "best.pth")
@@ -237,6 +255,7 @@ class StageRun:
             "recipe": repr(trainer.recipe),
             "position": [self.number, self.epoch],
             "best": trainer.best,
+            "images": trainer.images,
             "net": trainer.net.state_dict(),
             "stage": {
                 "average": self.average.state_dict(),
@@ -318,14 +337,3 @@ def _rank() -> int:
 
 def _world() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
-
-
-def _append(folder: Path, metrics: Mapping[str, Any], stage: int) -> None:
-    """Add a row to the stage's CSV and to TensorBoard's event file."""
-    path = folder / f"metrics-{stage}-{metrics['stage']}.csv"
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(metrics))
-        if new:
-            writer.writeheader()
-        writer.writerow(metrics)

@@ -41,7 +41,7 @@ class Objective(nn.Module):
         if teacher is not None:
             # In a list, so that the teacher is no part of this module's parameters.
             self._teacher = [fused(teacher.build()).requires_grad_(False)]
-            self._teacher_taps = Taps(self._teacher[0]) if self._reads_features else None
+            self.teacher_taps = Taps(self._teacher[0]) if self._reads_features else None
             self.anchor_map = AnchorMap(spec, teacher.spec)
         self.answers: dict[Key, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -93,7 +93,7 @@ class Objective(nn.Module):
         Each block's last BatchNorm starts from the mean and deviation of the activations that it
         has to learn.
         """
-        if self._teacher_taps is None:
+        if self.teacher_taps is None:
             return
         norms = [m for m in self.student.modules() if isinstance(m, nn.BatchNorm2d)]
         momenta = [norm.momentum for norm in norms]
@@ -106,7 +106,7 @@ class Objective(nn.Module):
             self._ask_teacher(batch)
             if self.stage.blockwise:
                 self._run_blocks()
-            for number, values in self._teacher_taps.activations.items():
+            for number, values in self.teacher_taps.activations.items():
                 sums.setdefault(number, []).append(
                     torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))])
                 )
@@ -140,18 +140,18 @@ class Objective(nn.Module):
 
     def _run_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Give each block and head of the student what the teacher's was given."""
-        assert self._teacher_taps is not None
+        assert self.teacher_taps is not None
         for number, block in enumerate(blocks(self.student)):
-            block(self._teacher_taps.inputs[number])
-        sources = self._teacher_taps.sources
+            block(self.teacher_taps.inputs[number])
+        sources = self.teacher_taps.sources
         return self.student.predict(sources[number] for number in sorted(sources))
 
     def _features(self) -> torch.Tensor:
-        assert self.taps is not None and self._teacher_taps is not None
+        assert self.taps is not None and self.teacher_taps is not None
         numbers = sorted(self.taps.activations)
         return feature_loss(
             [self.taps.activations[number] for number in numbers],
-            [self._teacher_taps.activations[number] for number in numbers],
+            [self.teacher_taps.activations[number] for number in numbers],
             self.scales,
         )
 

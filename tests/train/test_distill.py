@@ -1,0 +1,152 @@
+"""Distillation: a student that is its teacher has nothing to learn."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from ultraface_deploy.checkpoint import Checkpoint
+from ultraface_deploy.nets import UltraFace
+from ultraface_deploy.pipeline import make_anchors
+from ultraface_deploy.spec import Architecture, ModelSpec
+from ultraface_deploy.train.dataset import Batch
+from ultraface_deploy.train.distill import AnchorMap, fused, nearest_anchors, output_loss
+from ultraface_deploy.train.objective import Objective
+from ultraface_deploy.train.recipe import Stage, Weights
+
+SMALL = ModelSpec("small", "slim", 64, 64)
+BLOCKWISE = Stage(
+    "blocks",
+    1,
+    freeze_bn=True,
+    blockwise=True,
+    teacher="teacher",
+    weights=Weights(0, outputs=1, boxes=1, features=1),
+)
+
+
+def teacher_of(architecture: Architecture, seed: int = 0) -> Checkpoint:
+    """A random network whose BatchNorms have seen something."""
+    torch.manual_seed(seed)
+    net = UltraFace(architecture).train()
+    with torch.no_grad():
+        net(torch.randn(4, 3, 64, 64))
+    spec = ModelSpec("teacher", architecture, 64, 64)
+    return Checkpoint(copy.deepcopy(net.eval().state_dict()), spec)
+
+
+def batch_of(count: int = 2, size: int = 64) -> Batch:
+    """Noise, seen alike by student and teacher, without faces."""
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 255, (count, 3, size, size), dtype=torch.uint8, generator=generator)
+    anchors = ModelSpec("x", "slim", size, size).num_anchors
+    return Batch(
+        images,
+        images,
+        list(range(count)),
+        torch.zeros(count, anchors, dtype=torch.int64),
+        torch.zeros(count, anchors, 4),
+        [(0, number) for number in range(count)],
+    )
+
+
+@pytest.mark.parametrize("architecture", ["slim", "rfb"])
+def test_folding_batchnorms_changes_no_output(architecture: Architecture) -> None:
+    net, x = teacher_of(architecture).build(), torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        expected = net(x)
+        torch.testing.assert_close(fused(net)(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["slim", "rfb"])
+@pytest.mark.parametrize("blockwise", [True, False])
+def test_a_copy_of_the_teacher_has_no_loss(architecture: Architecture, blockwise: bool) -> None:
+    teacher = teacher_of(architecture)
+    stage = Stage(
+        "copy",
+        1,
+        freeze_bn=True,
+        blockwise=blockwise,
+        teacher="teacher",
+        weights=Weights(0, outputs=1, boxes=1, features=1),
+    )
+    objective = Objective(teacher.build(), SMALL, stage, teacher).train()
+    objective.scales = [torch.ones(1)] * 14
+    losses = objective(batch_of())
+    assert float(losses["total"]) < 1e-6
+    other = Objective(teacher_of(architecture, seed=5).build(), SMALL, stage, teacher).train()
+    other.scales = objective.scales
+    assert float(other(batch_of())["total"]) > 1e-3
+
+
+def test_blocks_learn_alone() -> None:
+    """The gradient of one block's loss stays in that block: its input is the teacher's."""
+    teacher = teacher_of("slim")
+    objective = Objective(teacher_of("slim", seed=5).build(), SMALL, BLOCKWISE, teacher).train()
+    objective.measure([batch_of()])
+    objective(batch_of())
+    assert objective.taps is not None
+    objective.taps.activations[5].square().sum().backward()
+    touched = {
+        name.split(".")[1]
+        for name, value in objective.student.named_parameters()
+        if value.grad is not None
+    }
+    assert touched == {"5"}
+
+
+def test_measuring_starts_each_block_at_the_teachers_mean_and_deviation() -> None:
+    teacher = teacher_of("rfb")
+    objective = Objective(teacher_of("rfb", seed=5).build(), SMALL, BLOCKWISE, teacher).train()
+    objective.measure([batch_of(8)])
+    objective.train()(batch_of(8))
+    assert objective.taps is not None and objective.teacher_taps is not None
+    for number in range(13):  # the extra block has no BatchNorm
+        ours = objective.taps.activations[number]
+        theirs = objective.teacher_taps.activations[number]
+        close = {"rtol": 0.05, "atol": 0.02 * float(theirs.std())}
+        torch.testing.assert_close(ours.mean((0, 2, 3)), theirs.mean((0, 2, 3)), **close)
+        if number != 7:  # the two sums of the receptive field block are not independent
+            torch.testing.assert_close(ours.std((0, 2, 3)), theirs.std((0, 2, 3)), **close)
+
+
+def test_anchor_map_of_equal_inputs_passes_everything_through() -> None:
+    table = AnchorMap(SMALL, SMALL)
+    logits, offsets = torch.randn(2, SMALL.num_anchors, 2), torch.randn(2, SMALL.num_anchors, 4)
+    scores, mapped = table(logits, offsets)
+    assert table.known.all() and table.index.shape[1] == 1
+    torch.testing.assert_close(scores, logits.softmax(2))
+    torch.testing.assert_close(mapped, offsets, rtol=1e-4, atol=1e-4)
+
+
+def test_anchor_map_of_a_larger_teacher_keeps_boxes_in_place() -> None:
+    student, teacher = ModelSpec("s", "slim", 320, 240), ModelSpec("t", "slim", 640, 480)
+    index, known = nearest_anchors(student, teacher, 0.45)
+    own, theirs = torch.from_numpy(make_anchors(student)), torch.from_numpy(make_anchors(teacher))
+    # A 16-pixel anchor at 320 is the 32-pixel anchor at 640: the same place of the image.
+    sixteen = 3 * (40 * 10 + 7) + 1
+    torch.testing.assert_close(theirs[index[sixteen]].unique(dim=0), own[sixteen : sixteen + 1])
+    # Faces of 192 and 256 pixels have no counterpart in an input of twice the size.
+    assert known[:4360].all() and known[-3:].tolist() == [True, False, False]
+
+    table = AnchorMap(student, teacher)
+    logits = torch.zeros(1, teacher.num_anchors, 2)
+    offsets = torch.randn(1, teacher.num_anchors, 4)
+    chosen = int(index[sixteen][0])
+    _, mapped = table(logits, offsets)
+    center = mapped[0, sixteen, :2] * 0.1 * own[sixteen, 2:] + own[sixteen, :2]
+    expected = offsets[0, chosen, :2] * 0.1 * theirs[chosen, 2:] + theirs[chosen, :2]
+    torch.testing.assert_close(center, expected)
+
+
+def test_output_loss_is_zero_at_the_teacher_and_leaves_unknown_anchors_alone() -> None:
+    logits, offsets = torch.randn(2, 6, 2), torch.randn(2, 6, 4)
+    everywhere, known = torch.ones(6, dtype=torch.bool), torch.tensor([True] * 3 + [False] * 3)
+    same = output_loss(logits, offsets, logits.softmax(2), offsets, everywhere)
+    assert max(map(float, same)) < 1e-6
+    other = torch.cat([logits[:, :3], torch.randn(2, 3, 2)], dim=1)
+    half = output_loss(other, offsets, logits.softmax(2), offsets, known)
+    assert max(map(float, half)) < 1e-6
+    assert float(output_loss(other, offsets, logits.softmax(2), offsets, everywhere)[0]) > 1e-3

@@ -1,0 +1,197 @@
+"""The loop on tiny data: it learns, it resumes, and two processes are one."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed
+
+from ultraface_deploy.checkpoint import load_checkpoint
+from ultraface_deploy.data import Sample
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.train.augment import Augmentation
+from ultraface_deploy.train.loop import Trainer, learning_rate, split
+from ultraface_deploy.train.recipe import FOLDER, Recipe, Stage, Weights, load_recipe
+from ultraface_deploy.train.validate import average_precision
+
+STILL = Augmentation(whole=1, crop=0, aimed=0, expand=0, mirror=0, photometric=0)
+MEMORISE = Stage(
+    "memorise", 4, batch_size=4, optimizer="adamw", lr=4e-3, warmup_steps=5, ema=0.9, augment=STILL
+)
+
+
+def recipe_of(*stages: Stage, holdout: float = 0.0) -> Recipe:
+    return Recipe("slim", 128, 128, stages, seed=1, holdout=holdout)
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(folder / "best.pth").state_dict
+
+
+def test_eight_images_are_learnt_by_heart(tiny: list[Sample], tmp_path: Path) -> None:
+    stage = replace(MEMORISE, epochs=20, lr=1e-2)
+    trainer = Trainer(recipe_of(stage), tiny * 5, tmp_path / "run")
+    best = load_checkpoint(trainer.fit())
+    with (tmp_path / "run/metrics.csv").open() as file:
+        losses = [float(row["total"]) for row in csv.DictReader(file)]
+    assert len(losses) == 20 and losses[-1] < 0.1 * losses[0]
+    assert average_precision(best.build(), best.spec, tiny, trainer.cache, range(8)) > 0.99
+
+
+def test_a_resumed_run_equals_one_that_never_stopped(tiny: list[Sample], tmp_path: Path) -> None:
+    first = replace(MEMORISE, epochs=2, augment=Augmentation())
+    recipe = recipe_of(first, replace(first, name="then", optimizer="sgd", lr=0.01))
+    Trainer(recipe, tiny, tmp_path / "whole").fit()
+    for stop_after in (1, 2, 3):
+        folder = tmp_path / f"cut-{stop_after}"
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(recipe, tiny, folder, on_epoch=_stop_after(stop_after)).fit()
+        again = Trainer(recipe, tiny, folder)
+        again.resume(folder / "last.pth")
+        again.fit()
+        for name, value in weights_of(tmp_path / "whole").items():
+            torch.testing.assert_close(weights_of(folder)[name], value, rtol=0, atol=0)
+
+
+def _stop_after(epochs: int) -> Callable[[], None]:
+    done = 0
+
+    def stop() -> None:
+        nonlocal done
+        done += 1
+        if done == epochs:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_resume_refuses_another_recipe_and_other_files(tiny: list[Sample], tmp_path: Path) -> None:
+    recipe = recipe_of(replace(MEMORISE, epochs=1))
+    Trainer(recipe, tiny, tmp_path / "run").fit()
+    other = Trainer(replace(recipe, seed=2), tiny, tmp_path / "other")
+    with pytest.raises(InputError, match="another recipe"):
+        other.resume(tmp_path / "run/last.pth")
+    with pytest.raises(InputError, match="no training state"):
+        other.resume(tmp_path / "run/best.pth")
+
+
+def test_distillation_from_a_checkpoint_of_the_family(tiny: list[Sample], tmp_path: Path) -> None:
+    teacher_recipe = recipe_of(replace(MEMORISE, epochs=1))
+    teacher = load_checkpoint(Trainer(teacher_recipe, tiny, tmp_path / "teacher").fit())
+    blocks = Stage(
+        "blocks",
+        12,
+        batch_size=4,
+        optimizer="adamw",
+        lr=5e-3,
+        freeze_bn=True,
+        blockwise=True,
+        teacher="t",
+        warmup_steps=5,
+        weights=Weights(0, outputs=1, boxes=1, features=1),
+    )
+    joint = Stage(
+        "joint",
+        2,
+        batch_size=4,
+        freeze_bn=True,
+        teacher="t",
+        windows=1,
+        lr=1e-3,
+        weights=Weights(labels=1, outputs=1, boxes=1),
+    )
+    Trainer(recipe_of(blocks, joint), tiny, tmp_path / "run", teachers={"t": teacher}).fit()
+    with (tmp_path / "run/metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    features = [float(row["features"]) for row in rows if row["stage"] == "blocks"]
+    assert features[-1] < 0.5 * features[0]
+    assert all(np.isfinite(float(row["total"])) for row in rows)
+
+
+def test_a_stage_without_its_teacher_says_which_to_give(tiny: list[Sample], tmp_path: Path) -> None:
+    stage = replace(MEMORISE, teacher="t", weights=Weights(outputs=1))
+    with pytest.raises(InputError, match="--teacher"):
+        Trainer(recipe_of(stage), tiny, tmp_path / "run").fit()
+
+
+def _gradients(rank: int, world: int, rendezvous: str, samples: list[Sample], folder: Path) -> None:
+    """Write the gradients of one step, of the joint batch or of this process' share of it."""
+    torch.set_num_threads(1)
+    if world > 1:
+        distributed.init_process_group(
+            "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=world
+        )
+    stage = replace(
+        MEMORISE, epochs=1, batch_size=8, optimizer="sgd", lr=1.0, momentum=0.0, ema=0.0
+    )
+    stage = replace(stage, freeze_bn=True, clip_norm=1e9, weight_decay=0.0, warmup_steps=0)
+    trainer = Trainer(recipe_of(stage), samples, folder / f"{world}-{rank}")
+    before = {name: value.clone() for name, value in trainer.net.named_parameters()}
+    trainer.fit()
+    step = {name: before[name] - value.detach() for name, value in trainer.net.named_parameters()}
+    torch.save(step, folder / f"{world}-{rank}.pt")
+    if world > 1:
+        distributed.destroy_process_group()
+
+
+def test_two_processes_give_the_gradients_of_the_joint_batch(
+    tiny: list[Sample], tmp_path: Path
+) -> None:
+    _gradients(0, 1, "", tiny, tmp_path)
+    torch.multiprocessing.spawn(
+        _gradients, (2, str(tmp_path / "rendezvous"), tiny, tmp_path), nprocs=2
+    )
+    joint = torch.load(tmp_path / "1-0.pt", weights_only=True)
+    for rank in (0, 1):
+        shared = torch.load(tmp_path / f"2-{rank}.pt", weights_only=True)
+        assert max(float(value.abs().max()) for value in joint.values()) > 1e-3
+        for name, value in joint.items():
+            torch.testing.assert_close(shared[name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_schedules() -> None:
+    cosine = replace(MEMORISE, warmup_steps=10)
+    assert learning_rate(0.0, 0, cosine) == pytest.approx(0.1)
+    assert learning_rate(0.5, 50, cosine) == pytest.approx(0.505)
+    assert learning_rate(1.0, 100, cosine) == pytest.approx(0.01)
+    steps = replace(MEMORISE, schedule="multistep", milestones=(0.5, 0.75), warmup_steps=0)
+    factors = [learning_rate(done, 9, steps) for done in (0.4, 0.6, 0.8)]
+    assert factors == pytest.approx([1, 0.1, 0.01])
+
+
+def test_the_held_out_images_do_not_depend_on_their_order(tiny: list[Sample]) -> None:
+    names = [{tiny[i].image.name for i in part} for part in split(tiny, 0.5)]
+    backwards = tiny[::-1]
+    assert names == [{backwards[i].image.name for i in part} for part in split(backwards, 0.5)]
+    assert all(names)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_recipes_can_be_read(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.stages and recipe.spec.architecture in path.stem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "architecture = 'slim'",
+        "architecture = 'big'\n[[stages]]\nname = 'a'\nepochs = 1",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nspeed = 3",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\noptimizer = 'lbfgs'",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nblockwise = true",
+        "= 3",
+    ],
+)
+def test_a_recipe_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_recipe(path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,37 @@
+"""What a run measures of itself: a CSV that opens anywhere, and TensorBoard's event file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+_LOSSES = ("total", "features", "label_scores", "label_boxes", "output_scores", "output_boxes")
+_COLUMNS = ("stage", "epoch", "images", "lr", "seconds", "ap", *_LOSSES)
+
+
+class Metrics:
+    """Adds a row for every epoch; `images` counts all that the run has seen."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "metrics.csv"
+        self._writer = SummaryWriter(str(folder))
+
+    def add(self, row: Mapping[str, float | str], images: int) -> None:
+        """Add the values of an epoch."""
+        new = not self._path.exists()
+        with self._path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, _COLUMNS, restval="")
+            if new:
+                writer.writeheader()
+            writer.writerow({key: _rounded(value) for key, value in row.items()})
+        for key in ("lr", "ap", *_LOSSES):
+            if key in row:
+                self._writer.add_scalar(key, float(row[key]), images)
+        self._writer.flush()
+
+
+def _rounded(value: float | str) -> float | str:
+    return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -1,0 +1,34 @@
+"""Benchmarks: what one configuration costs on one machine, and whether that changed.
+
+from ultraface_deploy.bench import configurations, measure
+report = measure(configurations(["artifacts/slim-320"], backends=["ncnn"], threads=[1, 4]))
+print(report.rows("inference")[0].median_ms)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ultraface_deploy.bench.compare import compare
+    from ultraface_deploy.bench.measure import Settings, measure
+    from ultraface_deploy.bench.plan import configurations
+    from ultraface_deploy.bench.result import BenchReport
+
+# The timing child imports this package: its cold start must not pay for what it does not use.
+_LAZY = {
+    "BenchReport": "result",
+    "Settings": "measure",
+    "compare": "compare",
+    "configurations": "plan",
+    "measure": "measure",
+}
+
+__all__ = ["BenchReport", "Settings", "compare", "configurations", "measure"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,260 @@
+"""What the machine is and what it was doing: recorded beside every result.
+
+Every function reads below `root`, so that tests can show it another machine. What a machine does
+not expose is None or absent, never a guess.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ultraface_deploy.errors import InputError
+
+ROOT = Path("/")
+_CPU = "sys/devices/system/cpu"
+_LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "MNN", "ncnn", "torch")
+POWER_SAVING = frozenset({"powersave", "conservative"})
+# The features that decide which kernels a runtime picks.
+_X86 = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni")
+_ARM = ("neon", "asimd", "fphp", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2")
+_FEATURES = frozenset((*_X86, *_ARM))
+# Meaning of the bits of `vcgencmd get_throttled`, Raspberry Pi documentation.
+_THROTTLED_BITS = {
+    0: "under-voltage",
+    1: "frequency capped",
+    2: "throttled",
+    3: "soft temperature limit",
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Cores of one kind on a big.LITTLE machine; one cluster holds all cores elsewhere."""
+
+    name: str
+    cores: tuple[int, ...]
+    max_mhz: float | None
+    capacity: int | None
+
+
+def describe(root: Path = ROOT) -> dict[str, Any]:
+    """Return the facts that do not change during a run."""
+    allowed = allowed_cores()
+    return {
+        "hostname": socket.gethostname(),
+        "cpu": cpu_model(root),
+        "architecture": platform.machine(),
+        "features": cpu_features(root),
+        "cores": os.cpu_count(),
+        "allowed_cores": allowed,
+        "clusters": [
+            {"name": c.name, "cores": list(c.cores), "max_mhz": c.max_mhz} for c in clusters(root)
+        ],
+        "memory_mb": _memory_mb(root),
+        "board": _text(root / "proc/device-tree/model"),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "libraries": library_versions(),
+    }
+
+
+def cpu_model(root: Path = ROOT) -> str:
+    """Return the processor's name; on Arm its implementer and part numbers."""
+    fields = _cpuinfo(root)
+    if name := fields.get("model name") or fields.get("Model"):
+        return name
+    if part := fields.get("CPU part"):
+        return f"implementer {fields.get('CPU implementer', '?')} part {part}"
+    return platform.processor() or platform.machine()
+
+
+def cpu_features(root: Path = ROOT) -> list[str]:
+    """Return the instruction-set features that matter to inference kernels."""
+    fields = _cpuinfo(root)
+    found = (fields.get("flags") or fields.get("Features") or "").split()
+    return sorted(_FEATURES.intersection(found))
+
+
+def allowed_cores() -> list[int]:
+    """Return the cores this process may run on."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def clusters(root: Path = ROOT) -> list[Cluster]:
+    """Return the kinds of cores, slowest first, named little, mid and big where they differ."""
+    kinds: dict[tuple[int | None, float | None], list[int]] = {}
+    for core in allowed_cores() if root == ROOT else _core_numbers(root):
+        folder = root / _CPU / f"cpu{core}"
+        capacity = _number(folder / "cpu_capacity")
+        khz = _number(folder / "cpufreq/cpuinfo_max_freq")
+        kind = (None if capacity is None else int(capacity), None if khz is None else khz / 1000)
+        kinds.setdefault(kind, []).append(core)
+    ordered = sorted(kinds, key=lambda kind: (kind[0] or 0, kind[1] or 0))
+    names = {1: ["all"], 2: ["little", "big"], 3: ["little", "mid", "big"]}.get(
+        len(ordered), [f"cluster{index}" for index in range(len(ordered))]
+    )
+    return [
+        Cluster(name, tuple(kinds[kind]), kind[1], kind[0])
+        for name, kind in zip(names, ordered, strict=True)
+    ]
+
+
+def choose_cores(text: str | None, root: Path = ROOT) -> list[int]:
+    """Read `--cores`: numbers as in `0,2-3`, or the name of a cluster; None for all allowed.
+
+    Raises:
+        InputError: the text is neither, or names a core this process may not use.
+    """
+    allowed = allowed_cores()
+    if text is None:
+        return allowed
+    named = {cluster.name: list(cluster.cores) for cluster in clusters(root)}
+    cores = named.get(text) or parse_numbers(text, "--cores")
+    if unknown := [core for core in cores if core not in allowed]:
+        raise InputError(
+            f"--cores {text}: core {unknown[0]} is not among those this process may use "
+            f"({_ranges(allowed)}); clusters here: {', '.join(named)}"
+        )
+    return cores
+
+
+def parse_numbers(text: str, option: str, smallest: int = 0) -> list[int]:
+    """Read `1,2,4`, `1-4` or a mixture, in order and without repeats.
+
+    Raises:
+        InputError: it is none of these; names the option.
+    """
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        ends = (first, last if dash else first)
+        if not all(end.isdecimal() and len(end) < 5 for end in ends):
+            raise InputError(f"{option} {text!r}: give numbers such as 1,2,4 or 1-4")
+        numbers += range(int(ends[0]), int(ends[1]) + 1)
+    if not numbers or min(numbers) < smallest or max(numbers) > 1024:
+        raise InputError(f"{option} {text!r}: give numbers from {smallest} to 1024, rising")
+    return list(dict.fromkeys(numbers))
+
+
+def governors(root: Path = ROOT) -> list[str]:
+    """Return the frequency governors in use; empty where the kernel shows none."""
+    return sorted({text for core in _core_numbers(root) if (text := _cpufreq(root, core))})
+
+
+def frequencies_mhz(root: Path = ROOT) -> dict[str, float]:
+    """Return the present frequency of each core that shows it."""
+    found = {}
+    for core in _core_numbers(root):
+        khz = _number(root / _CPU / f"cpu{core}/cpufreq/scaling_cur_freq")
+        if khz is not None:
+            found[str(core)] = round(khz / 1000, 1)
+    return found
+
+
+def temperature_c(root: Path = ROOT) -> float | None:
+    """Return the hottest thermal zone in degrees Celsius."""
+    zones = (root / "sys/class/thermal").glob("thermal_zone*/temp")
+    values = [value / 1000 for zone in zones if (value := _number(zone)) is not None]
+    return max(values) if values else None
+
+
+def throttling(root: Path = ROOT) -> list[str]:
+    """Return what slows the processor down right now, as far as the machine tells."""
+    bits = _raspberry_pi_bits(root)
+    return [meaning for bit, meaning in _THROTTLED_BITS.items() if bits >> bit & 1]
+
+
+def throttle_count(root: Path = ROOT) -> int:
+    """Return how often x86 cores throttled since start-up; 0 where not counted."""
+    counts = (root / _CPU).glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
+    return int(sum(_number(path) or 0 for path in counts))
+
+
+def energy_uj(root: Path = ROOT) -> float | None:
+    """Return the energy meters' reading in microjoules; only differences mean something.
+
+    RAPL packages, or else hwmon energy meters; None where neither can be read.
+    """
+    rapl = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]/energy_uj"))
+    meters = rapl or sorted((root / "sys/class/hwmon").glob("hwmon*/energy*_input"))
+    values = [_number(path) for path in meters]
+    if not values or any(value is None for value in values):
+        return None
+    return float(sum(value for value in values if value is not None))
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide about speed."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _raspberry_pi_bits(root: Path) -> int:
+    if text := _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled"):
+        return int(text, 16)
+    if root != ROOT or shutil.which("vcgencmd") is None:
+        return 0
+    answer = subprocess.run(
+        ["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=False
+    ).stdout
+    name, _, value = answer.strip().partition("=")
+    return int(value, 16) if name == "throttled" else 0
+
+
+def _cpufreq(root: Path, core: int) -> str | None:
+    return _text(root / _CPU / f"cpu{core}/cpufreq/scaling_governor")
+
+
+def _cpuinfo(root: Path) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for line in (_text(root / "proc/cpuinfo") or "").splitlines():
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+    return fields
+
+
+def _core_numbers(root: Path) -> list[int]:
+    names: Iterable[str] = (path.name[3:] for path in (root / _CPU).glob("cpu[0-9]*"))
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def _memory_mb(root: Path) -> int | None:
+    for line in (_text(root / "proc/meminfo") or "").splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) // 1024
+    return None
+
+
+def _number(path: Path) -> float | None:
+    text = _text(path)
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text().strip("\0\n ")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    if len(numbers) > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
+        return f"{numbers[0]}-{numbers[-1]}"
+    return ",".join(map(str, numbers))

@@ -1,0 +1,297 @@
+"""Times configurations in turns, so that whatever drifts on the machine hits all of them alike."""
+
+from __future__ import annotations
+
+import math
+import random
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ultraface_deploy.backends import get_backend
+from ultraface_deploy.bench import machine
+from ultraface_deploy.bench.driver import WORKER, Worker, WorkerFailed
+from ultraface_deploy.bench.plan import Configuration
+from ultraface_deploy.bench.result import BenchReport, Failure, Launch, Measurement, Round
+from ultraface_deploy.bench.statistics import median_interval
+from ultraface_deploy.bench.watch import Watch
+from ultraface_deploy.child import run_in_child
+from ultraface_deploy.images import DEMO_PHOTO
+
+_MB_PER_WORKER = 300
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long to measure.
+
+    A configuration is launched in `min_launches` to `max_launches` fresh processes, each timed for
+    `launch_seconds` in rounds of `round_seconds`; no more are launched once the 95 % confidence
+    interval of its median inference is within `ci_percent` to either side.
+    """
+
+    min_launches: int = 4
+    max_launches: int = 6
+    launch_seconds: float = 0.9
+    round_seconds: float = 0.1
+    warm_up_seconds: float = 0.5
+    ci_percent: float = 1.0
+    image: str = str(DEMO_PHOTO)
+
+    @property
+    def rounds(self) -> int:
+        """Rounds a launch."""
+        return max(2, round(self.launch_seconds / self.round_seconds))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: `done` of `total` launches at most, and what is being done."""
+
+    done: int
+    total: int
+    doing: str
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass
+class _Subject:
+    """A configuration while it is being measured."""
+
+    configuration: Configuration
+    cores: list[int]
+    reference: str
+    launches: list[Launch] = field(default_factory=list)
+    failure: str | None = None
+    verification: dict[str, Any] = field(default_factory=dict)
+    first: dict[str, Any] = field(default_factory=dict)
+    watch: Watch = field(default_factory=Watch)
+
+    @property
+    def title(self) -> str:
+        c = self.configuration
+        return f"{c.folder.spec.name} {c.backend} {c.artifact.precision} x{c.threads}"
+
+    def job(self, image: str) -> dict[str, Any]:
+        c = self.configuration
+        return {
+            "backend": c.backend,
+            "files": [str(path.absolute()) for path in c.folder.files(c.artifact)],
+            "spec": c.folder.spec.to_dict(),
+            "precision": c.artifact.precision,
+            "threads": c.threads,
+            "cores": self.cores,
+            "image": image,
+        }
+
+    def narrow(self, ci_percent: float) -> bool:
+        """Whether the interval of the median inference is as narrow as wanted."""
+        launches = [[r.milliseconds("inference") for r in la.rounds] for la in self.launches]
+        low, high = median_interval(launches)
+        return math.sqrt(high / low) - 1 <= ci_percent / 100
+
+
+def measure(
+    configurations: Sequence[Configuration],
+    settings: Settings | None = None,
+    cores: Sequence[int] | None = None,
+    on_progress: OnProgress = lambda progress: None,
+    command: Sequence[str] = WORKER,
+) -> BenchReport:
+    """Time configurations, each in processes of its own, interleaved round by round.
+
+    Args:
+        configurations: what to time, see `plan.configurations`.
+        settings: how long.
+        cores: what to pin to: N threads run on the first N of these; None for all allowed.
+        on_progress: called as each launch begins.
+        command: the timing child; experiments put another in its place.
+
+    Returns:
+        A measurement of each configuration that ran and was verified, a failure of each other.
+
+    Raises:
+        InputError: a folder holds no original network to verify against.
+    """
+    settings = settings or Settings()
+    before = machine.frequencies_mhz()
+    allowed = list(cores or machine.allowed_cores())
+    with tempfile.TemporaryDirectory(prefix="ultraface-bench-") as scratch:
+        references = _record_references(configurations, settings.image, Path(scratch))
+        subjects = [
+            _Subject(c, allowed[: c.threads], references[c.folder.path]) for c in configurations
+        ]
+        _run(subjects, settings, command, on_progress)
+    facts = machine.describe() | {
+        "governors": machine.governors(),
+        "frequencies_mhz": {"before": before, "after": machine.frequencies_mhz()},
+        "during": Watch.summary([subject.watch for subject in subjects]),
+    }
+    return BenchReport(
+        machine=facts,
+        settings=asdict(settings) | {"cores": allowed} | _run_facts(settings.image, subjects),
+        measurements=tuple(_measurement(s, facts) for s in subjects if s.failure is None),
+        failures=tuple(_failure(s) for s in subjects if s.failure is not None),
+    )
+
+
+def _record_references(
+    configurations: Sequence[Configuration], image: str, scratch: Path
+) -> dict[Path, str]:
+    recorded: dict[Path, str] = {}
+    for configuration in configurations:
+        folder = configuration.folder.path
+        if folder not in recorded:
+            target = str(scratch / f"{len(recorded)}.npz")
+            run_in_child(
+                "ultraface_deploy.bench.reference:record",
+                {"folder": str(folder.absolute()), "image": image, "target": target},
+                what="the original network",
+            )
+            recorded[folder] = target
+    return recorded
+
+
+def _run(
+    subjects: list[_Subject], settings: Settings, command: Sequence[str], on_progress: OnProgress
+) -> None:
+    """Sweep over all configurations; each sweep is one more launch of each that needs it."""
+    total = len(subjects) * settings.max_launches
+    done = 0
+    size = _group_size()
+    shuffle = random.Random(0).shuffle
+    for sweep in range(settings.max_launches):
+        open_ones = [s for s in subjects if s.failure is None]
+        if sweep >= settings.min_launches:
+            open_ones = [s for s in open_ones if not s.narrow(settings.ci_percent)]
+        for start in range(0, len(open_ones), size):
+            group = open_ones[start : start + size]
+            shuffle(group)
+            for subject in group:
+                done += 1
+                on_progress(Progress(done, total, subject.title))
+            _sweep(group, settings, command)
+
+
+def _sweep(group: list[_Subject], settings: Settings, command: Sequence[str]) -> None:
+    with ExitStack() as stack:
+        workers: list[tuple[_Subject, Worker]] = []
+        rounds: dict[int, list[Round]] = defaultdict(list)
+        for subject in group:
+            try:
+                worker = stack.enter_context(Worker(subject.job(settings.image), command))
+                _prove(subject, worker)
+                worker.ask(do="warm_up", seconds=settings.warm_up_seconds)
+                workers.append((subject, worker))
+            except WorkerFailed as error:
+                subject.failure = str(error)
+        for _ in range(settings.rounds):
+            for subject, worker in workers:
+                if subject.failure is None:
+                    try:
+                        timed = _time_round(subject, worker, settings.round_seconds)
+                        rounds[id(subject)].append(timed)
+                    except WorkerFailed as error:
+                        subject.failure = str(error)
+        for subject, worker in workers:
+            if subject.failure is None:
+                peak = worker.ask(do="finish")["peak_rss_mb"]
+                launch = Launch(round(worker.cold_start_ms, 1), peak, rounds[id(subject)])
+                subject.launches.append(launch)
+
+
+def _prove(subject: _Subject, worker: Worker) -> None:
+    """Nothing is timed that has not just been found to compute what the original does."""
+    comparison = worker.ask(do="verify", reference=subject.reference)
+    if not comparison["passed"]:
+        raise WorkerFailed(f"is not the original network: {comparison['reason']}")
+    keys = ("max_abs_scores", "max_abs_boxes", "recall", "precision", "mean_iou", "images")
+    subject.verification = {key: comparison[key] for key in keys}
+    subject.first = worker.first
+
+
+def _time_round(subject: _Subject, worker: Worker, seconds: float) -> Round:
+    with subject.watch.round() as watched:
+        energy = machine.energy_uj()
+        answer = worker.ask(do="round", seconds=seconds)
+        watched.own_cpu_seconds += answer.pop("cpu_seconds")
+        after = machine.energy_uj()
+    # A meter that wrapped around says nothing about this round.
+    spent = None if energy is None or after is None or after < energy else after - energy
+    return Round(**answer, energy_uj=spent)
+
+
+def _group_size() -> int:
+    """How many children may be alive at once without filling the memory."""
+    available = psutil.virtual_memory().available / (1 << 20)
+    return max(1, min(16, int(available / 2 / _MB_PER_WORKER)))
+
+
+def _measurement(subject: _Subject, facts: dict[str, Any]) -> Measurement:
+    c = subject.configuration
+    spec = c.folder.spec
+    measured = Measurement(
+        model=spec.name,
+        folder=str(c.folder.path),
+        width=spec.width,
+        height=spec.height,
+        artifact=c.artifact.id,
+        backend=c.backend,
+        backend_version=get_backend(c.backend).version(),
+        precision=c.artifact.precision,
+        threads=c.threads,
+        cores=subject.cores,
+        sha256=dict(c.artifact.sha256),
+        source_sha256=c.folder.source.sha256,
+        model_bytes=c.artifact.bytes,
+        verification=subject.verification,
+        launches=subject.launches,
+    )
+    return replace(measured, warnings=_warnings(subject, measured, facts))
+
+
+def _warnings(subject: _Subject, measured: Measurement, facts: dict[str, Any]) -> list[str]:
+    found = []
+    threads, cores = measured.threads, len(measured.cores)
+    if threads > cores:
+        found.append(f"{threads} threads on {cores} core{'s' if cores > 1 else ''}")
+    found += subject.watch.warnings()
+    if (share := measured.preempted_share) > 0.05:
+        found.append(f"busy: lost a core during {share:.0%} of the samples")
+    if saving := machine.POWER_SAVING.intersection(facts["governors"]):
+        found.append(f"governor {', '.join(sorted(saving))} saves power")
+    return found
+
+
+def _failure(subject: _Subject) -> Failure:
+    c = subject.configuration
+    return Failure(
+        c.folder.spec.name,
+        c.artifact.id,
+        c.backend,
+        c.artifact.precision,
+        c.threads,
+        subject.failure or "",
+    )
+
+
+def _run_facts(image: str, subjects: Sequence[_Subject]) -> dict[str, Any]:
+    facts = {"image": Path(image).name, "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    first = next((s.first for s in subjects if s.first), None)
+    if first is None:
+        return facts
+    width, height = first["image"]
+    return facts | {
+        "image_size": f"{width}x{height}",
+        "faces": first["faces"],
+        "nice": first["nice"],
+    }

@@ -1,0 +1,148 @@
+"""Which configurations to time: models x backends x precisions x thread counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from ultraface_deploy import models as registry
+from ultraface_deploy.artifact import Artifact, ArtifactFolder
+from ultraface_deploy.backends import backend_names, get_backend
+from ultraface_deploy.convert import Step, default_folder, ensure
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.precision import PRECISIONS, Precision
+from ultraface_deploy.verify import readers
+
+Note = Callable[[str], None]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One thing to time: an artifact on a backend with a number of threads."""
+
+    folder: ArtifactFolder
+    artifact: Artifact
+    backend: str
+    threads: int
+
+
+def configurations(
+    models: Sequence[str | Path] = (),
+    backends: Sequence[str] | None = None,
+    precisions: Sequence[Precision] | None = ("fp32",),
+    threads: Sequence[int] = (1,),
+    input_sizes: Sequence[Size] = (),
+    note: Note = lambda message: None,
+) -> list[Configuration]:
+    """Return every combination that exists, converting what was named and is missing.
+
+    Args:
+        models: artifact folders, or names of embedded models; none for the default model.
+        backends: names of runtimes; None for every installed one that has an artifact.
+        precisions: None for every one that the folder has.
+        threads: thread counts.
+        input_sizes: (width, height) to convert to; none for the size of the artifacts.
+        note: told what is converted and what is left out.
+
+    Raises:
+        InputError: there is nothing to time, or no such model.
+        MissingDependency: a named runtime is not installed.
+    """
+    for backend in backends or ():
+        get_backend(backend).require()
+    found: list[Configuration] = []
+    sizes: Sequence[Size | None] = input_sizes or (None,)
+    for model, size in product(models or (registry.DEFAULT_MODEL,), sizes):
+        folder = _open(model, size, _steps(backends, precisions), note)
+        pairs = list(_pairs(folder, backends, precisions, note))
+        if not pairs:
+            have = ", ".join(artifact.id for artifact in folder.artifacts) or "nothing"
+            raise InputError(
+                f"{folder.path}: has nothing to time in {' or '.join(precisions or PRECISIONS)} "
+                f"(it has {have}); convert it first, or choose another --precision"
+            )
+        found += [Configuration(folder, *pair, count) for pair in pairs for count in threads]
+    return found
+
+
+def _steps(backends: Sequence[str] | None, precisions: Sequence[Precision] | None) -> list[Step]:
+    """What must be converted: what was asked for by name, and nothing where all are wanted."""
+    formats = [get_backend(name).formats[0] for name in backends or ()]
+    if backends is None and precisions is not None and set(precisions) - {"fp32"}:
+        formats = [name for name in ("onnxsim", "mnn", "ncnn") if _installed(name)]
+    return [Step(format, precision) for format in formats for precision in precisions or ()]
+
+
+def _installed(format: str) -> bool:
+    return any(
+        format in get_backend(name).formats and get_backend(name).available()
+        for name in backend_names()
+    )
+
+
+def _open(model: str | Path, size: Size | None, steps: list[Step], note: Note) -> ArtifactFolder:
+    path = Path(model)
+    entry = registry.registry().get(str(model))
+    if entry is None or path.exists():
+        if size is None:
+            return ensure(path, steps, report=note)
+        return _resized(path, size, steps, note)
+    if size in (None, (entry.width, entry.height)):
+        return ensure(default_folder(entry.name), steps, entry.name, report=note)
+    assert size is not None
+    folder = default_folder(f"{entry.name}-{size[0]}x{size[1]}")
+    return ensure(folder, steps, entry.name, size, report=note)
+
+
+def _resized(path: Path, size: Size, steps: list[Step], note: Note) -> ArtifactFolder:
+    """Convert the network of a folder to another input size, in a folder beside it."""
+    from ultraface_deploy.convert import convert
+    from ultraface_deploy.model_source import resolve_source
+
+    opened = ensure(path, steps, report=note)
+    if (opened.spec.width, opened.spec.height) == size:
+        return opened
+    beside = path.resolve().with_name(f"{path.resolve().name}-{size[0]}x{size[1]}")
+    if beside.is_dir():
+        return ensure(beside, steps, report=note)
+    source = resolve_source(path, size)
+    note(f"{beside} does not exist yet: converting {path} to {size[0]}x{size[1]}")
+    if not steps:
+        return convert(source, ["all"], output=beside, report=note)
+    for step in steps:
+        folder = convert(source, [step.format], step.precision, beside, report=note)
+    return folder
+
+
+def _pairs(
+    folder: ArtifactFolder,
+    backends: Sequence[str] | None,
+    precisions: Sequence[Precision] | None,
+    note: Note,
+) -> Iterator[tuple[Artifact, str]]:
+    for name in backends or backend_names():
+        backend = get_backend(name)
+        artifacts = [
+            artifact
+            for precision in precisions or PRECISIONS
+            if (artifact := _best(folder, name, precision)) is not None
+        ]
+        if artifacts and not backend.available():
+            note(f"left out: {name} is not installed here")
+            continue
+        for artifact in artifacts:
+            folder.intact_files(artifact)
+            yield artifact, name
+
+
+def _best(folder: ArtifactFolder, backend: str, precision: Precision) -> Artifact | None:
+    """The artifact of a precision in the format that the backend runs best."""
+    for format in get_backend(backend).formats:
+        if folder.has(format, precision):
+            artifact = folder.find(format, precision)
+            if backend in readers(artifact):
+                return artifact
+    return None

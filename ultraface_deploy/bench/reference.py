@@ -1,0 +1,76 @@
+"""The original network's outputs, recorded once, for every timing child to be compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.backends import Session
+from ultraface_deploy.backends.base import Tensor
+from ultraface_deploy.images import DEMO_PHOTO, embedded_images, read_image
+from ultraface_deploy.pipeline import preprocess
+from ultraface_deploy.pipeline.preprocess import Image
+from ultraface_deploy.precision import Precision
+from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.verify import (
+    Candidate,
+    Comparison,
+    Reference,
+    compare,
+    open_reference,
+    tolerance_for,
+)
+
+
+def record(folder: str, image: str, target: str) -> str:
+    """Run the original network of a folder on the timed image and on those that ship.
+
+    Runs in a child process, because the original may need torch.
+
+    Args:
+        folder: artifact folder.
+        image: the photograph that will be timed.
+        target: `.npz` file to write.
+
+    Returns:
+        The name of the runtime that ran it.
+    """
+    reference = open_reference(ArtifactFolder.open(folder))
+    recorded: dict[str, Tensor] = {}
+    for index, photo in enumerate(_images(Path(image))):
+        outputs = reference.session.run(preprocess(photo, reference.session.spec))
+        recorded |= {f"{key}{index}": value for key, value in outputs.items()}
+    np.savez(target, **recorded)  # type: ignore[arg-type]  # any name is an array
+    return reference.name
+
+
+def compare_with_recorded(
+    recorded: Path, session: Session, image: Path, backend: str, precision: Precision
+) -> Comparison:
+    """Compare a session with what `record` wrote for the same images."""
+    candidate = Candidate("", backend, session, tolerance_for(backend, precision, session.spec))
+    with np.load(recorded) as outputs:
+        reference = Reference("recorded", _Recorded(session.spec, outputs))
+        return compare(reference, [candidate], _images(image))[0]
+
+
+class _Recorded(Session):
+    """Gives back the recorded outputs in their order, whatever it is asked."""
+
+    def __init__(self, spec: ModelSpec, outputs: Mapping[str, Tensor]) -> None:
+        super().__init__(spec)
+        self._outputs = outputs
+        self._next = 0
+
+    def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
+        index, self._next = self._next, self._next + 1
+        return {key: self._outputs[f"{key}{index}"] for key in ("scores", "boxes")}
+
+
+def _images(timed: Path) -> Iterator[Image]:
+    if timed != DEMO_PHOTO:
+        yield read_image(timed)
+    yield from embedded_images()

@@ -1,0 +1,89 @@
+"""Results as tables to paste: CSV, Markdown in the shape of the published latency table, text."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+
+from ultraface_deploy.bench.result import BenchReport, Measurement, Row, Stage
+
+_COMMENTS = "warnings"
+
+
+def to_csv(report: BenchReport) -> str:
+    """Return one line a configuration and stage, with the columns of the JSON rows."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    for row in report.rows():
+        writer.writerow(asdict(row) | {_COMMENTS: "; ".join(row.warnings)})
+    return text.getvalue()
+
+
+def to_markdown(report: BenchReport, stage: Stage = "inference") -> str:
+    """Return the published table's shape: a row a model, a column a core count, median ms.
+
+    Figures with warnings are marked, and the warnings stand below.
+    """
+    threads = sorted({m.threads for m in report.measurements})
+    headings = [
+        "model",
+        "input",
+        "backend",
+        "precision",
+        *(_cores(n) for n in threads),
+        "size (kB)",
+    ]
+    lines = [
+        f"Median {stage.replace('_', ' ')} latency in ms, {machine_line(report)}.",
+        "",
+        "| " + " | ".join(headings) + " |",
+        "|" + "---|" * 4 + "---:|" * (len(threads) + 1),
+    ]
+    notes: dict[str, int] = {}
+    for group in _by_artifact(report.measurements):
+        first = group[0]
+        cells = {m.threads: _cell(m, stage, notes) for m in group}
+        model = first.model + (f" on {first.host}" if first.host else "")
+        row = [model, first.input, first.backend, first.precision]
+        row += [cells.get(count, "") for count in threads]
+        lines.append("| " + " | ".join([*row, f"{first.model_bytes / 1000:.0f}"]) + " |")
+    lines += _below(report, notes)
+    return "\n".join(lines) + "\n"
+
+
+def machine_line(report: BenchReport) -> str:
+    """Return the machine in one phrase."""
+    facts = report.machine
+    name = facts.get("board") or facts["cpu"]
+    governor = ", ".join(facts.get("governors") or ())
+    return f"{name}, {facts['cores']} cores" + (f", governor {governor}" if governor else "")
+
+
+def _cores(count: int) -> str:
+    return f"{count} core{'s' if count > 1 else ''}"
+
+
+def _by_artifact(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
+    groups: dict[tuple[object, ...], list[Measurement]] = {}
+    for m in measurements:
+        groups.setdefault((m.host, m.model, m.input, m.backend, m.precision), []).append(m)
+    return list(groups.values())
+
+
+def _cell(measurement: Measurement, stage: Stage, notes: dict[str, int]) -> str:
+    median = f"{measurement.row(stage).median_ms:.2f}"
+    marks = [notes.setdefault(text, len(notes) + 1) for text in measurement.warnings]
+    return median + "".join(f" [{mark}]" for mark in marks)
+
+
+def _below(report: BenchReport, notes: dict[str, int]) -> list[str]:
+    lines = [""] if notes or report.failures else []
+    lines += [f"[{mark}] {text}  " for text, mark in notes.items()]
+    for f in report.failures:
+        lines.append(
+            f"Not timed: {f.model} {f.backend} {f.precision}, {f.threads} threads: {f.reason}  "
+        )
+    return lines

@@ -1,0 +1,224 @@
+"""`bench`: what each configuration costs here, and `bench compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+from typer.core import TyperGroup
+
+from ultraface_deploy.cli.console import note, notes, progress, results, write_output
+from ultraface_deploy.cli.options import Backends, JsonTarget, chosen_backends
+
+if TYPE_CHECKING:
+    from ultraface_deploy.bench.measure import Settings
+    from ultraface_deploy.bench.result import BenchReport
+
+
+class _MeasureByDefault(TyperGroup):
+    """`bench DIR` is short for `bench run DIR`: only the other commands need their name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or args[0] not in self.commands:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command with its subcommands."""
+    bench = typer.Typer(cls=_MeasureByDefault, rich_markup_mode=None)
+    bench.command("run")(run)
+    app.add_typer(bench, name="bench", help="Measure latency; compare two measurements.")
+
+
+def run(
+    folders: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Argument(
+            metavar="[DIR]...",
+            help="Artifact folders or names of embedded models; without one the default model's, "
+            "converted first if need be.",
+            show_default=False,
+        ),
+    ] = None,
+    backend: Backends = None,
+    precision: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--precision", metavar="NAME", help="fp32 (default), fp16, int8; repeat, or `all`."
+        ),
+    ] = None,
+    threads: Annotated[
+        str, typer.Option("--threads", metavar="N", help="Thread counts: 4, or 1,2,4, or 1-4.")
+    ] = "1",
+    input_size: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--input-size", metavar="WxH", help="Convert to this input size first; repeat."
+        ),
+    ] = None,
+    cores: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--cores",
+            metavar="LIST",
+            help="Cores to pin to, as 0,2-3 or the name of a cluster (little, mid, big); "
+            "N threads run on the first N.",
+        ),
+    ] = None,
+    image: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--image", help="Photograph to time on; default: one that ships."),
+    ] = None,
+    launches: Annotated[
+        int, typer.Option("--launches", min=1, max=100, help="Fewest processes a configuration.")
+    ] = 4,
+    seconds: Annotated[
+        float,
+        typer.Option("--seconds", min=0.2, max=600, help="Longest sampling of a configuration."),
+    ] = 5.4,
+    ci: Annotated[
+        float,
+        typer.Option(
+            "--ci",
+            min=0.1,
+            max=50,
+            metavar="PERCENT",
+            help="Stop when the 95 % interval of the median is within this to either side.",
+        ),
+    ] = 1.0,
+    json: JsonTarget = None,
+    csv: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--csv", metavar="FILE", help="Write one line a configuration and stage."),
+    ] = None,
+    markdown: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--markdown", metavar="FILE", help="Write a table a model, a column a core count."
+        ),
+    ] = None,
+) -> None:
+    """Measure latency: every backend x precision x thread count, verified before it is timed.
+
+    Also: `bench compare A.json B.json`.
+    """
+    from ultraface_deploy.bench.machine import choose_cores, parse_numbers
+    from ultraface_deploy.bench.plan import configurations
+    from ultraface_deploy.errors import CheckFailed
+    from ultraface_deploy.spec import parse_input_size
+
+    chosen_cores = choose_cores(cores)
+    found = configurations(
+        folders or (),
+        chosen_backends(backend),
+        _precisions(precision),
+        parse_numbers(threads, "--threads", smallest=1),
+        [parse_input_size(text) for text in input_size or ()],
+        note,
+    )
+    settings = _settings(launches, seconds, ci, image)
+    report = _measure(found, settings, chosen_cores)
+    _write(report, json, csv, markdown)
+    if report.failures:
+        first = report.failures[0]
+        raise CheckFailed(
+            f"{len(report.failures)} of {len(found)} configurations were not timed; "
+            f"{first.artifact} on {first.backend}, {first.threads} threads: {first.reason}"
+        )
+
+
+def _precisions(names: list[str] | None) -> list[Any] | None:
+    from ultraface_deploy.precision import parse_precision
+
+    if names and "all" in names:
+        return None
+    return [parse_precision(name) for name in dict.fromkeys(names or ["fp32"])]
+
+
+def _settings(launches: int, seconds: float, ci: float, image: Path | None) -> Settings:
+    from ultraface_deploy.bench.measure import Settings
+    from ultraface_deploy.images import DEMO_PHOTO, read_image
+
+    read_image(image or DEMO_PHOTO)
+    most = launches if launches < 4 else launches * 3 // 2
+    return Settings(
+        min_launches=launches,
+        max_launches=most,
+        launch_seconds=seconds / most,
+        round_seconds=min(0.1, seconds / most / 2),
+        ci_percent=ci,
+        image=str((image or DEMO_PHOTO).absolute()),
+    )
+
+
+def _measure(found: list[Any], settings: Settings, cores: list[int]) -> BenchReport:
+    from ultraface_deploy.bench.measure import Progress, measure
+
+    launch = 1.2 + settings.warm_up_seconds + settings.launch_seconds
+    least, most = (len(found) * n * launch for n in (settings.min_launches, settings.max_launches))
+    note(f"{len(found)} configurations, about {least:.0f} to {most:.0f} s")
+    with progress() as display:
+        task = display.add_task("", total=None)
+
+        def show(now: Progress) -> None:
+            display.update(task, description=now.doing, completed=now.done - 1, total=now.total)
+
+        return measure(found, settings, cores, show)
+
+
+def _write(report: BenchReport, json: str | None, csv: str | None, markdown: str | None) -> None:
+    from ultraface_deploy.bench.tables import to_csv, to_markdown
+
+    if json is not None:
+        write_output(report.to_json(), json)
+    if csv is not None:
+        write_output(to_csv(report), csv)
+    if markdown is not None:
+        write_output(to_markdown(report), markdown)
+    if "-" not in (json, csv, markdown):
+        _print(report)
+
+
+def _print(report: BenchReport) -> None:
+    from rich.table import Table
+
+    from ultraface_deploy.bench.tables import machine_line
+
+    table = Table(title=f"ms on {machine_line(report)}", caption=_caption(report))
+    for heading in ("model", "input", "backend", "precision"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("threads", "inference", "± %", "p90", "p99", "end to end", "fps"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("cold start", "MB", "kB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for m in report.measurements:
+        inference, whole = m.row("inference"), m.row("end_to_end")
+        width = (inference.ci_high_ms - inference.ci_low_ms) / 2 / inference.median_ms
+        table.add_row(
+            m.model,
+            m.input,
+            m.backend,
+            m.precision,
+            f"{m.threads}{' *' if m.threads > len(m.cores) else ''}",
+            f"{inference.median_ms:.2f}",
+            f"{width:.1%}".rstrip("%"),
+            f"{inference.p90_ms:.2f}",
+            f"{inference.p99_ms:.2f}",
+            f"{whole.median_ms:.2f}",
+            f"{whole.fps:.0f}",
+            f"{whole.cold_start_ms:.0f}",
+            f"{whole.peak_rss_mb:.0f}",
+            f"{m.model_bytes / 1000:.0f}",
+        )
+    if report.measurements:
+        results.print(table)
+    for m in report.measurements:
+        for warning in m.warnings:
+            notes.print(f"warning: {m.title}: {warning}", markup=False)
+
+
+def _caption(report: BenchReport) -> str:
+    marked = any(m.threads > len(m.cores) for m in report.measurements)
+    return "* more threads than cores at hand" if marked else ""

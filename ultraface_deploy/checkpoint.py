@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,10 @@ def _load_safely(path: Path) -> Any:
     except ImportError as error:
         raise MissingDependency.package("torch", "convert", f"reading {path.name}") from error
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Its advice is for whoever wrote the file, or for torch's own developers.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
             raise InputError(
@@ -136,4 +140,7 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> tuple[Archite
             f"{path}: not an UltraFace {architecture} network, missing or of another shape: "
             f"{', '.join(wrong[:3])}{' and more' if len(wrong) > 3 else ''}"
         )
+    for key in expected:
+        if key in tensors and not tensors[key].isfinite().all():
+            raise InputError(f"{path}: {key} holds values that are not finite; was it trained?")
     return architecture, num_classes

@@ -106,7 +106,9 @@ def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: st
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
+        number = -process.returncode
+        # Real-time signals have no name.
+        name = next((known.name for known in signal.Signals if known == number), f"signal {number}")
         raise ToolFailed(f"{what} crashed with {name}{_last_line(output)}")
     if process.returncode:
         raise ToolFailed(f"{what} failed with exit code {process.returncode}{_last_line(output)}")

@@ -213,7 +213,7 @@ class StageRun:
     def _dataset(self) -> Faces:
         trainer = self.trainer
         size = (self.teacher.spec.width, self.teacher.spec.height) if self.teacher else None
-        seed = crc32(f"{trainer.recipe.seed}/{self.number}".encode())
+        seed = crc32(f"{trainer.recipe.seed}/{self.stage.name}".encode())
         return Faces(
             trainer.samples,
             trainer.cache,

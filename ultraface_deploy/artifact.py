@@ -13,12 +13,15 @@ from filelock import FileLock, Timeout
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.files import make_folder, sha256_of, write_text
+from ultraface_deploy.limits import Limit
 from ultraface_deploy.precision import Precision, parse_precision
 from ultraface_deploy.spec import ModelSpec
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
 _LOCK_TIMEOUT_S = 120
+# What reading JSON of another shape raises; OverflowError is for int(Infinity).
+_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
 def artifact_id(format: str, precision: Precision) -> str:
@@ -77,6 +80,7 @@ class ArtifactFolder:
                 f"{path}: no artifact folder ({MANIFEST} is missing); "
                 f"make one with: ultraface-deploy convert MODEL --to all -o {path}"
             )
+        Limit.TEXT.check(manifest)
         try:
             data = json.loads(manifest.read_text())
             if data["schema"] != SCHEMA:
@@ -91,7 +95,7 @@ class ArtifactFolder:
                 tuple(_artifact_from_dict(record) for record in data["artifacts"]),
                 {str(key): str(value) for key, value in data.get("tools", {}).items()},
             )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except _DAMAGED as error:
             raise InputError(f"{manifest}: damaged ({error!r}); convert again") from error
 
     def get(self, identifier: str) -> Artifact:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.files import require_file, sha256_of
+from ultraface_deploy.limits import Limit
 from ultraface_deploy.models import known_checkpoint
-from ultraface_deploy.spec import METADATA_KEY, Architecture, ModelSpec
+from ultraface_deploy.spec import MAX_CLASSES, METADATA_KEY, Architecture, ModelSpec
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 # Where training scripts put the weights when the file holds more than them.
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
+# BatchNorm's counter: older checkpoints lack it, and inference does not use it.
+_OPTIONAL = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> Checkpoint:
     """
     path = Path(path)
     require_file(path, "checkpoint")
+    _check_size(path)
     content = _load_safely(path)
     tensors = _find_state_dict(content, path)
     architecture, num_classes = _recognise(tensors, path)
@@ -66,7 +72,19 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> Checkpoint:
 
 def model_name(path: Path) -> str:
     """Name a model after its file: `version-RFB-320.pth` is `rfb-320`."""
-    return path.stem.removeprefix("version-").lower()
+    stem = path.stem.removeprefix("version-").lower()
+    return re.sub(r"[^\w.+ -]", "-", stem).lstrip(".+ -")[:100] or "model"
+
+
+def _check_size(path: Path) -> None:
+    """Refuse a file that is too large, packed or, in the zip format, unpacked."""
+    Limit.MODEL.check(path)
+    if zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                Limit.MODEL.check(path, sum(record.file_size for record in archive.infolist()))
+        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+            raise InputError(f"{path}: not a torch checkpoint, or damaged ({error})") from error
 
 
 def _registered_size(path: Path) -> tuple[int, int]:
@@ -127,13 +145,13 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> tuple[Archite
             f"{path}: not an UltraFace network, classification_headers.3.bias is missing "
             f"(found {', '.join(list(tensors)[:3])}, ...)"
         )
-    num_classes = max(2, head.numel() // 3)
+    # A tensor may claim any shape over little data; nothing is built from what it claims.
+    num_classes = min(max(2, head.numel() // 3), MAX_CLASSES)
     expected = UltraFace(architecture, num_classes).state_dict()
     wrong = [
         key
         for key, value in expected.items()
-        if not key.endswith("num_batches_tracked")
-        and (key not in tensors or tensors[key].shape != value.shape)
+        if not (_fits(tensors[key], value) if key in tensors else key.endswith(_OPTIONAL))
     ]
     if wrong:
         raise InputError(
@@ -144,3 +162,13 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> tuple[Archite
         if key in tensors and not tensors[key].isfinite().all():
             raise InputError(f"{path}: {key} holds values that are not finite; was it trained?")
     return architecture, num_classes
+
+
+def _fits(tensor: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether a tensor can take the place of another: not sparse, quantised, or without data."""
+    return (
+        tensor.layout == expected.layout
+        and not tensor.is_meta
+        and tensor.shape == expected.shape
+        and tensor.is_floating_point() == expected.is_floating_point()
+    )

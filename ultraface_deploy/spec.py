@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
@@ -19,6 +20,12 @@ METADATA_KEY = "ultraface_deploy"
 
 MIN_SIDE = 64
 MAX_SIDE = 4096
+MAX_CLASSES = 100
+# Twice what the published anchors come to at the largest input; a description that asks for more
+# is not of this family, and would fill the memory.
+MAX_ANCHORS = 2_000_000
+# The name becomes file names and source code, and may come from a stranger's file.
+_NAME = re.compile(r"\w[\w.+ -]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -70,10 +77,17 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         check_input_size(self.width, self.height)
-        if self.num_classes < 2:
+        if not _NAME.fullmatch(self.name):
             raise InputError(
-                f"model {self.name}: {self.num_classes} classes; background and a face make 2"
+                f"model name {self.name[:60]!r}: up to 100 letters, digits and . + - are allowed"
             )
+        if not 2 <= self.num_classes <= MAX_CLASSES:
+            raise InputError(
+                f"model {self.name}: {self.num_classes} classes; background and a face make 2, "
+                f"more than {MAX_CLASSES} are not supported"
+            )
+        if self.num_anchors > MAX_ANCHORS:
+            raise InputError(f"model {self.name}: {self.num_anchors} anchors are too many")
         if self.architecture not in get_args(Architecture) or self.head not in get_args(Head):
             raise InputError(
                 f"model {self.name}: architecture {self.architecture!r} with head {self.head!r}; "
@@ -156,7 +170,7 @@ class ModelSpec:
                 color=size["color"],
                 anchors=AnchorSpec() if anchors is None else _anchors_from_dict(anchors),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"model description is damaged: {error!r}; convert again") from error
 
     @classmethod

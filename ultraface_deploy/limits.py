@@ -1,0 +1,55 @@
+"""How large a file from elsewhere may be before anything parses it.
+
+Each limit can be raised by the environment variable that the refusal names. Pictures have
+OpenCV's own, `OPENCV_IO_MAX_IMAGE_PIXELS`, which `ultraface_deploy` lowers when it is imported.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+from pathlib import Path
+
+from ultraface_deploy.errors import InputError
+
+_MB = 1 << 20
+
+
+class Limit(Enum):
+    """A limit: the environment variable that sets it, and its default in MiB."""
+
+    MODEL = ("ULTRAFACE_DEPLOY_MAX_MODEL_MB", 1024)
+    """A model file, and the memory that loading one of unknown origin may take."""
+    TEXT = ("ULTRAFACE_DEPLOY_MAX_TEXT_MB", 32)
+    """Manifests, labels, tables, results: parsed they take about thirty times their size."""
+
+    @property
+    def bytes(self) -> int:
+        """The limit that holds now.
+
+        Raises:
+            InputError: the environment variable is no number.
+        """
+        variable, default = self.value
+        text = os.environ.get(variable, str(default))
+        if not (text.isascii() and text.isdecimal() and 0 < len(text) < 10):
+            raise InputError(f"{variable}={text[:20]}: give a whole number of MiB")
+        return int(text) * _MB
+
+    def check(self, path: Path, size: int | None = None) -> None:
+        """Refuse a file that is larger, or that says it unpacks to more.
+
+        Args:
+            path: the file; a missing one passes, for its reader to report.
+            size: bytes that its content will take, where that is not the file's own size.
+
+        Raises:
+            InputError: says how to raise the limit.
+        """
+        if size is None:
+            size = path.stat().st_size if path.is_file() else 0
+        if size > self.bytes:
+            raise InputError(
+                f"{path}: {size // _MB} MiB are more than the {self.bytes // _MB} allowed; "
+                f"for a file you trust set {self.value[0]}"
+            )

@@ -5,13 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from ultraface_deploy.converters.base import Conversion, Converter
+from ultraface_deploy.precision import Precision
 
 from ultraface_deploy.child import ToolFailed, run_in_child
 
+_OPTIONS: dict[Precision, list[str]] = {
+    "fp32": [],
+    "fp16": ["--fp16"],
+    "w8": ["--weightQuantBits", "8"],
+}
+
 
 def _convert(job: Conversion) -> None:
-    options = ["--fp16"] if job.precision == "fp16" else []
-    convert_onnx(job.sources[0], job.outputs[0], options)
+    convert_onnx(job.sources[0], job.outputs[0], _OPTIONS[job.precision])
 
 
 def convert_onnx(source: Path, output: Path, options: list[str] | None = None) -> None:
@@ -57,7 +63,7 @@ CONVERTER = Converter(
     format="mnn",
     source="onnxsim",
     suffixes=(".mnn",),
-    precisions=("fp32", "fp16"),
+    precisions=tuple(_OPTIONS),
     packages=("MNN", "onnx", "onnxsim"),
     extra="mnn",
     run=_convert,

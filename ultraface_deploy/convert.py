@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ultraface_deploy import models
 from ultraface_deploy.artifact import MANIFEST, Artifact, ArtifactFolder, Source, describe_files
@@ -18,6 +19,7 @@ from ultraface_deploy.files import make_folder
 from ultraface_deploy.images import embedded_images
 from ultraface_deploy.model_source import ModelSource, resolve_source, sized_name
 from ultraface_deploy.precision import Precision
+from ultraface_deploy.quantize import TARGETS, Int8Options, int8_target, where_it_pays
 from ultraface_deploy.verify import (
     Reference,
     open_reference,
@@ -25,6 +27,10 @@ from ultraface_deploy.verify import (
     require_passed,
     verify_artifact,
 )
+
+if TYPE_CHECKING:
+    from ultraface_deploy.quantize.calibrate import Progress
+    from ultraface_deploy.quantize.quantizer import Quantizer
 
 Report = Callable[[str], None]
 
@@ -58,7 +64,9 @@ def plan(source_format: str, targets: Sequence[str], precision: Precision) -> li
         for name in target_names():
             steps |= dict.fromkeys(_road(source_format, Step(name)))
         for name in target_names():
-            if precision in get_converter(name).precisions:
+            if precision in get_converter(name).precisions or (
+                precision == "int8" and name in TARGETS
+            ):
                 steps |= dict.fromkeys(_road(source_format, Step(name, precision)))
     return list(steps)
 
@@ -68,6 +76,9 @@ def _road(source_format: str, step: Step) -> list[Step]:
     if step == Step(source_format):
         # An ONNX source is itself made an artifact; a checkpoint is only copied.
         return [step] if source_format == "onnx" else []
+    if step.precision == "int8":
+        sources = int8_target(step.format).sources
+        return [*(s for source in sources for s in _road(source_format, Step(source))), step]
     converter = get_converter(step.format)
     if step.precision not in converter.precisions:
         raise InputError(
@@ -83,6 +94,8 @@ def convert(
     output: Path | None = None,
     overwrite: bool = False,
     report: Report = lambda message: None,
+    int8: Int8Options | None = None,
+    progress: Progress | None = None,
 ) -> ArtifactFolder:
     """Convert a model and compare every artifact with it before it appears in the folder.
 
@@ -93,6 +106,8 @@ def convert(
         output: artifact folder; None for `artifacts/<model>`.
         overwrite: drop what the folder holds of another network.
         report: called with a line as each step is done.
+        int8: how to quantise, for the precision `int8`; None for the defaults.
+        progress: called with (done, all) during calibration.
 
     Returns:
         The folder with all its artifacts, earlier ones included.
@@ -101,7 +116,8 @@ def convert(
         InputError: the folder holds another network, or a target does not exist.
         MissingDependency: a package is not installed.
         ToolFailed: a native tool failed.
-        CheckFailed: an artifact does not compute what the original network computes.
+        CheckFailed: an artifact does not compute what the original network computes, or no INT8
+            candidate finds the same faces.
     """
     steps = plan(source.format, targets, precision)
     for step in steps:
@@ -113,6 +129,7 @@ def convert(
     folder = _open_folder(source, output or default_folder(source.spec.name), overwrite)
     with tempfile.TemporaryDirectory(dir=folder.path, prefix=".scratch-") as scratch:
         work = _Work(folder, source, Path(scratch), report)
+        work.int8, work.progress = int8 or Int8Options(), progress
         work.add_source()
         for step in steps:
             asked = step.format in targets or "all" in targets
@@ -189,7 +206,10 @@ class _Work:
         self.source = source
         self.scratch = scratch
         self.report = report
+        self.int8 = Int8Options()
+        self.progress: Progress | None = None
         self._reference: Reference | None = None
+        self._quantizer: Quantizer | None = None
 
     def reusable(self, step: Step) -> bool:
         """Whether the folder already holds a step's artifact, unchanged."""
@@ -212,6 +232,9 @@ class _Work:
         if step.format == "onnx" and self.source.format == "onnx":
             self._adopt_onnx()
             return
+        if step.precision == "int8":
+            self._quantize(step)
+            return
         converter = get_converter(step.format)
         files = self._names(converter.suffixes, step.precision)
         sources = self.folder.intact_files(self.folder.find(converter.source))
@@ -220,6 +243,36 @@ class _Work:
         )
         artifact = describe_files(step.format, step.precision, files)
         self._check_and_publish(artifact, list(files.values()), _tools(converter))
+
+    def _quantize(self, step: Step) -> None:
+        """Search for the INT8 artifact of a format; one calibration serves them all."""
+        target, converter = int8_target(step.format), get_converter(step.format)
+        files = self._names(converter.suffixes, "int8")
+        sources = {
+            format: self.folder.intact_files(self.folder.find(format)) for format in target.sources
+        }
+        self._quantizer = self._quantizer or self._new_quantizer(sources["onnxsim"][0])
+        inputs = [file for format in target.sources for file in sources[format]]
+        self._quantizer.make(step.format, list(files.values()), inputs)
+        artifact = describe_files(step.format, "int8", files)
+        self._check_and_publish(artifact, list(files.values()), _tools(converter))
+        self.report(where_it_pays(step.format))
+
+    def _new_quantizer(self, onnx_file: Path) -> Quantizer:
+        from ultraface_deploy.quantize.quantizer import TABLE_SUFFIX, Quantizer
+
+        quantizer = Quantizer(
+            onnx_file,
+            self.folder.spec,
+            self.int8,
+            self.scratch / "int8",
+            on_trial=lambda format, trial: self.report(f"{format:<5} {trial}"),
+            progress=self.progress,
+        )
+        # The table of other people's photographs is worth keeping: it is reviewed, and reused.
+        if self.int8.calibration is not None:
+            quantizer.table.save(self.folder.path / f"{self.folder.spec.name}{TABLE_SUFFIX}")
+        return quantizer
 
     def _adopt_onnx(self) -> None:
         """Take an ONNX file in: named, described, at the wanted size and with the wanted head."""

@@ -54,7 +54,7 @@ _DECODED_SCALE = 0.2
 
 def tolerance_for(backend: str, precision: Precision, spec: ModelSpec) -> Tolerance:
     """Return how far an artifact may be off on a backend."""
-    if precision == "int8":
+    if precision in ("int8", "w8"):
         return _INT8
     tolerance = _FP16 if precision == "fp16" else _FP32.get(backend, _FP32_DEFAULT)
     if spec.head == "decoded" and tolerance.boxes is not None:

@@ -47,6 +47,16 @@ class Trial:
         close = verdict.f1 >= GOAL_F1 and verdict.score_error <= GOAL_SCORE_ERROR
         return verdict.passed and close
 
+    def __str__(self) -> str:
+        verdict = self.verdict
+        outcome = "passed" if verdict.passed else verdict.reason
+        loss = "" if verdict.ap_drop is None else f"  AP -{verdict.ap_drop:.4f}"
+        return (
+            f"{self.name}: {self.bytes / 1000:.0f} kB, {self.int8_share:.0%} INT8  "
+            f"F1 {verdict.f1:.4f}  IoU {verdict.mean_iou:.3f}  "
+            f"score error {verdict.score_error:.4f}{loss}  {outcome}"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         data = asdict(self)

@@ -93,7 +93,7 @@ class CalibrationTable:
         Raises:
             InputError: no such file, or no calibration table.
         """
-        require_file(path, "calibration table")
+        require_file(path, "calibration table", Limit.TEXT)
         try:
             data = json.loads(path.read_text())
             if data["schema"] != SCHEMA:
@@ -112,7 +112,7 @@ class CalibrationTable:
                     for name, cost in data["costs"].items()
                 },
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except PARSE_ERRORS as error:
             raise InputError(
                 f"{path}: no calibration table, or damaged ({error!r}); calibrate again"
             ) from error

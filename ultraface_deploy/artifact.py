@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import make_folder, sha256_of, write_text
+from ultraface_deploy.files import PARSE_ERRORS, make_folder, sha256_of, write_text
 from ultraface_deploy.limits import Limit
 from ultraface_deploy.precision import Precision, parse_precision
 from ultraface_deploy.spec import ModelSpec
@@ -20,8 +20,6 @@ from ultraface_deploy.spec import ModelSpec
 MANIFEST = "manifest.json"
 SCHEMA = 1
 _LOCK_TIMEOUT_S = 120
-# What reading JSON of another shape raises; OverflowError is for int(Infinity).
-_DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError)
 
 
 def artifact_id(format: str, precision: Precision) -> str:
@@ -95,7 +93,7 @@ class ArtifactFolder:
                 tuple(_artifact_from_dict(record) for record in data["artifacts"]),
                 {str(key): str(value) for key, value in data.get("tools", {}).items()},
             )
-        except _DAMAGED as error:
+        except PARSE_ERRORS as error:
             raise InputError(f"{manifest}: damaged ({error!r}); convert again") from error
 
     def get(self, identifier: str) -> Artifact:

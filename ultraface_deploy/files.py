@@ -10,10 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.limits import Limit
+
+PARSE_ERRORS = (
+    ValueError,
+    # Of a key, an index, or the encoding that an XML file declares.
+    LookupError,
+    TypeError,
+    AttributeError,
+    # int() of JSON's Infinity; deep nesting; a size that a header merely claims.
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
+"""What reading data of another shape than expected raises."""
 
 
-def require_file(path: Path, what: str) -> None:
-    """Refuse a path that is no readable, non-empty file.
+def require_file(path: Path, what: str, limit: Limit | None = None) -> None:
+    """Refuse a path that is no readable, non-empty file, or one larger than a limit.
 
     Raises:
         InputError: names the path and what was expected there.
@@ -26,6 +40,20 @@ def require_file(path: Path, what: str) -> None:
         raise InputError(f"{path}: the {what} is empty")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: the {what} cannot be read; check its permissions")
+    if limit is not None:
+        limit.check(path)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return `folder / name` for a name that a file from elsewhere gives.
+
+    Raises:
+        InputError: the name is absolute or leads out of the folder.
+    """
+    parts = name.replace("\\", "/").split("/")
+    if not name or name.startswith("/") or ".." in parts or "\0" in name:
+        raise InputError(f"{folder}: the name {name[:80]!r} leads out of this folder")
+    return folder / name
 
 
 def sha256_of(path: Path) -> str:

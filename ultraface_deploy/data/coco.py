@@ -13,7 +13,8 @@ import numpy as np
 from ultraface_deploy.data.samples import Sample
 from ultraface_deploy.data.wider import Skip
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import require_file
+from ultraface_deploy.files import PARSE_ERRORS, inside, require_file
+from ultraface_deploy.limits import Limit
 
 _Box = tuple[list[float], bool]  # x y w h, ignored
 
@@ -32,12 +33,12 @@ def read_coco(labels: Path, images: Path, skip: Skip) -> Iterator[Sample]:
     Raises:
         InputError: the file is not in this format.
     """
-    require_file(labels, "COCO annotation file")
+    require_file(labels, "COCO annotation file", Limit.TEXT)
     try:
         data = json.loads(labels.read_text(encoding="utf-8"))
         names = {image["id"]: str(image["file_name"]) for image in data["images"]}
         boxes = _boxes(data, names, labels.name, skip)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except PARSE_ERRORS as error:
         raise InputError(
             f"{labels}: not in COCO form, images, annotations and categories are expected "
             f"({type(error).__name__}: {error})"
@@ -47,7 +48,7 @@ def read_coco(labels: Path, images: Path, skip: Skip) -> Iterator[Sample]:
         corners = np.array([box for box, _ in faces], np.float32).reshape(-1, 4)
         corners[:, 2:] += corners[:, :2]
         yield Sample(
-            images / name,
+            inside(images, name),
             corners,
             np.array([ignored for _, ignored in faces], bool),
             np.full((len(faces), 5, 2), np.nan, np.float32),

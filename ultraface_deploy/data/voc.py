@@ -14,8 +14,9 @@ import numpy as np
 
 from ultraface_deploy.data.samples import Sample
 from ultraface_deploy.data.wider import Skip
-from ultraface_deploy.errors import MissingDependency
-from ultraface_deploy.files import write_bytes
+from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.files import PARSE_ERRORS, inside, write_bytes
+from ultraface_deploy.limits import Limit
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _POINTS = [f"{axis}{number}" for number in range(1, 6) for axis in "xy"]
@@ -35,7 +36,7 @@ def read_voc(root: Path, split: str, skip: Skip) -> Iterator[Sample]:
     """
     listing = root / "ImageSets" / "Main" / f"{split}.txt"
     names = listing.read_text(encoding="utf-8").split()
-    annotations = (root / "Annotations" / f"{name}.xml" for name in names)
+    annotations = (inside(root / "Annotations", f"{name}.xml") for name in names)
     return read_annotations(annotations, root / "JPEGImages", skip)
 
 
@@ -46,14 +47,15 @@ def read_annotations(paths: Iterable[Path], images: Path, skip: Skip) -> Iterato
         MissingDependency: defusedxml is not installed.
     """
     try:
-        from defusedxml.common import DefusedXmlException
         from defusedxml.ElementTree import parse
     except ImportError as error:
         raise MissingDependency.package("defusedxml", "train", "reading VOC files") from error
+    damaged = (OSError, ElementTree.ParseError, *PARSE_ERRORS, InputError)
     for path in paths:
         try:
+            Limit.TEXT.check(path)
             yield _sample(images, path.stem, parse(path).getroot())
-        except (OSError, ElementTree.ParseError, DefusedXmlException, ValueError) as error:
+        except damaged as error:
             skip(f"{path}: damaged or missing annotation ({error}); skipped")
 
 
@@ -110,7 +112,7 @@ def _sample(images: Path, name: str, tree: ElementTree.Element) -> Sample:
     corners = np.array(boxes, np.float32).reshape(-1, 4)
     corners[:, :2] -= 1
     return Sample(
-        images / (tree.findtext("filename") or f"{name}.jpg"),
+        inside(images, tree.findtext("filename") or f"{name}.jpg"),
         corners,
         np.array([face.findtext("difficult") == "1" for face in faces], bool),
         np.array(points, np.float32).reshape(-1, 5, 2),

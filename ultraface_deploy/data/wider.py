@@ -14,6 +14,8 @@ import numpy as np
 
 from ultraface_deploy.data.samples import Sample
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.files import inside
+from ultraface_deploy.limits import Limit
 
 Skip = Callable[[str], None]
 _INVALID = 7  # column of the official format: x y w h blur expression illumination invalid ...
@@ -37,11 +39,11 @@ def read_wider(labels: Path, images: Path, skip: Skip) -> Iterator[Sample]:
                 f"{labels}:{number}: {name[:60]!r} is no image name; give the official text labels"
             )
         number, count = next(lines, (number, ""))
-        if not count.isdecimal():
+        if not (count.isdecimal() and len(count) < 10):
             raise InputError(f"{labels}:{number}: the number of faces of {name} is missing")
         # An image without faces still has one row, of zeros.
         rows = islice(lines, max(1, int(count)))
-        yield _sample(images / name, rows, f"{labels.name}", skip, _wider_face)
+        yield _sample(inside(images, name), rows, f"{labels.name}", skip, _wider_face)
 
 
 def read_retinaface(labels: Path, images: Path, skip: Skip) -> Iterator[Sample]:
@@ -53,14 +55,14 @@ def read_retinaface(labels: Path, images: Path, skip: Skip) -> Iterator[Sample]:
     for number, line in _numbered(labels):
         if line.startswith("#"):
             if name:
-                yield _sample(images / name, iter(rows), labels.name, skip, _retinaface_face)
+                yield _sample(inside(images, name), iter(rows), labels.name, skip, _retinaface_face)
             name, rows = line[1:].strip(), []
         elif not name:
             raise InputError(f"{labels}:{number}: a face before the first `# image` line")
         else:
             rows.append((number, line))
     if name:
-        yield _sample(images / name, iter(rows), labels.name, skip, _retinaface_face)
+        yield _sample(inside(images, name), iter(rows), labels.name, skip, _retinaface_face)
 
 
 _Face = tuple[list[float], bool, list[float]]  # box x y w h, ignored, ten landmark coordinates
@@ -108,6 +110,7 @@ def _sample(
 
 
 def _numbered(labels: Path) -> Iterator[tuple[int, str]]:
+    Limit.TEXT.check(labels)
     with labels.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
             if line.strip():

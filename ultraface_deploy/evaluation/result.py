@@ -7,6 +7,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import require_file
+from ultraface_deploy.files import PARSE_ERRORS, require_file
+from ultraface_deploy.limits import Limit
 from ultraface_deploy.wider import Tally
 
 SCHEMA = 1
+# All of WIDER FACE at a thousand thresholds takes a tenth of this.
+_MAX_COUNTS = 256 << 20
 _COUNTS = ("image", "bin", "hits", "alarms", "faces")
 
 
@@ -82,14 +86,14 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[Result]]:
     Raises:
         InputError: there is no such file, or it is none of these.
     """
-    require_file(path, "result of eval --json")
+    require_file(path, "result of eval --json", Limit.TEXT)
     try:
         data = json.loads(path.read_text())
         if data["schema"] != SCHEMA:
             raise InputError(f"{path}: schema {data['schema']!r} is not {SCHEMA}; run eval again")
         results = [Result.from_dict(record) for record in data["results"]]
         protocol = dict(data["protocol"])
-    except (KeyError, TypeError, ValueError, OSError, RecursionError, zipfile.BadZipFile) as error:
+    except (*PARSE_ERRORS, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(
             f"{path}: not a result of eval --json, or damaged ({type(error).__name__}: {error})"
         ) from error
@@ -117,8 +121,10 @@ def unpack(text: str) -> Tally:
     Raises:
         KeyError, ValueError, OSError: it is damaged.
     """
-    content = base64.b64decode(text, validate=True)
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+    content = io.BytesIO(base64.b64decode(text, validate=True))
+    if sum(record.file_size for record in zipfile.ZipFile(content).infolist()) > _MAX_COUNTS:
+        raise ValueError("counts unpack to more than any evaluation has")
+    with np.load(content, allow_pickle=False) as arrays:
         image, bin, hits, alarms, faces = (arrays[name].astype(np.int64) for name in _COUNTS)
         tally = Tally(
             sets=tuple(arrays["sets"].tolist()),

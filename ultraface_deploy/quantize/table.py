@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import require_file, write_text
+from ultraface_deploy.files import PARSE_ERRORS, require_file, write_text
+from ultraface_deploy.limits import Limit
 from ultraface_deploy.quantize.equalize import EQUALIZATIONS
 from ultraface_deploy.quantize.graph import Floats, Network
 from ultraface_deploy.quantize.ranges import METHODS, Range

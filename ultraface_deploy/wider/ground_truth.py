@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.files import require_file
+from ultraface_deploy.files import PARSE_ERRORS, require_file
+from ultraface_deploy.limits import Limit
 
 SETS = ("easy", "medium", "hard")
 _ALL_FACES = "wider_face_val.mat"
+_COMPRESSED = 15
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ def _read_faces(path: Path) -> tuple[list[str], list[npt.NDArray[np.float64]]]:
             for event in content["face_bbx_list"][:, 0]
             for faces in event[:, 0]
         ]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except PARSE_ERRORS as error:
         raise _damaged(path) from error
     if len(names) != len(boxes) or len(set(names)) != len(names):
         raise _damaged(path)
@@ -81,7 +86,7 @@ def _read_list(
             for event in content["gt_list"][:, 0]
             for kept in event[:, 0]
         ]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except PARSE_ERRORS as error:
         raise _damaged(path) from error
     if listed != names or len(indices) != len(names):
         raise InputError(
@@ -107,16 +112,40 @@ def _image_names(content: dict[str, Any]) -> list[str]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    require_file(path, "WIDER FACE ground-truth file")
+    require_file(path, "WIDER FACE ground-truth file", Limit.TEXT)
     try:
         from scipy.io import loadmat
     except ImportError as error:
         raise MissingDependency.package("scipy", "eval", f"reading {path.name}") from error
     try:
+        Limit.MODEL.check(path, _unpacked_size(path))
         content: dict[str, Any] = loadmat(path)
+    except InputError:
+        raise
     except Exception as error:  # scipy raises nearly everything on damaged files
         raise _damaged(path) from error
     return content
+
+
+def _unpacked_size(path: Path) -> int:
+    """Return the bytes of the variables of a MAT-file (version 5) when they are unpacked.
+
+    Layout: MathWorks, "MAT-File Format": a header of 128 bytes, then elements, each a type and
+    a size; type 15 is compressed.
+    """
+    total, content = 0, path.read_bytes()
+    order = "<" if content[126:128] == b"IM" else ">"
+    at = 128
+    while at + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, at)
+        unpacker, packed = zlib.decompressobj(), content[at + 8 : at + 8 + size]
+        if kind != _COMPRESSED:
+            total += size
+        while kind == _COMPRESSED and packed and total <= Limit.MODEL.bytes:
+            total += len(unpacker.decompress(packed, _CHUNK))
+            packed = unpacker.unconsumed_tail
+        at += 8 + size
+    return total
 
 
 def _damaged(path: Path) -> InputError:

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import make_folder, require_file, write_text
+from ultraface_deploy.files import inside, make_folder, require_file, write_text
+from ultraface_deploy.limits import Limit
 from ultraface_deploy.wider.matching import Detections
 
 
@@ -55,7 +56,7 @@ def read_file(path: Path) -> Detections:
     Raises:
         InputError: the file is missing or no predictions file; names the line.
     """
-    require_file(path, "predictions file")
+    require_file(path, "predictions file", Limit.TEXT)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
@@ -80,6 +81,4 @@ def predictions_path(folder: Path, name: str) -> Path:
     Raises:
         InputError: the name leads out of the folder.
     """
-    if name.startswith("/") or ".." in name.split("/"):
-        raise InputError(f"image name {name!r} leads out of the folder")
-    return folder / f"{name}.txt"
+    return inside(folder, f"{name}.txt")

@@ -1,68 +1,75 @@
-"""`ultraface-deploy train`: train a network from labels, a teacher, or both."""
+"""`train`: a network from labels, a teacher, or both."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
+
+from ultraface_deploy.cli.options import InputSize
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(train)
+    app.command("train")(train)
 
 
 def train(
-    data: Annotated[Path, typer.Option(help="Data set: VOC, WIDER FACE or RetinaFace layout.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
-    recipe: Annotated[Path, typer.Option(help="Recipe (TOML).")],
-    teacher: Annotated[
-        list[Path] | None, typer.Option(help="Checkpoint of a teacher the recipe names; repeats.")
+    data: Annotated[
+        Path, typer.Option("--data", help="Data set in the VOC, WIDER FACE or RetinaFace layout.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
+    arch: Annotated[str, typer.Option("--arch", help="slim or rfb.")] = "slim",
+    input_size: InputSize = None,
+    recipe: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Option("--recipe", help="Recipe (TOML); default: the shipped model's of --arch."),
     ] = None,
-    init: Annotated[Path | None, typer.Option(help="Start from this checkpoint.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run stopped.")] = False,
-    workers: Annotated[int, typer.Option(help="Processes that load images.")] = 0,
+    teacher: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option("--teacher", help="Checkpoint of a teacher that the recipe names; repeats."),
+    ] = None,
+    init: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--init", help="Start from this checkpoint (fine-tuning)."),
+    ] = None,
+    seed: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--seed", min=0, help="Seed; default: the recipe's."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the run in --output stopped.")
+    ] = False,
+    cache: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--cache", help="Folder for decoded images; default: in --output."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes that load images.")
+    ] = 0,
 ) -> None:
-    """Train a network; see the recipes for what decides the result."""
-    from ultraface_deploy.checkpoint import load_checkpoint
-    from ultraface_deploy.cli.console import note, progress
-    from ultraface_deploy.data import read_dataset
-    from ultraface_deploy.data.cache import ImageCache
-    from ultraface_deploy.files import sha256_of
-    from ultraface_deploy.models import known_checkpoint
-    from ultraface_deploy.train.loop import Progress, Trainer
-    from ultraface_deploy.train.recipe import load_recipe
+    """Train a network; under torchrun, on several GPUs. The recipe decides the result."""
+    from ultraface_deploy.cli.console import note, progress, results
+    from ultraface_deploy.train.recipe import choose_recipe
+    from ultraface_deploy.train.run import train as run
 
-    plan = load_recipe(recipe)
-    samples = read_dataset(data, "train", note)
-    teachers = {}
-    for path in teacher or []:
-        entry = known_checkpoint(sha256_of(path))
-        teachers[entry.name if entry else path.stem] = load_checkpoint(path)
+    plan = choose_recipe(arch, recipe, input_size, seed)
     with progress() as display:
-        bar = display.add_task("decoding", total=len(samples))
-        cache = ImageCache(samples, output.parent / "cache", 640, lambda: display.advance(bar))
-
-        def show(state: Progress) -> None:
-            display.update(
-                bar,
-                description=f"{state.stage} {state.epoch + 1}/{state.epochs} loss {state.loss:.3f}",
-                completed=state.step,
-                total=state.steps,
-            )
-
-        trainer = Trainer(
-            plan,
-            samples,
+        bar = display.add_task("decoding")
+        best = run(
+            data,
             output,
-            teachers=teachers,
-            init=None if init is None else load_checkpoint(init),
+            plan,
+            teachers=teacher or (),
+            init=init,
+            resume=resume,
             cache=cache,
             workers=workers,
-            on_step=show,
+            report=note,
+            on_image=lambda total: display.update(bar, advance=1, total=total),
+            on_step=lambda state: display.update(
+                bar, description=str(state), completed=state.step, total=state.steps
+            ),
         )
-        if resume and (output / "last.pth").exists():
-            trainer.resume(output / "last.pth")
-        best = trainer.fit()
-    note(f"wrote {best}")
+    results.print(str(best), markup=False, soft_wrap=True)

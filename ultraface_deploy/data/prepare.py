@@ -67,7 +67,7 @@ def prepare(
                 sides = kept.boxes[:, 2:] - kept.boxes[:, :2]
                 sizes[split] += np.sqrt(sides.prod(axis=1)).tolist()
             on_image()
-    lists = {"train": [], "val": []} | names
+    lists: dict[str, list[str]] = {"train": [], "val": []} | names
     lists = {"test": lists["val"], "trainval": lists["train"] + lists["val"]} | lists
     for split, listed in lists.items():
         write_text(output / "ImageSets/Main" / f"{split}.txt", "".join(f"{n}\n" for n in listed))

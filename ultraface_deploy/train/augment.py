@@ -66,8 +66,8 @@ class Window:
 
     def place(self, boxes: Boxes) -> Boxes:
         """Return boxes (N, 4) of the image as corners in 0..1 of the window, not clipped."""
-        placed = boxes - np.float32([self.x, self.y, self.x, self.y])
-        placed /= np.float32([self.width, self.height, self.width, self.height])
+        placed: Boxes = boxes - np.array([self.x, self.y] * 2, np.float32)
+        placed /= np.array([self.width, self.height] * 2, np.float32)
         if self.mirrored:
             placed[:, [0, 2]] = 1 - placed[:, [2, 0]]
         return placed
@@ -109,7 +109,7 @@ def visible_faces(
     seen = (sizes > 0).all(axis=1)
     centers = (placed[:, :2] + placed[:, 2:]) / 2
     outside = ((centers < 0) | (centers > 1)).any(axis=1)
-    small = (sizes * np.float32(input_size)).mean(axis=1) < min_face
+    small = (sizes * np.array(input_size, np.float32)).mean(axis=1) < min_face
     return clipped[seen], (ignored | outside | small)[seen]
 
 
@@ -159,11 +159,15 @@ def _scaled(size: tuple[int, int], factor: float, rng: Rng) -> _Rectangle:
     """Return the image's rectangle scaled by `factor` at a random place that overlaps it fully."""
     width, height = size[0] * factor, size[1] * factor * rng.uniform(0.95, 1.05)
     return (
-        rng.uniform(*sorted((0.0, size[0] - width))),
-        rng.uniform(*sorted((0.0, size[1] - height))),
+        _between(0.0, size[0] - width, rng),
+        _between(0.0, size[1] - height, rng),
         width,
         height,
     )
+
+
+def _between(one: float, other: float, rng: Rng) -> float:
+    return rng.uniform(min(one, other), max(one, other))
 
 
 def _constrained_crop(size: tuple[int, int], boxes: Boxes, rng: Rng) -> _Rectangle:
@@ -176,7 +180,7 @@ def _constrained_crop(size: tuple[int, int], boxes: Boxes, rng: Rng) -> _Rectang
         x, y = rng.uniform(0, size[0] - width), rng.uniform(0, size[1] - height)
         if minimum == 0 or not len(boxes):
             return x, y, width, height
-        inside = iou(np.float32([x, y, x + width, y + height]), boxes)
+        inside = iou(np.array([x, y, x + width, y + height], np.float32), boxes)
         if inside.max() >= minimum:
             return x, y, width, height
     return _scaled(size, 1.0, rng)

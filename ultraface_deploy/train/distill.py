@@ -11,12 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.hooks import RemovableHandle
 
 from ultraface_deploy.nets import UltraFace
 from ultraface_deploy.pipeline import iou_matrix, make_anchors
 from ultraface_deploy.spec import ModelSpec
-from ultraface_deploy.train.loss import joint_mean
 from ultraface_deploy.train.matching import corner_anchors
+from ultraface_deploy.train.processes import joint_mean
 
 
 class Taps:
@@ -31,20 +32,25 @@ class Taps:
         self.inputs: dict[int, torch.Tensor] = {}
         self.activations: dict[int, torch.Tensor] = {}
         self.sources: dict[int, torch.Tensor] = {}
+        self._hooks: list[RemovableHandle] = []
         for number, head in enumerate(net.classification_headers):
-            head.register_forward_pre_hook(self._keep(self.sources, number))
+            self._keep(head, self.sources, number)
         for number, block in enumerate(blocks(net)):
             relu = last_relu(block)
             relu.inplace = False
-            block.register_forward_pre_hook(self._keep(self.inputs, number))
-            relu.register_forward_pre_hook(self._keep(self.activations, number))
+            self._keep(block, self.inputs, number)
+            self._keep(relu, self.activations, number)
 
-    @staticmethod
-    def _keep(store: dict[int, torch.Tensor], number: int):  # type: ignore[no-untyped-def]
+    def remove(self) -> None:
+        """Take the hooks off the network."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def _keep(self, module: nn.Module, store: dict[int, torch.Tensor], number: int) -> None:
         def hook(module: nn.Module, arguments: tuple[torch.Tensor]) -> None:
             store[number] = arguments[0]
 
-        return hook
+        self._hooks.append(module.register_forward_pre_hook(hook))
 
 
 def fused(net: UltraFace) -> UltraFace:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 import torch
-from torch import distributed
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from ultraface_deploy.checkpoint import Checkpoint
 from ultraface_deploy.data.cache import ImageCache
 from ultraface_deploy.data.samples import Sample
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.files import make_folder, replacing
 from ultraface_deploy.nets import UltraFace
-from ultraface_deploy.spec import METADATA_KEY
+from ultraface_deploy.spec import METADATA_KEY, ModelSpec
+from ultraface_deploy.train import processes
 from ultraface_deploy.train.dataset import Batch, Faces, collate
 from ultraface_deploy.train.metrics import Metrics
 from ultraface_deploy.train.objective import Objective
@@ -44,6 +42,9 @@ class Progress:
     step: int
     steps: int
     loss: float
+
+    def __str__(self) -> str:
+        return f"{self.stage} {self.epoch + 1}/{self.epochs}, loss {self.loss:.3f}"
 
 
 class Trainer:
@@ -77,19 +78,19 @@ class Trainer:
         self.recipe, self.samples, self.folder = recipe, samples, folder
         self.spec, self.teachers = recipe.spec, dict(teachers or {})
         self.workers, self.on_step, self.on_epoch = workers, on_step, on_epoch
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if self.device.type == "cuda":
-            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        self.device = processes.device()
         make_folder(folder)
-        self.cache = cache or ImageCache(samples, folder / "cache", 2 * max(self.spec.input_shape))
+        self.cache = cache or ImageCache(samples, folder / "cache", cache_side(recipe))
         torch.manual_seed(recipe.seed)
         self.net = UltraFace(recipe.architecture, self.spec.num_classes)
         if init is not None:
             self.net.load_state_dict(init.state_dict)
         self.training, self.held_out = split(samples, recipe.holdout)
+        if not self.training:
+            raise InputError("the data set has no image left to train on; give more images")
         self.position = (0, 0)  # the stage and the epoch that come next
         self.best, self.images = -1.0, 0
-        self.metrics = Metrics(folder) if _rank() == 0 else None
+        self.metrics = Metrics(folder) if processes.rank() == 0 else None
         self._resumed: dict[str, Any] = {}
 
     def resume(self, path: Path) -> None:
@@ -131,11 +132,13 @@ class StageRun:
 
     def __init__(self, trainer: Trainer, number: int, stage: Stage) -> None:
         self.trainer, self.number, self.stage = trainer, number, stage
-        self.teacher = _teacher(trainer.teachers, stage)
+        self.teacher = _teacher(trainer.teachers, stage, trainer.spec)
         trainer.net.to(trainer.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Copied before the objective puts its hooks on the network.
         self.average = AveragedModel(
-            trainer.net, multi_avg_fn=get_ema_multi_avg_fn(stage.ema), use_buffers=True
+            trainer.net,
+            multi_avg_fn=get_ema_multi_avg_fn(stage.ema),  # type: ignore[no-untyped-call]
+            use_buffers=True,
         )
         self.objective = Objective(trainer.net, trainer.spec, stage, self.teacher)
         self.data = self._dataset()
@@ -153,7 +156,7 @@ class StageRun:
         self.scaler = torch.amp.GradScaler("cuda", enabled=trainer.device.type == "cuda")
         if resumed:
             self._load(resumed)
-        self.model = _distributed(self.objective)
+        self.model = processes.joined(self.objective)
 
     def fit(self) -> None:
         """Train the epochs that are left; afterwards the network holds the averaged weights."""
@@ -176,6 +179,7 @@ class StageRun:
                 }
                 trainer.metrics.add(row | losses, trainer.images)
             trainer.on_epoch()
+        self.objective.close()
         trainer.net.load_state_dict(self.averaged.state_dict())
 
     @property
@@ -200,6 +204,11 @@ class StageRun:
             self.scaler.update()
             self.schedule.step()
             self.average.update_parameters(self.trainer.net)
+            if not torch.isfinite(losses["total"]):
+                raise CheckFailed(
+                    f"stage {self.stage.name}: the loss is no number any more; lower lr in the "
+                    f"recipe, or go on from {self.trainer.folder / 'last.pth'} with --resume"
+                )
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach())
             stage = self.stage
@@ -231,7 +240,7 @@ class StageRun:
         rng = np.random.default_rng((self.data.seed, epoch + 1))
         order = rng.permutation(np.array(self.trainer.training))
         batches = [
-            part[_rank() :: _world()].tolist()
+            part[processes.rank() :: processes.world()].tolist()
             for part in np.array_split(order[: self.steps * self.stage.batch_size], self.steps)
         ]
         loader = DataLoader(
@@ -275,6 +284,11 @@ class StageRun:
         self.objective.scales = [scale.to(self.trainer.device) for scale in state["scales"]]
 
 
+def cache_side(recipe: Recipe) -> int:
+    """Return the longest side that images are cached at: room to crop in at twice the input."""
+    return 2 * max(recipe.width, recipe.height)
+
+
 def save(content: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint whole or not at all."""
     with replacing(path) as temporary:
@@ -314,26 +328,18 @@ def _optimizer(net: UltraFace, stage: Stage) -> torch.optim.Optimizer:
     return torch.optim.SGD(groups, lr=stage.lr, momentum=stage.momentum)
 
 
-def _teacher(teachers: Mapping[str, Checkpoint], stage: Stage) -> Checkpoint | None:
+def _teacher(
+    teachers: Mapping[str, Checkpoint], stage: Stage, spec: ModelSpec
+) -> Checkpoint | None:
     if stage.teacher is None:
         return None
     try:
-        return teachers[stage.teacher]
+        teacher = teachers[stage.teacher]
     except KeyError:
         raise InputError(
             f"stage {stage.name} learns from {stage.teacher}; give that checkpoint with --teacher"
         ) from None
-
-
-def _distributed(objective: Objective) -> torch.nn.Module:
-    if _world() == 1:
-        return objective
-    return DistributedDataParallel(objective)
-
-
-def _rank() -> int:
-    return distributed.get_rank() if distributed.is_initialized() else 0
-
-
-def _world() -> int:
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    if stage.blockwise or stage.weights.features:
+        # Features are compared place by place: the teacher reads what the student reads.
+        return replace(teacher, spec=teacher.spec.resized(spec.width, spec.height))
+    return teacher

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import distributed
 from torch.nn import functional
 
 from ultraface_deploy.train.matching import BACKGROUND, IGNORE
+from ultraface_deploy.train.processes import joint_mean
 
 
 def multibox_loss(
@@ -46,12 +46,3 @@ def hard_negatives(losses: torch.Tensor, labels: torch.Tensor, ratio: int) -> to
     rank = torch.empty_like(order)
     rank.scatter_(1, order, torch.arange(order.shape[1], device=order.device).expand_as(order))
     return (rank < wanted) & (labels == BACKGROUND)
-
-
-def joint_mean(value: torch.Tensor) -> torch.Tensor:
-    """Average a normaliser over the processes, so that they give the joint batch's gradients."""
-    value = value.detach().clone()
-    if distributed.is_available() and distributed.is_initialized():
-        distributed.all_reduce(value)
-        value /= distributed.get_world_size()
-    return value

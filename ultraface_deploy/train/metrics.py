@@ -6,7 +6,12 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch.utils.tensorboard import SummaryWriter
+from ultraface_deploy.errors import MissingDependency
+
+try:
+    from torch.utils.tensorboard import SummaryWriter
+except ImportError as error:
+    raise MissingDependency.package("tensorboard", "train", "training") from error
 
 _LOSSES = ("total", "features", "label_scores", "label_boxes", "output_scores", "output_boxes")
 _COLUMNS = ("stage", "epoch", "images", "lr", "seconds", "ap", *_LOSSES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import nn
@@ -22,6 +23,8 @@ from ultraface_deploy.train.distill import (
 )
 from ultraface_deploy.train.loss import multibox_loss
 from ultraface_deploy.train.recipe import Stage
+
+_Answers = tuple[torch.Tensor, torch.Tensor]
 
 
 class Objective(nn.Module):
@@ -43,17 +46,22 @@ class Objective(nn.Module):
             self._teacher = [fused(teacher.build()).requires_grad_(False)]
             self.teacher_taps = Taps(self._teacher[0]) if self._reads_features else None
             self.anchor_map = AnchorMap(spec, teacher.spec)
-        self.answers: dict[Key, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.answers: dict[Key, _Answers] = {}
 
     @property
     def _reads_features(self) -> bool:
         return self.stage.blockwise or self.stage.weights.features > 0
 
+    def close(self) -> None:
+        """Leave the student as it was found, for the next stage."""
+        if self.taps is not None:
+            self.taps.remove()
+
     def to(self, device: torch.device) -> Objective:  # type: ignore[override]
         """Move everything, the teacher too."""
         for teacher in getattr(self, "_teacher", []):
             teacher.to(device, memory_format=torch.channels_last)
-        return super().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return super().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def train(self, mode: bool = True) -> Objective:
         """Switch to training, but leave BatchNorm alone where the stage freezes it."""
@@ -121,7 +129,7 @@ class Objective(nn.Module):
             ):
                 _start_from(block, mean, deviation)
 
-    def _ask_teacher(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def _ask_teacher(self, batch: Batch) -> _Answers:
         """Return the teacher's scores (B, A, C) and offsets (B, A, 4) on the student's anchors.
 
         Answers on windows that recur are remembered, in half precision.
@@ -129,7 +137,7 @@ class Objective(nn.Module):
         if batch.teacher_images is not None:
             with torch.no_grad():
                 views = normalise(batch.teacher_images, self.spec)
-                answers = self.anchor_map(*self._teacher[0](views))
+                answers = cast(_Answers, self.anchor_map(*self._teacher[0](views)))
             if not self.stage.windows:
                 return answers
             for position, scores, offsets in zip(batch.asked, *answers, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -104,10 +104,6 @@ class Recipe:
         name = f"{self.architecture}-{self.width}"
         return ModelSpec(name, self.architecture, self.width, self.height)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for the run's record."""
-        return asdict(self)
-
 
 def load_recipe(path: Path) -> Recipe:
     """Read a recipe from a TOML file.
@@ -126,6 +122,32 @@ def load_recipe(path: Path) -> Recipe:
     if recipe.architecture not in get_args(Architecture) or not stages:
         raise InputError(f"{path}: needs an architecture (slim or rfb) and [[stages]]")
     return recipe
+
+
+def choose_recipe(
+    architecture: str,
+    path: Path | None = None,
+    input_size: str | None = None,
+    seed: int | None = None,
+) -> Recipe:
+    """Return the recipe of a file, or the one the shipped checkpoint was trained with.
+
+    Args:
+        architecture: slim or rfb; a recipe file says its own.
+        path: a recipe file in place of the shipped model's.
+        input_size: WIDTHxHEIGHT in place of the recipe's.
+        seed: in place of the recipe's.
+
+    Raises:
+        InputError: an unknown architecture, or the file is no recipe.
+    """
+    if path is None and architecture not in get_args(Architecture):
+        raise InputError(f"--arch {architecture}: unknown; choose slim or rfb")
+    recipe = load_recipe(path or FOLDER / f"{architecture}-320.toml")
+    if input_size is not None:
+        width, height = parse_input_size(input_size)
+        recipe = replace(recipe, width=width, height=height)
+    return recipe if seed is None else replace(recipe, seed=seed)
 
 
 def _stage(data: dict[str, Any]) -> Stage:

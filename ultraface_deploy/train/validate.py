@@ -43,7 +43,7 @@ def average_precision(
         faces = postprocess(scores, offsets.float().cpu().numpy(), spec, size, _OPTIONS)
         sample = samples[index]
         boxes = sample.boxes * np.float32(factor)
-        inputs = (boxes[:, 2:] - boxes[:, :2]) * np.float32([spec.width, spec.height]) / size
+        inputs = (boxes[:, 2:] - boxes[:, :2]) * np.array([spec.width, spec.height]) / size
         found.append((faces, boxes, sample.ignored | (inputs.mean(axis=1) < min_face)))
     return _area_under_curve(found)
 
@@ -52,13 +52,12 @@ def _area_under_curve(
     found: Sequence[tuple[Faces, npt.NDArray[np.float32], npt.NDArray[np.bool_]]],
 ) -> float:
     """Area under the monotone precision-recall curve (PASCAL VOC 2010)."""
-    scores, outcomes, total = [np.empty(0)], [np.empty(0, int)], 0
-    for faces, boxes, ignored in found:
-        scores.append(faces.scores)
-        outcomes.append(_judge(faces.boxes, boxes, ignored))
-        total += int((~ignored).sum())
-    order = np.argsort(-np.concatenate(scores), kind="stable")
-    outcome = np.concatenate(outcomes)[order]
+    total = sum(int((~ignored).sum()) for _, _, ignored in found)
+    scores = np.concatenate([faces.scores for faces, _, _ in found])
+    outcome = np.concatenate(
+        [_judge(faces.boxes, boxes, ignored) for faces, boxes, ignored in found]
+    )
+    outcome = outcome[np.argsort(-scores, kind="stable")]
     hits, misses = (outcome == 1).cumsum(), (outcome == -1).cumsum()
     recall = np.concatenate([[0.0], hits / max(1, total)])
     precision = np.concatenate([hits / np.maximum(1, hits + misses), [0.0]])

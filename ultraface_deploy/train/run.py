@@ -1,0 +1,112 @@
+"""Training in one call: find the recipe, the data and the teachers, and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from ultraface_deploy.checkpoint import Checkpoint, load_checkpoint
+from ultraface_deploy.data import Sample, read_dataset
+from ultraface_deploy.data.cache import ImageCache
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.files import make_folder, sha256_of
+from ultraface_deploy.models import find, known_checkpoint
+from ultraface_deploy.pull import cached_checkpoint
+from ultraface_deploy.train import processes
+from ultraface_deploy.train.loop import Progress, Trainer, cache_side
+from ultraface_deploy.train.recipe import Recipe
+
+
+def train(
+    data: Path,
+    output: Path,
+    recipe: Recipe,
+    *,
+    teachers: Iterable[Path] = (),
+    init: Path | None = None,
+    resume: bool = False,
+    cache: Path | None = None,
+    workers: int = 0,
+    report: Callable[[str], None] = lambda message: None,
+    on_image: Callable[[int], None] = lambda total: None,
+    on_step: Callable[[Progress], None] = lambda progress: None,
+) -> Path:
+    """Train a network and return the checkpoint with the best AP on the held-out images.
+
+    Args:
+        data: a data set in the VOC, WIDER FACE or RetinaFace layout.
+        output: folder of the run.
+        recipe: what decides the result; see `recipe.choose_recipe`.
+        teachers: checkpoints of the teachers that the recipe names; those that are not given
+            must have been pulled.
+        init: checkpoint to start from, in place of random weights.
+        resume: go on where the run in `output` stopped.
+        cache: folder for the decoded images; by default one in `output`.
+        workers: processes that load images; 0 loads them in the training process.
+        report: told of what is skipped.
+        on_image: called with the number of images after each image that is decoded.
+        on_step: called after every step.
+
+    Raises:
+        InputError: data, recipe or a checkpoint cannot be used, or `output` holds another run.
+    """
+    with processes.process_group():
+        checkpoint = output / "last.pth"
+        if checkpoint.exists() and not resume:
+            raise InputError(f"{output}: holds a run; go on with --resume or choose another folder")
+        samples = read_dataset(data, "train", report)
+        make_folder(output)
+        trainer = Trainer(
+            recipe,
+            samples,
+            output,
+            teachers=find_teachers(recipe, teachers),
+            init=None if init is None else _start(init, recipe),
+            cache=_decoded(samples, cache or output / "cache", cache_side(recipe), on_image),
+            workers=workers,
+            on_step=on_step,
+        )
+        if checkpoint.exists():
+            trainer.resume(checkpoint)
+        return trainer.fit()
+
+
+def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, Checkpoint]:
+    """Return the recipe's teachers by name: from the given files, else from those pulled before.
+
+    A given file is known by its SHA-256, or else by its name without suffix. One file that the
+    recipe does not name teaches in place of all that it names.
+    """
+    found = {}
+    for path in given:
+        checkpoint = load_checkpoint(path)
+        entry = known_checkpoint(sha256_of(path))
+        found[entry.name if entry else path.stem] = checkpoint
+    needed = {stage.teacher for stage in recipe.stages if stage.teacher}
+    if len(found) == 1 and not needed & set(found):
+        return dict.fromkeys(needed, next(iter(found.values())))
+    for name in needed - set(found):
+        found[name] = load_checkpoint(cached_checkpoint(find(name)))
+    return found
+
+
+def _start(init: Path, recipe: Recipe) -> Checkpoint:
+    checkpoint = load_checkpoint(init)
+    spec = recipe.spec
+    if (checkpoint.spec.architecture, checkpoint.spec.num_classes) != (
+        spec.architecture,
+        spec.num_classes,
+    ):
+        raise InputError(
+            f"{init}: is a {checkpoint.spec.architecture} network with "
+            f"{checkpoint.spec.num_classes} classes; this run trains {spec.architecture} with "
+            f"{spec.num_classes}"
+        )
+    return checkpoint
+
+
+def _decoded(
+    samples: Sequence[Sample], folder: Path, side: int, on_image: Callable[[int], None]
+) -> ImageCache:
+    with processes.first_alone():
+        return ImageCache(samples, folder, side, lambda: on_image(len(samples)))

@@ -41,8 +41,10 @@ class Objective(nn.Module):
         self.student, self.spec, self.stage = student, spec, stage
         self.taps = Taps(student) if self._reads_features else None
         self.scales: list[torch.Tensor] = []
+        # In a list, so that the teacher is no part of this module's parameters.
+        self._teacher: list[UltraFace] = []
+        self.teacher_taps: Taps | None = None
         if teacher is not None:
-            # In a list, so that the teacher is no part of this module's parameters.
             self._teacher = [fused(teacher.build()).requires_grad_(False)]
             self.teacher_taps = Taps(self._teacher[0]) if self._reads_features else None
             self.anchor_map = AnchorMap(spec, teacher.spec)
@@ -59,7 +61,7 @@ class Objective(nn.Module):
 
     def to(self, device: torch.device) -> Objective:  # type: ignore[override]
         """Move everything, the teacher too."""
-        for teacher in getattr(self, "_teacher", []):
+        for teacher in self._teacher:
             teacher.to(device, memory_format=torch.channels_last)
         return super().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
@@ -75,7 +77,7 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the losses of a batch."""
         weights, losses = self.stage.weights, dict[str, torch.Tensor]()
-        taught = self._ask_teacher(batch) if hasattr(self, "_teacher") else None
+        taught = self._ask_teacher(batch) if self._teacher else None
         if self.stage.blockwise:
             logits, offsets = self._run_blocks()
         else:

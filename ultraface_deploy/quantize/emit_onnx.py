@@ -7,6 +7,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from ultraface_deploy.quantize.graph import Layer
 from ultraface_deploy.quantize.plan import Plan, affine
 from ultraface_deploy.quantize.ranges import Range
 
@@ -31,6 +32,8 @@ def emit_onnx(plan: Plan) -> onnx.ModelProto:
         node.input[:] = [f"{name}/dq" if name in rounded else name for name in node.input]
         if node.op_type == "Conv" and node.name in plan.quantized:
             nodes += _parameters(graph, node, plan)
+        elif node.op_type == "Conv":
+            nodes.append(_protected_bias(graph, node, plan.network.layer(node.name)))
         nodes.append(node)
         for name in rounded.intersection(node.output):
             nodes += _activation(graph, name, plan.ranges[name])
@@ -72,6 +75,20 @@ def _parameters(graph: onnx.GraphProto, node: onnx.NodeProto, plan: Plan) -> lis
         node.input[place] = f"{name}/dq"
         nodes.append(helper.make_node("DequantizeLinear", inputs, [f"{name}/dq"], axis=0))
     return nodes
+
+
+def _protected_bias(graph: onnx.GraphProto, node: onnx.NodeProto, layer: Layer) -> onnx.NodeProto:
+    """Store the bias of a layer that stays FP32 as fine integers.
+
+    ONNX Runtime (WeightBiasQuantization, since 1.20) rounds the weights of a convolution between
+    quantised tensors to INT8 with a single scale, unasked, unless its bias is no plain constant.
+    """
+    scale = np.float32(max(float(np.abs(layer.bias).max()), 1e-30) / 2**30)
+    values = np.rint(layer.bias.astype(np.float64) / scale).astype(np.int32)
+    name = f"{node.name}.bias"
+    inputs = [_constant(graph, f"{name}/q", values), _constant(graph, f"{name}/scale", scale)]
+    node.input[2] = f"{name}/dq"
+    return helper.make_node("DequantizeLinear", inputs, [f"{name}/dq"])
 
 
 def _constant(

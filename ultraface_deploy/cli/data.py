@@ -1,4 +1,4 @@
-"""`ultraface-deploy data`: bring data sets into the layout that training reads."""
+"""`data`: bring data sets into the layout that training reads."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
-    group = typer.Typer(help="Prepare data sets for training.", no_args_is_help=True)
-    group.command()(prepare)
-    group.callback()(lambda: None)
+    group = typer.Typer(
+        help="Prepare data sets for training.", no_args_is_help=True, rich_markup_mode=None
+    )
+    group.command("prepare")(prepare)
     app.add_typer(group, name="data")
 
 

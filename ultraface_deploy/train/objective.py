@@ -62,7 +62,7 @@ class Objective(nn.Module):
     def to(self, device: torch.device) -> Objective:  # type: ignore[override]
         """Move everything, the teacher too."""
         for teacher in self._teacher:
-            teacher.to(device, memory_format=torch.channels_last)
+            teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return super().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def train(self, mode: bool = True) -> Objective:

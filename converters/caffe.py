@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from ultraface_deploy.converters.base import Conversion, Converter
-
 from ultraface_deploy.spec import ModelSpec
 
 
 def _convert(job: Conversion) -> None:
-    from ultraface_deploy.converters import onnx as onnx_files
-
     from ultraface_deploy.caffe import write_caffe
+    from ultraface_deploy.converters import onnx as onnx_files
 
     prototxt, caffemodel = job.outputs
     write_caffe(onnx_files.load(job.sources[0]), prototxt, caffemodel, describe(job.spec))

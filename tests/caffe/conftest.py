@@ -13,6 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from tests.conftest import random_network as make_network
 from ultraface_deploy.caffe import write_caffe
 from ultraface_deploy.spec import Architecture, Head, ModelSpec
 
@@ -55,19 +56,8 @@ def exported(net: Any, spec: ModelSpec) -> onnx.ModelProto:
 
 @cache
 def _random_export(architecture: Architecture, num_classes: int) -> onnx.ModelProto:
-    import torch
-
-    from ultraface_deploy.nets import UltraFace
-
-    torch.manual_seed(0)
-    net = UltraFace(architecture, num_classes).eval()
-    for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-            module.weight.data.uniform_(0.8, 1.5)
-            module.bias.data.normal_(0, 0.2)
-    return exported(net, ModelSpec("random", architecture, num_classes=num_classes))
+    spec = ModelSpec("random", architecture, num_classes=num_classes)
+    return exported(make_network(architecture, num_classes), spec)
 
 
 @pytest.fixture(scope="session")

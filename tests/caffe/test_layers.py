@@ -181,6 +181,12 @@ def test_a_dynamic_input_is_refused() -> None:
         net_from_onnx(model, "net")
 
 
+def test_an_output_that_is_a_constant_is_refused() -> None:
+    model = graph("z = Relu (x) y = Constant <value_float = 1.0> ()")
+    with pytest.raises(InputError, match="output 'y' is computed by no node"):
+        net_from_onnx(model, "net")
+
+
 def test_weights_in_old_files_that_are_inputs_too() -> None:
     model = graph("y = Conv (x, w)", w=conv_weight(4, 4, 3, 3))
     model.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, (4, 4, 3, 3)))

@@ -23,9 +23,9 @@ CHECKPOINTS = ("slim-320", "RFB-320", "slim-640", "RFB-640")
 
 
 @pytest.fixture(scope="module")
-def photographs(shared: Path) -> list[Array]:
+def photographs(photos: list[Path]) -> list[Array]:
     """BGR photographs of the published demo set."""
-    return [cv2.imread(str(path)) for path in sorted((shared / "images").glob("*.jpg"))]
+    return [cv2.imread(str(path)) for path in photos]
 
 
 def network(checkpoint_path: Path, num_classes: int) -> tuple[ModelSpec, onnx.ModelProto]:

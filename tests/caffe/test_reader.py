@@ -138,6 +138,11 @@ BAD_PROTOTXT = {
     "needs 1 blobs of weights and has 2": PROTOTXT.replace("kernel", "bias_term: false kernel"),
     r"would have the shape \(-1, 2, 3, 5\)": PROTOTXT.replace("input_dim: 1", "input_dim: -1"),
     "would have the shape": PROTOTXT.replace("input_dim: 5", "input_dim: 2000000000"),
+    "has 0 bottoms where one is supported": PROTOTXT.replace('"ReLU" bottom: "conv"', '"ReLU"'),
+    "has 2 bottoms where one": PROTOTXT.replace('"ReLU"', '"ReLU" bottom: "data"'),
+    "has no top": PROTOTXT.replace('bottom: "conv" top: "conv" power', 'bottom: "conv" power'),
+    "has 2 tops where it computes 1": PROTOTXT.replace('"ReLU"', '"ReLU" top: "again"'),
+    "has no input or no output": PROTOTXT + 'layer { name: "s" type: "Silence" bottom: "conv" }',
     "the prototxt has no such layer": PROTOTXT.replace('"conv" type', '"other" type'),
     "the prototxt calls it Power": PROTOTXT.replace('"Convolution"', '"Power"'),
 }  # fmt: skip

@@ -5,8 +5,8 @@
     write_caffe(onnx.load("slim-320.sim.onnx"), Path("slim.prototxt"), Path("slim.caffemodel"))
     model = read_caffe(Path("slim.prototxt"), Path("slim.caffemodel"))
 
-`schema` holds the format, `from_onnx` and `to_onnx` translate between the two graphs,
-`writer` and `reader` are the two files.
+`schema` holds the format; `from_onnx` (on `network`) and `to_onnx` (on `graph`) translate between
+the two worlds; `writer` and `reader` handle the files.
 """
 
 from __future__ import annotations

@@ -8,19 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
 
-from ultraface_deploy.caffe.names import LayerNames
-from ultraface_deploy.caffe.schema import EltwiseOp, NetParameter, PoolMethod
+from ultraface_deploy.caffe.network import Array, Network, refusal
+from ultraface_deploy.caffe.schema import EltwiseOp, PoolMethod
 from ultraface_deploy.caffe.shapes import pooled_size
 from ultraface_deploy.errors import InputError
-
-Array = npt.NDArray[Any]
-
-# Layers that are modules of the network, and what they are called where it does not name them.
-_MODULE_LABELS = {"Convolution": "conv", "InnerProduct": "fc"}
 
 
 def net_from_onnx(model: onnx.ModelProto, name: str) -> Any:
@@ -30,130 +23,17 @@ def net_from_onnx(model: onnx.ModelProto, name: str) -> Any:
         InputError: a node has no Caffe equivalent (named with its operator), or a tensor has no
             fixed shape.
     """
-    translation = _Translation(model, name)
+    net = Network(model, name)
     for node in model.graph.node:
-        if node.output[0] in translation.constants or node.output[0] in translation.blobs:
+        if node.output[0] in net.constants or node.output[0] in net.blobs:
             continue  # a constant, or part of a layer that is there already
         translate = _TRANSLATIONS.get(node.op_type)
         if translate is None:
-            raise _refusal(node, "Caffe has no layer for it")
-        translate(translation, node)
-    return translation.net
-
-
-class _Translation:
-    """The growing Caffe network and what is known about the tensors of the ONNX one."""
-
-    def __init__(self, model: onnx.ModelProto, name: str) -> None:
-        graph = model.graph
-        self.graph = graph
-        self.net = NetParameter(name=name)
-        self.opset = next(entry.version for entry in model.opset_import if not entry.domain)
-        self.outputs = {output.name for output in graph.output}
-        self.constants = _constants(graph)
-        self.shapes = _shapes(model)
-        inputs = [value.name for value in graph.input if value.name not in self.constants]
-        self.names = LayerNames(graph, {*inputs, *self.outputs})
-        # The Caffe blob that holds an ONNX tensor.
-        self.blobs = {name: name for name in inputs}
-        for tensor in inputs:
-            layer = self.net.layer.add(name=tensor, type="Input", top=[tensor])
-            layer.input_param.shape.add(dim=self.shape(tensor))
-
-    def shape(self, tensor: str) -> tuple[int, ...]:
-        shape = self.shapes.get(tensor)
-        if shape is None:
-            raise InputError(
-                f"tensor {tensor!r} has no fixed shape; simplify the ONNX file at one input size"
-            )
-        return shape
-
-    def blob(self, node: onnx.NodeProto, tensor: str) -> str:
-        if tensor not in self.blobs:
-            what = "a constant" if tensor in self.constants else "no output of a layer"
-            raise _refusal(node, f"its operand {tensor!r} is {what}")
-        return self.blobs[tensor]
-
-    def constant(self, node: onnx.NodeProto, position: int, what: str) -> Array:
-        if len(node.input) <= position or node.input[position] not in self.constants:
-            raise _refusal(node, f"its {what} must be constant")
-        return self.constants[node.input[position]]
-
-    def add(
-        self,
-        node: onnx.NodeProto,
-        layer_type: str,
-        inputs: Sequence[str],
-        weights: Sequence[Array] = (),
-        output: str | None = None,
-    ) -> Any:
-        """Add a layer from ONNX tensors `inputs` to `output` (default: the node's); return it."""
-        output = node.output[0] if output is None else output
-        bottoms = [self.blob(node, tensor) for tensor in inputs]
-        if output in self.outputs:
-            name = output
-        elif layer_type in _MODULE_LABELS:
-            name = self.names.module_layer(node, _MODULE_LABELS[layer_type])
-        else:
-            label = node.op_type if layer_type == "Eltwise" else layer_type
-            name = self.names.joined_layer(bottoms, label.lower())
-        layer = self.net.layer.add(name=name, type=layer_type, bottom=bottoms, top=[name])
-        for array in weights:
-            add_blob(layer, array)
-        self.blobs[output] = name
-        return layer
-
-    def only_reader(self, tensor: str) -> onnx.NodeProto | None:
-        """Return the node that reads an inner tensor, if it is the only one."""
-        readers = [node for node in self.graph.node if tensor in node.input]
-        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
-
-
-def add_blob(layer: Any, array: Array) -> None:
-    """Append weights to a layer."""
-    blob = layer.blobs.add()
-    blob.shape.dim.extend(array.shape)
-    blob.data.extend(array.astype(np.float32).ravel().tolist())
-
-
-def _constants(graph: onnx.GraphProto) -> dict[str, Array]:
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            constants[node.output[0]] = _constant_value(node)
-    return constants
-
-
-def _constant_value(node: onnx.NodeProto) -> Array:
-    (attribute,) = node.attribute
-    value = onnx.helper.get_attribute_value(attribute)
-    if isinstance(value, onnx.TensorProto):
-        return numpy_helper.to_array(value)
-    if attribute.name not in ("value_float", "value_floats", "value_int", "value_ints"):
-        raise _refusal(node, f"its {attribute.name} is no array of numbers")
-    return np.asarray(value)
-
-
-def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Fixed shapes by tensor name; tensors of unknown or symbolic shape are left out."""
-    try:
-        graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
-    except onnx.shape_inference.InferenceError as error:
-        reason = str(error).splitlines()[-1][:200]
-        raise InputError(f"the ONNX network is inconsistent: {reason}") from error
-    shapes = {}
-    for value in [*graph.input, *graph.value_info, *graph.output]:
-        dims = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.HasField("shape") and all(dim.dim_value > 0 for dim in dims):
-            shapes[value.name] = tuple(dim.dim_value for dim in dims)
-    return shapes
-
-
-def _refusal(node: onnx.NodeProto, reason: str) -> InputError:
-    where = f"node {node.name!r}" if node.name else f"the node that computes {node.output[0]!r}"
-    return InputError(
-        f"Caffe cannot express {node.op_type} at {where}: {reason}; choose another format"
-    )
+            raise refusal(node, "Caffe has no layer for it")
+        translate(net, node)
+    if idle := sorted(net.outputs - set(net.blobs)):
+        raise InputError(f"output {idle[0]!r} is computed by no node; simplify the ONNX file")
+    return net.message
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
@@ -163,10 +43,10 @@ def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
 # --- layers with weights ---------------------------------------------------------------------
 
 
-def _convolution(net: _Translation, node: onnx.NodeProto) -> None:
+def _convolution(net: Network, node: onnx.NodeProto) -> None:
     weight = net.constant(node, 1, "weight")
     if weight.ndim != 4:
-        raise _refusal(node, "only 2-D convolutions are supported")
+        raise refusal(node, "only 2-D convolutions are supported")
     weights = [weight]
     if any(node.input[2:]):
         weights.append(net.constant(node, 2, "bias"))
@@ -191,10 +71,10 @@ def _set_dilation(parameters: Any, dilations: Sequence[int]) -> None:
 def _set_window(node: onnx.NodeProto, parameters: Any, attributes: dict[str, Any]) -> None:
     """Set padding and stride of a convolution or a pooling where they are not the defaults."""
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise _refusal(node, f"auto_pad {attributes['auto_pad'].decode()}; export explicit pads")
+        raise refusal(node, f"auto_pad {attributes['auto_pad'].decode()}; export explicit pads")
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
     if (top, left) != (bottom, right):
-        raise _refusal(node, "Caffe pads opposite sides alike")
+        raise refusal(node, "Caffe pads opposite sides alike")
     if (top, left) != (0, 0):
         _set_pair(parameters, "pad", "pad", (top, left))
     strides = attributes.get("strides", [1, 1])
@@ -214,12 +94,12 @@ def _set_pair(parameters: Any, prefix: str, square: str, pair: Sequence[int]) ->
         setattr(parameters, square, height)
 
 
-def _inner_product(net: _Translation, node: onnx.NodeProto) -> None:
+def _inner_product(net: Network, node: onnx.NodeProto) -> None:
     weight = net.constant(node, 1, "weight")
     attributes = _attributes(node)
     scales = attributes.get("alpha", 1.0), attributes.get("beta", 1.0)
     if weight.ndim != 2 or attributes.get("transA", 0) or scales != (1.0, 1.0):
-        raise _refusal(node, "only `x @ weight + bias` with a weight matrix is supported")
+        raise refusal(node, "only `x @ weight + bias` with a weight matrix is supported")
     if not attributes.get("transB", 0):
         weight = weight.T
     weights = [weight]
@@ -234,7 +114,7 @@ def _inner_product(net: _Translation, node: onnx.NodeProto) -> None:
         layer.inner_product_param.axis = axis
 
 
-def _batch_norm(net: _Translation, node: onnx.NodeProto) -> None:
+def _batch_norm(net: Network, node: onnx.NodeProto) -> None:
     """ONNX's BatchNormalization is Caffe's BatchNorm (statistics) and Scale (gamma, beta)."""
     names = ("scale", "bias", "mean", "variance")
     gamma, beta, mean, variance = (
@@ -253,17 +133,17 @@ def _batch_norm(net: _Translation, node: onnx.NodeProto) -> None:
 # --- arithmetic ------------------------------------------------------------------------------
 
 
-def _arithmetic(net: _Translation, node: onnx.NodeProto) -> None:
+def _arithmetic(net: Network, node: onnx.NodeProto) -> None:
     """Add, Sub, Mul, Div: Eltwise of two blobs, or Power or Scale where one is constant."""
     constants = [name in net.constants for name in node.input]
     operation = node.op_type
     if constants == [False, False]:
         if operation == "Div":
-            raise _refusal(node, "Caffe cannot divide one blob by another")
+            raise refusal(node, "Caffe cannot divide one blob by another")
         _eltwise(net, node)
         return
     if all(constants):
-        raise _refusal(node, "both operands are constant; simplify the ONNX file")
+        raise refusal(node, "both operands are constant; simplify the ONNX file")
     first_is_constant = constants[0]
     tensor, name = reversed(node.input) if first_is_constant else node.input
     value = net.constants[name].astype(np.float64)
@@ -276,12 +156,12 @@ def _arithmetic(net: _Translation, node: onnx.NodeProto) -> None:
     elif operation == "Sub":
         _affine(net, node, tensor, shift=-value)
     elif first_is_constant:
-        raise _refusal(node, "Caffe cannot divide a constant by a blob")
+        raise refusal(node, "Caffe cannot divide a constant by a blob")
     else:
         _affine(net, node, tensor, scale=1 / value)
 
 
-def _scale_and_shift(net: _Translation, node: onnx.NodeProto, tensor: str, scale: Array) -> None:
+def _scale_and_shift(net: Network, node: onnx.NodeProto, tensor: str, scale: Array) -> None:
     """Translate Mul; an Add of a constant that alone reads it becomes part of the layer."""
     follower = net.only_reader(node.output[0])
     if follower is not None and follower.op_type == "Add":
@@ -296,7 +176,7 @@ _ONE, _ZERO = np.asarray(1.0), np.asarray(0.0)
 
 
 def _affine(
-    net: _Translation, node: onnx.NodeProto, tensor: str, scale: Array = _ONE, shift: Array = _ZERO
+    net: Network, node: onnx.NodeProto, tensor: str, scale: Array = _ONE, shift: Array = _ZERO
 ) -> None:
     """`scale * x + shift` with constants: a Power layer for scalars, else a Scale layer."""
     if scale.size == shift.size == 1:
@@ -325,7 +205,7 @@ def _affine(
 
 
 def _add_scale(
-    net: _Translation,
+    net: Network,
     node: onnx.NodeProto,
     tensor: str,
     weights: Sequence[Array],
@@ -347,7 +227,7 @@ def _covered_axes(
         if np.broadcast_shapes(shape, *(array.shape for array in arrays)) != shape:
             raise ValueError("the constant is larger than the tensor")
     except ValueError as error:
-        raise _refusal(node, f"its constant does not fit a tensor of shape {shape}") from error
+        raise refusal(node, f"its constant does not fit a tensor of shape {shape}") from error
     varying = [
         len(shape) - array.ndim + position
         for array in arrays
@@ -366,10 +246,10 @@ def _over_axes(array: Array, shape: tuple[int, ...], axis: int, extents: tuple[i
     return np.broadcast_to(covered, extents)
 
 
-def _eltwise(net: _Translation, node: onnx.NodeProto) -> None:
+def _eltwise(net: Network, node: onnx.NodeProto) -> None:
     shapes = {net.shape(name) for name in node.input}
     if len(shapes) > 1:
-        raise _refusal(node, f"Caffe does not broadcast {' to '.join(map(str, sorted(shapes)))}")
+        raise refusal(node, f"Caffe does not broadcast {' to '.join(map(str, sorted(shapes)))}")
     layer = net.add(node, "Eltwise", node.input)
     operations = {"Mul": "PROD", "Max": "MAX"}
     layer.eltwise_param.operation = EltwiseOp.Value(operations.get(node.op_type, "SUM"))
@@ -377,67 +257,67 @@ def _eltwise(net: _Translation, node: onnx.NodeProto) -> None:
         layer.eltwise_param.coeff.extend([1, -1])
 
 
-def _negate(net: _Translation, node: onnx.NodeProto) -> None:
+def _negate(net: Network, node: onnx.NodeProto) -> None:
     _affine(net, node, node.input[0], scale=np.asarray(-1.0))
 
 
-def _power(net: _Translation, node: onnx.NodeProto) -> None:
+def _power(net: Network, node: onnx.NodeProto) -> None:
     exponent = net.constant(node, 1, "exponent")
     if exponent.size != 1:
-        raise _refusal(node, "its exponent must be one number")
+        raise refusal(node, "its exponent must be one number")
     net.add(node, "Power", node.input[:1]).power_param.power = exponent.item()
 
 
 # --- activations and pooling -----------------------------------------------------------------
 
 
-def _same_named(layer_type: str) -> Callable[[_Translation, onnx.NodeProto], None]:
+def _same_named(layer_type: str) -> Callable[[Network, onnx.NodeProto], None]:
     """Translate a node without parameters."""
 
-    def translate(net: _Translation, node: onnx.NodeProto) -> None:
+    def translate(net: Network, node: onnx.NodeProto) -> None:
         net.add(node, layer_type, node.input)
 
     return translate
 
 
-def _leaky_relu(net: _Translation, node: onnx.NodeProto) -> None:
+def _leaky_relu(net: Network, node: onnx.NodeProto) -> None:
     slope = _attributes(node).get("alpha", 0.01)
     net.add(node, "ReLU", node.input).relu_param.negative_slope = slope
 
 
-def _softmax(net: _Translation, node: onnx.NodeProto) -> None:
+def _softmax(net: Network, node: onnx.NodeProto) -> None:
     rank = len(net.shape(node.input[0]))
     axis = _attributes(node).get("axis", -1 if net.opset >= 13 else 1) % rank
     if net.opset < 13 and axis != rank - 1:
         # Until opset 13 the axes from `axis` on were flattened into one.
-        raise _refusal(node, "it runs over several axes; convert the ONNX file to opset 13")
+        raise refusal(node, "it runs over several axes; convert the ONNX file to opset 13")
     layer = net.add(node, "Softmax", node.input)
     if axis != 1:
         layer.softmax_param.axis = axis
 
 
-def _pooling(net: _Translation, node: onnx.NodeProto) -> None:
+def _pooling(net: Network, node: onnx.NodeProto) -> None:
     attributes = _attributes(node)
     method = "MAX" if node.op_type == "MaxPool" else "AVE"
     kernel, strides = attributes["kernel_shape"], attributes.get("strides", [1, 1])
     pads = attributes.get("pads", [0, 0, 0, 0])
     if len(kernel) != 2 or list(attributes.get("dilations", [1, 1])) != [1, 1]:
-        raise _refusal(node, "only 2-D pooling without dilation is supported")
+        raise refusal(node, "only 2-D pooling without dilation is supported")
     if method == "AVE" and any(pads) and not attributes.get("count_include_pad", 0):
-        raise _refusal(node, "Caffe counts padding into an average; set count_include_pad")
+        raise refusal(node, "Caffe counts padding into an average; set count_include_pad")
     before, after = net.shape(node.input[0])[2:], net.shape(node.output[0])[2:]
     for size, pad, window, stride, out in zip(before, pads, kernel, strides, after, strict=False):
         if pooled_size(size, pad, window, stride) != out:
-            raise _refusal(node, f"Caffe rounds the size of {before} pooled up, not to {after}")
+            raise refusal(node, f"Caffe rounds the size of {before} pooled up, not to {after}")
         if method == "AVE" and (out - 1) * stride + window > size + 2 * pad:
-            raise _refusal(node, "a window of the average reaches over the padded edge")
+            raise refusal(node, "a window of the average reaches over the padded edge")
     parameters = net.add(node, "Pooling", node.input).pooling_param
     parameters.pool = PoolMethod.Value(method)
     _set_pair(parameters, "kernel", "kernel_size", kernel)
     _set_window(node, parameters, attributes)
 
 
-def _global_pooling(net: _Translation, node: onnx.NodeProto) -> None:
+def _global_pooling(net: Network, node: onnx.NodeProto) -> None:
     parameters = net.add(node, "Pooling", node.input).pooling_param
     method = "MAX" if node.op_type == "GlobalMaxPool" else "AVE"
     parameters.pool = PoolMethod.Value(method)
@@ -447,31 +327,31 @@ def _global_pooling(net: _Translation, node: onnx.NodeProto) -> None:
 # --- shape -----------------------------------------------------------------------------------
 
 
-def _concat(net: _Translation, node: onnx.NodeProto) -> None:
+def _concat(net: Network, node: onnx.NodeProto) -> None:
     axis = _attributes(node)["axis"] % len(net.shape(node.input[0]))
     net.add(node, "Concat", node.input).concat_param.axis = axis
 
 
-def _permute(net: _Translation, node: onnx.NodeProto) -> None:
+def _permute(net: Network, node: onnx.NodeProto) -> None:
     rank = len(net.shape(node.input[0]))
     order = _attributes(node).get("perm", list(reversed(range(rank))))
     net.add(node, "Permute", node.input).permute_param.order.extend(order)
 
 
-def _reshape(net: _Translation, node: onnx.NodeProto) -> None:
+def _reshape(net: Network, node: onnx.NodeProto) -> None:
     if _attributes(node).get("allowzero", 0):
-        raise _refusal(node, "Caffe has no empty blobs (allowzero)")
+        raise refusal(node, "Caffe has no empty blobs (allowzero)")
     layer = net.add(node, "Reshape", node.input[:1])
     layer.reshape_param.shape.dim.extend(net.constant(node, 1, "shape").tolist())
 
 
-def _reshape_fixed(net: _Translation, node: onnx.NodeProto) -> None:
+def _reshape_fixed(net: Network, node: onnx.NodeProto) -> None:
     """Flatten, Squeeze, Unsqueeze: a Reshape to the shape that they lead to."""
     layer = net.add(node, "Reshape", node.input[:1])
     layer.reshape_param.shape.dim.extend(net.shape(node.output[0]))
 
 
-def _forward(net: _Translation, node: onnx.NodeProto) -> None:
+def _forward(net: Network, node: onnx.NodeProto) -> None:
     """Identity and Dropout do nothing at inference; only an output of the network needs a layer."""
     if node.output[0] in net.outputs:
         net.add(node, "Power", node.input[:1])
@@ -479,7 +359,7 @@ def _forward(net: _Translation, node: onnx.NodeProto) -> None:
         net.blobs[node.output[0]] = net.blob(node, node.input[0])
 
 
-def _split(net: _Translation, node: onnx.NodeProto) -> None:
+def _split(net: Network, node: onnx.NodeProto) -> None:
     axis = _attributes(node).get("axis", 0) % len(net.shape(node.input[0]))
     ends = np.cumsum([net.shape(output)[axis] for output in node.output]).tolist()
     starts = [0, *ends[:-1]]
@@ -487,7 +367,7 @@ def _split(net: _Translation, node: onnx.NodeProto) -> None:
     _add_slice(net, node, axis, pieces)
 
 
-def _slice(net: _Translation, node: onnx.NodeProto) -> None:
+def _slice(net: Network, node: onnx.NodeProto) -> None:
     """Translate all Slice nodes of one tensor at once: Caffe's Slice cuts it into pieces."""
     siblings = [
         other
@@ -502,11 +382,11 @@ def _slice(net: _Translation, node: onnx.NodeProto) -> None:
     bounds = sorted(pieces)
     overlap = any(end > start for (_, end), (start, _) in pairwise(bounds))
     if len(axes) > 1 or overlap or len(pieces) < len(siblings):
-        raise _refusal(node, "slices of one tensor along several axes or overlapping")
+        raise refusal(node, "slices of one tensor along several axes or overlapping")
     _add_slice(net, node, axes.pop(), pieces)
 
 
-def _slice_range(net: _Translation, node: onnx.NodeProto) -> tuple[int, int, int]:
+def _slice_range(net: Network, node: onnx.NodeProto) -> tuple[int, int, int]:
     """(axis, start, end) of a Slice node along its one axis."""
     attributes = _attributes(node)
     if net.opset >= 10:
@@ -517,7 +397,7 @@ def _slice_range(net: _Translation, node: onnx.NodeProto) -> tuple[int, int, int
         starts, ends, steps = list(attributes["starts"]), list(attributes["ends"]), [1]
         axes = list(attributes.get("axes", [0]))
     if len(starts) != 1 or steps != [1]:
-        raise _refusal(node, "only slices along one axis with step 1 are supported")
+        raise refusal(node, "only slices along one axis with step 1 are supported")
     shape = net.shape(node.input[0])
     axis = axes[0] % len(shape)
     start, end, _ = slice(starts[0], ends[0]).indices(shape[axis])
@@ -525,7 +405,7 @@ def _slice_range(net: _Translation, node: onnx.NodeProto) -> tuple[int, int, int
 
 
 def _add_slice(
-    net: _Translation, node: onnx.NodeProto, axis: int, pieces: dict[tuple[int, int], str]
+    net: Network, node: onnx.NodeProto, axis: int, pieces: dict[tuple[int, int], str]
 ) -> None:
     """Add a Slice layer; what lies between the pieces becomes tops that a Silence layer takes."""
     extent = net.shape(node.input[0])[axis]
@@ -545,10 +425,10 @@ def _add_slice(
         else:
             net.blobs[tensor] = top
     if unused:
-        net.net.layer.add(name=f"{layer.name}/silence", type="Silence", bottom=unused)
+        net.message.layer.add(name=f"{layer.name}/silence", type="Silence", bottom=unused)
 
 
-_TRANSLATIONS: dict[str, Callable[[_Translation, onnx.NodeProto], None]] = {
+_TRANSLATIONS: dict[str, Callable[[Network, onnx.NodeProto], None]] = {
     "Add": _arithmetic,
     "AveragePool": _pooling,
     "BatchNormalization": _batch_norm,

@@ -1,4 +1,4 @@
-"""Caffe to ONNX: each layer as the nodes that compute the same, with every shape checked.
+"""Caffe to ONNX: each layer as the nodes that compute the same.
 
 The layer semantics are those of Caffe's layer catalogue
 (https://caffe.berkeleyvision.org/tutorial/layers.html); Permute is that of the SSD branch.
@@ -7,28 +7,16 @@ The layer semantics are those of Caffe's layer catalogue
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
 
-from ultraface_deploy.caffe.reader import weight_array
+from ultraface_deploy.caffe.graph import Graph, Layer, Shape, Step, Translate
 from ultraface_deploy.caffe.schema import EltwiseOp, PoolMethod
 from ultraface_deploy.caffe.shapes import convolved_size, pooled_size
 from ultraface_deploy.errors import InputError
-
-OPSET = 13
-# The oldest IR version that carries opset 13, for old runtimes' sake.
-IR_VERSION = 7
-MAX_ELEMENTS = 1 << 31
-
-Shape = tuple[int, ...]
-# Operator, inputs besides the tensor it works on, attributes.
-_Step = tuple[str, Sequence[str], dict[str, Any]]
 
 
 def onnx_from_net(net: Any) -> onnx.ModelProto:
@@ -39,7 +27,7 @@ def onnx_from_net(net: Any) -> onnx.ModelProto:
     Raises:
         InputError: a layer type has no translation, or a layer contradicts its inputs or weights.
     """
-    translation = _Translation(net)
+    graph = Graph(net)
     for index, proto in enumerate(net.layer):
         translate = _TRANSLATIONS.get(proto.type)
         if translate is None:
@@ -48,158 +36,10 @@ def onnx_from_net(net: Any) -> onnx.ModelProto:
                 f"known are {', '.join(_TRANSLATIONS)}"
             )
         try:
-            translation.add(index, proto, translate)
+            graph.add(index, proto, translate)
         except InputError as error:
             raise InputError(f"layer {proto.name!r} ({proto.type}): {error}") from error
-    return translation.model()
-
-
-class _Translation:
-    """The growing ONNX graph; a blob's tensor changes when a layer works in place."""
-
-    def __init__(self, net: Any) -> None:
-        self.name = net.name or "caffe"
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: list[onnx.TensorProto] = []
-        self.inputs: list[str] = []
-        self.shapes: dict[str, Shape] = {}
-        self._tensors: dict[str, str] = {}
-        self._unread: dict[str, None] = {}
-        # The last layer that writes a blob gives its tensor the blob's name.
-        self._last_writer = {
-            top: index for index, layer in enumerate(net.layer) for top in layer.top
-        }
-
-    def add(self, index: int, proto: Any, translate: _Translate) -> None:
-        """Append one layer."""
-        unknown = [blob for blob in proto.bottom if blob not in self._tensors]
-        if unknown:
-            raise InputError(f"reads blob {unknown[0]!r}, which no layer before it writes")
-        inputs = [self._tensors[blob] for blob in proto.bottom]
-        outputs = [
-            top if self._last_writer[top] == index else f"{top}:{proto.name}" for top in proto.top
-        ]
-        layer = _Layer(self, proto, inputs, outputs)
-        shapes = translate(layer)
-        if len(shapes) != len(outputs):
-            raise InputError(f"has {len(outputs)} tops where it computes {len(shapes)}")
-        for bottom in proto.bottom:
-            self._unread.pop(bottom, None)
-        for top, tensor, shape in zip(proto.top, outputs, shapes, strict=True):
-            if min(shape, default=1) < 1 or math.prod(shape) > MAX_ELEMENTS:
-                raise InputError(f"its blob {top!r} would have the shape {shape}")
-            self._tensors[top] = tensor
-            self.shapes[tensor] = shape
-            if proto.type != "Input":
-                self._unread[top] = None
-
-    def model(self) -> onnx.ModelProto:
-        """Return the finished, checked model."""
-        if not (self.inputs and self._unread):
-            raise InputError("the network has no input or no output")
-        graph = helper.make_graph(
-            self.nodes,
-            self.name,
-            [self._value(name) for name in self.inputs],
-            [self._value(self._tensors[blob]) for blob in self._unread],
-            self.initializers,
-        )
-        model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION
-        )
-        try:
-            onnx.checker.check_model(model, full_check=True)
-        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-            reason = str(error).strip().splitlines()[0][:200]
-            raise InputError(f"the network is inconsistent: {reason}") from error
-        return model
-
-    def _value(self, tensor: str) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(tensor, TensorProto.FLOAT, self.shapes[tensor])
-
-
-class _Layer:
-    """One layer while it is translated: its protobuf message, tensors and shapes."""
-
-    def __init__(
-        self, net: _Translation, proto: Any, inputs: list[str], outputs: list[str]
-    ) -> None:
-        self.net = net
-        self.proto = proto
-        self.inputs = inputs
-        self.outputs = outputs
-        self._pending: list[str] = []
-
-    @property
-    def input_shapes(self) -> list[Shape]:
-        return [self.net.shapes[tensor] for tensor in self.inputs]
-
-    @property
-    def shape(self) -> Shape:
-        """Shape of the only bottom."""
-        if len(self.inputs) != 1:
-            raise InputError(f"has {len(self.inputs)} bottoms where one is supported")
-        return self.input_shapes[0]
-
-    def axis(self, axis: int, rank: int | None = None) -> int:
-        """Return an axis counted from the front."""
-        rank = len(self.input_shapes[0]) if rank is None else rank
-        if not -rank <= axis < rank:
-            raise InputError(f"axis {axis} of a blob with {rank} axes")
-        return axis % rank
-
-    def node(
-        self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
-    ) -> None:
-        """Append an ONNX node."""
-        number = len(self._pending)
-        self._pending.append(operator)
-        name = f"{self.proto.name}/{operator}_{number}" if number else self.proto.name
-        self.net.nodes.append(
-            helper.make_node(operator, list(inputs), list(outputs), name=name, **attributes)
-        )
-
-    def chain(self, steps: Sequence[_Step]) -> None:
-        """Append nodes (operator, further inputs, attributes), each reading the one before."""
-        tensor = self.inputs[0]
-        for number, (operator, others, attributes) in enumerate(steps, start=1):
-            last = number == len(steps)
-            output = self.outputs[0] if last else f"{self.proto.name}/{number}"
-            self.node(operator, [tensor, *others], [output], **attributes)
-            tensor = output
-
-    def constant(self, array: npt.NDArray[Any], role: str) -> str:
-        """Add an initializer named after the layer and return its name."""
-        name = f"{self.proto.name}.{role}"
-        self.net.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def weights(self, *shapes: Shape) -> list[npt.NDArray[np.float32]]:
-        """Return the layer's weights, which must have these shapes.
-
-        Old files pad shapes with leading ones to four axes.
-        """
-        blobs = self.proto.blobs
-        if len(blobs) != len(shapes):
-            raise InputError(
-                f"needs {len(shapes)} blobs of weights and has {len(blobs)}; "
-                "prototxt and caffemodel do not belong together"
-            )
-        arrays = [weight_array(blob) for blob in blobs]
-        for array, shape in zip(arrays, shapes, strict=True):
-            if _without_leading_ones(array.shape) != _without_leading_ones(shape):
-                raise InputError(
-                    f"needs weights of shape {shape} and has {array.shape}; "
-                    "prototxt and caffemodel do not belong together"
-                )
-        return [array.reshape(shape) for array, shape in zip(arrays, shapes, strict=True)]
-
-
-_Translate = Callable[[_Layer], list[Shape]]
-
-
-def _without_leading_ones(shape: Shape) -> Shape:
-    return shape[next((i for i, extent in enumerate(shape) if extent != 1), len(shape)) :]
+    return graph.model()
 
 
 def _pair(parameters: Any, name: str, prefix: str, default: int) -> tuple[int, int]:
@@ -229,7 +69,7 @@ def _window(parameters: Any) -> tuple[tuple[int, int], tuple[int, int], tuple[in
 # --- layers with weights ---------------------------------------------------------------------
 
 
-def _convolution(layer: _Layer) -> list[Shape]:
+def _convolution(layer: Layer) -> list[Shape]:
     parameters = layer.proto.convolution_param
     if len(layer.shape) != 4:
         raise InputError(f"needs a blob with 4 axes, not {layer.shape}")
@@ -258,7 +98,7 @@ def _convolution(layer: _Layer) -> list[Shape]:
     return [(batch, count, *spatial)]
 
 
-def _inner_product(layer: _Layer) -> list[Shape]:
+def _inner_product(layer: Layer) -> list[Shape]:
     parameters = layer.proto.inner_product_param
     axis = layer.axis(parameters.axis)
     lead, length = layer.shape[:axis], math.prod(layer.shape[axis:])
@@ -267,7 +107,7 @@ def _inner_product(layer: _Layer) -> list[Shape]:
     shapes: list[Shape] = [weight_shape, (count,)]
     weight, *bias = layer.weights(*shapes[: 1 + parameters.bias_term])
     matrix = weight if parameters.transpose else weight.T
-    steps: list[_Step] = []
+    steps: list[Step] = []
     if len(layer.shape) > axis + 1:
         flat = layer.constant(np.array([*lead, length], np.int64), "flat")
         steps.append(("Reshape", [flat], {}))
@@ -278,7 +118,7 @@ def _inner_product(layer: _Layer) -> list[Shape]:
     return [(*lead, count)]
 
 
-def _batch_norm(layer: _Layer) -> list[Shape]:
+def _batch_norm(layer: Layer) -> list[Shape]:
     channels = layer.shape[layer.axis(1)]
     mean, variance, weight = layer.weights((channels,), (channels,), (1,))
     # Caffe stores the statistics multiplied by the weight of its moving average.
@@ -298,7 +138,7 @@ def _batch_norm(layer: _Layer) -> list[Shape]:
     return [layer.shape]
 
 
-def _scale(layer: _Layer) -> list[Shape]:
+def _scale(layer: Layer) -> list[Shape]:
     parameters, shape = layer.proto.scale_param, layer.shape
     axis = layer.axis(parameters.axis)
     end = len(shape) if parameters.num_axes == -1 else axis + parameters.num_axes
@@ -321,13 +161,13 @@ def _scale(layer: _Layer) -> list[Shape]:
 # --- arithmetic and activations --------------------------------------------------------------
 
 
-def _scalar(layer: _Layer, value: float, role: str) -> str:
+def _scalar(layer: Layer, value: float, role: str) -> str:
     return layer.constant(np.array(value, np.float32), role)
 
 
-def _power(layer: _Layer) -> list[Shape]:
+def _power(layer: Layer) -> list[Shape]:
     parameters = layer.proto.power_param
-    steps: list[_Step] = []
+    steps: list[Step] = []
     if parameters.scale != 1:
         steps.append(("Mul", [_scalar(layer, parameters.scale, "scale")], {}))
     if parameters.shift != 0:
@@ -338,12 +178,12 @@ def _power(layer: _Layer) -> list[Shape]:
     return [layer.shape]
 
 
-def _exp(layer: _Layer) -> list[Shape]:
+def _exp(layer: Layer) -> list[Shape]:
     parameters = layer.proto.exp_param
     if parameters.base != -1 and parameters.base <= 0:
         raise InputError(f"base {parameters.base}; it must be positive, or -1 for e")
     log_base = 1.0 if parameters.base == -1 else math.log(parameters.base)
-    steps: list[_Step] = []
+    steps: list[Step] = []
     if log_base * parameters.scale != 1:
         steps.append(("Mul", [_scalar(layer, log_base * parameters.scale, "scale")], {}))
     if parameters.shift != 0:
@@ -352,23 +192,23 @@ def _exp(layer: _Layer) -> list[Shape]:
     return [layer.shape]
 
 
-def _relu(layer: _Layer) -> list[Shape]:
+def _relu(layer: Layer) -> list[Shape]:
     slope = layer.proto.relu_param.negative_slope
     layer.chain([("LeakyRelu", [], {"alpha": slope}) if slope else ("Relu", [], {})])
     return [layer.shape]
 
 
-def _same_named(operator: str) -> _Translate:
+def _same_named(operator: str) -> Translate:
     """Translate a layer without parameters."""
 
-    def translate(layer: _Layer) -> list[Shape]:
+    def translate(layer: Layer) -> list[Shape]:
         layer.chain([(operator, [], {})])
         return [layer.shape]
 
     return translate
 
 
-def _eltwise(layer: _Layer) -> list[Shape]:
+def _eltwise(layer: Layer) -> list[Shape]:
     parameters, shapes = layer.proto.eltwise_param, layer.input_shapes
     if len(shapes) < 2 or len(set(shapes)) > 1:
         raise InputError(f"needs two or more blobs of one shape, not {shapes}")
@@ -382,25 +222,25 @@ def _eltwise(layer: _Layer) -> list[Shape]:
     for index, coefficient in enumerate(coefficients):
         if coefficient != 1:
             factor = _scalar(layer, coefficient, f"coeff{index}")
-            product = f"{layer.proto.name}/term{index}"
+            product = f"{layer.proto.name}:term{index}"
             layer.node("Mul", [terms[index], factor], [product])
             terms[index] = product
     operator = {"PROD": "Mul", "SUM": "Add", "MAX": "Max"}[operation]
     total = terms[0]
     for index, term in enumerate(terms[1:], start=1):
-        output = layer.outputs[0] if index == len(terms) - 1 else f"{layer.proto.name}/{index}"
+        output = layer.outputs[0] if index == len(terms) - 1 else f"{layer.proto.name}:{index}"
         layer.node(operator, [total, term], [output])
         total = output
     return [shapes[0]]
 
 
-def _softmax(layer: _Layer) -> list[Shape]:
+def _softmax(layer: Layer) -> list[Shape]:
     axis = layer.axis(layer.proto.softmax_param.axis)
     layer.chain([("Softmax", [], {"axis": axis})])
     return [layer.shape]
 
 
-def _pooling(layer: _Layer) -> list[Shape]:
+def _pooling(layer: Layer) -> list[Shape]:
     parameters, shape = layer.proto.pooling_param, layer.shape
     if len(shape) != 4 or parameters.pool == PoolMethod.Value("STOCHASTIC"):
         raise InputError("only MAX and AVE pooling of blobs with 4 axes is supported")
@@ -431,7 +271,7 @@ def _pooling(layer: _Layer) -> list[Shape]:
 # --- shape -----------------------------------------------------------------------------------
 
 
-def _input(layer: _Layer) -> list[Shape]:
+def _input(layer: Layer) -> list[Shape]:
     shapes = [tuple(shape.dim) for shape in layer.proto.input_param.shape]
     if len(shapes) == 1:
         shapes *= len(layer.outputs)
@@ -439,7 +279,7 @@ def _input(layer: _Layer) -> list[Shape]:
     return shapes
 
 
-def _concat(layer: _Layer) -> list[Shape]:
+def _concat(layer: Layer) -> list[Shape]:
     parameters, shapes = layer.proto.concat_param, layer.input_shapes
     if not shapes:
         raise InputError("has no bottoms")
@@ -454,7 +294,7 @@ def _concat(layer: _Layer) -> list[Shape]:
     return [(*shapes[0][:axis], total, *shapes[0][axis + 1 :])]
 
 
-def _slice(layer: _Layer) -> list[Shape]:
+def _slice(layer: Layer) -> list[Shape]:
     parameters, shape, count = layer.proto.slice_param, layer.shape, len(layer.outputs)
     axis = layer.axis(parameters.slice_dim if parameters.HasField("slice_dim") else parameters.axis)
     points = list(parameters.slice_point)
@@ -469,7 +309,7 @@ def _slice(layer: _Layer) -> list[Shape]:
     return [(*shape[:axis], length, *shape[axis + 1 :]) for length in lengths]
 
 
-def _permute(layer: _Layer) -> list[Shape]:
+def _permute(layer: Layer) -> list[Shape]:
     shape, order = layer.shape, list(layer.proto.permute_param.order)
     # Axes that are not named follow in their order.
     order += [axis for axis in range(len(shape)) if axis not in order]
@@ -479,7 +319,7 @@ def _permute(layer: _Layer) -> list[Shape]:
     return [tuple(shape[axis] for axis in order)]
 
 
-def _reshape(layer: _Layer) -> list[Shape]:
+def _reshape(layer: Layer) -> list[Shape]:
     parameters, shape = layer.proto.reshape_param, layer.shape
     # An axis of -1 stands behind the last one: new axes are appended there.
     start = layer.axis(parameters.axis, len(shape) + 1)
@@ -502,7 +342,7 @@ def _reshape(layer: _Layer) -> list[Shape]:
     return [tuple(result)]
 
 
-def _flatten(layer: _Layer) -> list[Shape]:
+def _flatten(layer: Layer) -> list[Shape]:
     parameters, shape = layer.proto.flatten_param, layer.shape
     start, end = layer.axis(parameters.axis), layer.axis(parameters.end_axis)
     if start > end:
@@ -513,18 +353,18 @@ def _flatten(layer: _Layer) -> list[Shape]:
     return [result]
 
 
-def _copies(layer: _Layer) -> list[Shape]:
+def _copies(layer: Layer) -> list[Shape]:
     """Dropout and Split hand on what they read."""
     for output in layer.outputs:
         layer.node("Identity", layer.inputs, [output])
     return [layer.shape] * len(layer.outputs)
 
 
-def _silence(layer: _Layer) -> list[Shape]:
+def _silence(layer: Layer) -> list[Shape]:
     return []
 
 
-_TRANSLATIONS: dict[str, _Translate] = {
+_TRANSLATIONS: dict[str, Translate] = {
     "BatchNorm": _batch_norm,
     "Concat": _concat,
     "Convolution": _convolution,

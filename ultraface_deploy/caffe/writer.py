@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from ultraface_deploy.caffe.schema import LayerParameter
+from ultraface_deploy.caffe.schema import LayerParameter, NetParameter
 from ultraface_deploy.files import replacing
 
 
@@ -27,7 +27,8 @@ def write_net(net: Any, prototxt: Path, caffemodel: Path, remarks: str = "") -> 
 
 def prototxt_text(net: Any) -> str:
     """Return the text form of a network without its blobs, each layer's parameters on one line."""
-    return f'name: "{net.name}"\n' + "".join(map(_layer_text, net.layer))
+    head = text_format.MessageToString(NetParameter(name=net.name), as_utf8=True)
+    return head + "".join(map(_layer_text, net.layer))
 
 
 def _layer_text(layer: Any) -> str:

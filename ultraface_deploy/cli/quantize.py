@@ -1,0 +1,132 @@
+"""`quantize`: the calibration table that INT8 starts from, and what it says of each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from ultraface_deploy.cli.console import note, progress, results, write_json
+from ultraface_deploy.cli.options import InputSize, JsonTarget
+from ultraface_deploy.models import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from ultraface_deploy.quantize.quantizer import Quantizer
+
+Model = Annotated[
+    str, typer.Argument(help="A .pth, an .onnx, an artifact folder, or a registry name.")
+]
+Calibration = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+    typer.Option(
+        "--calibration",
+        metavar="DIR|FILE",
+        help="Folder of photographs, or a calibration table; embedded models ship one.",
+    ),
+]
+CalibrationImages = Annotated[
+    int, typer.Option("--calibration-images", min=1, help="How many photographs to calibrate on.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    group = typer.Typer(
+        help="The calibration table of a network, and which of its layers INT8 hurts.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    group.command("calibrate")(calibrate)
+    group.command("report")(report)
+    app.add_typer(group, name="quantize")
+
+
+def calibrate(
+    model: Model = DEFAULT_MODEL,
+    calibration: Calibration = None,
+    images: CalibrationImages = 200,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--output", help="Table to write; default: <model>.calibration.json."),
+    ] = None,
+    input_size: InputSize = None,
+) -> None:
+    """Collect activation ranges and layer costs over photographs into a small readable table."""
+    from ultraface_deploy.errors import InputError
+    from ultraface_deploy.quantize.quantizer import TABLE_SUFFIX
+
+    if calibration is None or calibration.is_file():
+        raise InputError("quantize calibrate needs photographs: --calibration DIR")
+    with _open(model, calibration, images, input_size) as quantizer:
+        target = output or Path(f"{quantizer.spec.name}{TABLE_SUFFIX}")
+        quantizer.table.save(target)
+    note(f"{target}: {quantizer.table.images['count']} photographs")
+
+
+def report(
+    model: Model = DEFAULT_MODEL,
+    calibration: Calibration = None,
+    images: CalibrationImages = 200,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--output", help="Picture to draw: .png, .svg or .pdf."),
+    ] = None,
+    json: JsonTarget = None,
+    input_size: InputSize = None,
+) -> None:
+    """Show which layer costs how much accuracy and how many bytes, most sensitive first."""
+    from rich.table import Table
+
+    from ultraface_deploy.quantize.report import draw_report, report_to_dict, sensitivity_report
+
+    with _open(model, calibration, images, input_size) as quantizer:
+        table = quantizer.table
+        rows = sensitivity_report(quantizer.network, table)
+    if output is not None:
+        draw_report(rows, quantizer.spec.name, output)
+        note(f"{output}: drawn")
+    if json is not None:
+        write_json(report_to_dict(rows, table), json)
+        return
+    shown = Table(caption="RMS errors at undecided anchors with one layer alone in INT8")
+    for heading in ("layer", "score error", "box error", "kB more in FP32", "multiplications"):
+        shown.add_column(heading, justify="left" if heading == "layer" else "right", no_wrap=True)
+    for row in rows:
+        shown.add_row(
+            row.layer,
+            f"{row.score_error:.4f}",
+            f"{row.box_error:.4f}",
+            f"{row.extra_bytes / 1000:.1f}",
+            f"{row.multiplications:.1%}",
+        )
+    results.print(shown)
+
+
+@contextmanager
+def _open(
+    model: str, calibration: Path | None, images: int, input_size: str | None
+) -> Iterator[Quantizer]:
+    """Simplify a model in a folder of its own and show a bar while it is calibrated."""
+    from ultraface_deploy.convert import convert
+    from ultraface_deploy.model_source import resolve_source
+    from ultraface_deploy.quantize import Int8Options
+    from ultraface_deploy.quantize.quantizer import Quantizer
+    from ultraface_deploy.spec import parse_input_size
+
+    size = None if input_size is None else parse_input_size(input_size)
+    options = Int8Options(calibration=calibration, images=images)
+    with TemporaryDirectory(prefix="ultraface-deploy-") as scratch, progress() as bar:
+        folder = convert(resolve_source(model, size), ["onnxsim"], output=Path(scratch) / "model")
+        (onnx_file,) = folder.files(folder.find("onnxsim"))
+        task = bar.add_task("calibrating", total=None)
+        yield Quantizer(
+            onnx_file,
+            folder.spec,
+            options,
+            Path(scratch) / "int8",
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from filelock import FileLock
 from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
 from ultraface_deploy.precision import Precision
 from ultraface_deploy.spec import Architecture, Head
+
+# Before any runtime is loaded: on a busy machine, threads that wait for each other take ages.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,0 +1,97 @@
+"""Every converter at several sizes, heads, classes and precisions, against torch itself."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import Convert, MakeCheckpoint
+from ultraface_deploy.backends import get_backend
+from ultraface_deploy.images import DEMO_PHOTO
+from ultraface_deploy.pipeline import preprocess
+from ultraface_deploy.precision import Precision
+from ultraface_deploy.spec import Architecture, Head
+
+torch = pytest.importorskip("torch", reason="the reference is the torch network")
+
+
+class Job(NamedTuple):
+    architecture: Architecture
+    size: tuple[int, int]
+    head: Head = "raw"
+    precision: Precision = "fp32"
+    classes: int = 2
+
+
+# Every value of every choice with every converter; not every combination.
+JOBS = [
+    Job("slim", (64, 64)),
+    Job("rfb", (64, 64), "decoded"),
+    Job("slim", (128, 96), "raw", "fp16"),
+    Job("rfb", (128, 96), "raw", classes=3),
+    Job("slim", (128, 96), "decoded", classes=3),
+    Job("rfb", (128, 96), "decoded", "fp16"),
+    Job("rfb", (99, 65)),
+    Job("rfb", (160, 120), "raw", "fp16"),
+    Job("slim", (320, 240), "decoded"),
+    Job("rfb", (480, 360)),
+    Job("slim", (640, 480)),
+    Job("slim", (1280, 960)),
+]
+RUNTIMES = {
+    "onnx": ("onnxruntime", "opencv"),
+    "onnxsim": ("onnxruntime", "opencv"),
+    "mnn": ("mnn",),
+    "ncnn": ("ncnn",),
+}
+
+
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: "-".join(map(str, job)))
+def test_equals_torch(converted: Convert, make_checkpoint: MakeCheckpoint, job: Job) -> None:
+    checkpoint = make_checkpoint(job.architecture, job.classes)
+    targets = ("mnn", "ncnn") if job.precision == "fp16" else tuple(RUNTIMES)
+    folder = converted(
+        checkpoint, *targets, size=job.size, head=job.head, precision=job.precision
+    )
+    spec = folder.spec
+    assert (spec.width, spec.height, spec.head) == (*job.size, job.head)
+    assert spec.num_classes == job.classes
+    tensor = preprocess(cv2.imread(str(DEMO_PHOTO)), spec)
+    wanted = torch_outputs(checkpoint, spec, tensor)
+    for target in targets:
+        artifact = folder.find(target, job.precision)
+        assert artifact.verification is not None
+        assert artifact.verification["passed"]
+        for runtime in RUNTIMES[target]:
+            found = (
+                get_backend(runtime)
+                .load(folder.files(artifact), spec, precision=job.precision)
+                .run(tensor)
+            )
+            tolerance = 1e-2 if job.precision == "fp16" else 1e-3 if runtime == "mnn" else 1e-4
+            for key, value in wanted.items():
+                np.testing.assert_allclose(
+                    found[key], value, rtol=0, atol=tolerance, err_msg=f"{key} of {runtime}"
+                )
+
+
+def torch_outputs(checkpoint: Any, spec: Any, tensor: np.ndarray) -> dict[str, np.ndarray]:
+    from ultraface_deploy.checkpoint import load_checkpoint
+    from ultraface_deploy.nets import deployed
+
+    with torch.inference_mode():
+        network = deployed(load_checkpoint(checkpoint).build(), spec)
+        scores, boxes = network(torch.from_numpy(tensor))
+    return {"scores": scores.numpy(), "boxes": boxes.numpy()}
+
+
+def test_fp16_is_half_the_size(converted: Convert, make_checkpoint: MakeCheckpoint) -> None:
+    checkpoint = make_checkpoint()
+    converted(checkpoint, "mnn", "ncnn", size=(128, 96))
+    folder = converted(checkpoint, "mnn", "ncnn", size=(128, 96), precision="fp16")
+    for target in ("mnn", "ncnn"):
+        ratio = folder.find(target, "fp16").bytes / folder.find(target).bytes
+        assert 0.4 < ratio < 0.65, target

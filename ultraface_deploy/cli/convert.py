@@ -7,8 +7,9 @@ from typing import Annotated, Optional
 
 import typer
 
-from ultraface_deploy.cli.console import note, notes
+from ultraface_deploy.cli.console import note, progress
 from ultraface_deploy.cli.options import InputSize
+from ultraface_deploy.cli.quantize import Calibration, CalibrationImages
 from ultraface_deploy.models import DEFAULT_MODEL
 from ultraface_deploy.precision import Precision
 
@@ -47,18 +48,71 @@ def convert(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another network's artifacts there.")
     ] = False,
+    weight_only: Annotated[
+        bool,
+        typer.Option(
+            "--weight-only", help="MNN: 8-bit weights for size alone; no faster than FP32."
+        ),
+    ] = False,
+    calibration: Calibration = None,
+    calibration_images: CalibrationImages = 200,
+    validation: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--validation", metavar="DIR", help="INT8: photographs to judge on, apart from those."
+        ),
+    ] = None,
+    ground_truth: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--ground-truth", metavar="DIR", help="INT8: WIDER FACE truth of --validation, for AP."
+        ),
+    ] = None,
+    ranges: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--ranges", metavar="NAME", help="INT8: one way to find ranges, not several."),
+    ] = None,
+    keep: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--keep", metavar="LAYER", help="INT8: a layer that stays FP32; repeat."),
+    ] = None,
+    search_seconds: Annotated[
+        float, typer.Option("--search-seconds", min=1, help="INT8: time to search per runtime.")
+    ] = 60.0,
 ) -> None:
     """Convert a model; every artifact is compared with the original network before it is kept."""
     from ultraface_deploy.convert import convert as convert_model
     from ultraface_deploy.errors import InputError
     from ultraface_deploy.model_source import parse_head, resolve_source
+    from ultraface_deploy.quantize import Int8Options
     from ultraface_deploy.spec import parse_input_size
 
-    if int8 and fp16:
-        raise InputError("--int8 and --fp16 exclude each other; run twice for both")
+    if int8 + fp16 + weight_only > 1:
+        raise InputError("--int8, --fp16 and --weight-only exclude each other; run once for each")
     size = None if input_size is None else parse_input_size(input_size)
     source = resolve_source(model, size, None if head is None else parse_head(head), name)
-    precision: Precision = "int8" if int8 else "fp16" if fp16 else "fp32"
-    with notes.status(f"converting {source.spec.name}"):
-        folder = convert_model(source, to or ["all"], precision, output, overwrite, report=note)
+    precision: Precision = "int8" if int8 else "fp16" if fp16 else "w8" if weight_only else "fp32"
+    options = Int8Options(
+        calibration=calibration,
+        images=calibration_images,
+        validation=validation,
+        ground_truth=ground_truth,
+        ranges=ranges,
+        keep=tuple(keep or ()),
+        budget_s=search_seconds,
+    )
+    with progress() as bar:
+        task = bar.add_task(f"converting {source.spec.name}", total=None)
+        folder = convert_model(
+            source,
+            to or ["all"],
+            precision,
+            output,
+            overwrite,
+            report=note,
+            int8=options,
+            progress=lambda done, total: bar.update(
+                task, description="calibrating", completed=done, total=total
+            ),
+        )
     note(f"done: {folder.path}")

@@ -11,18 +11,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ultraface_deploy.bench.compare import compare
-    from ultraface_deploy.bench.measure import Settings, measure
+    from ultraface_deploy.bench.comparison import compare
     from ultraface_deploy.bench.plan import configurations
     from ultraface_deploy.bench.result import BenchReport
+    from ultraface_deploy.bench.run import Settings, measure
 
 # The timing child imports this package: its cold start must not pay for what it does not use.
 _LAZY = {
     "BenchReport": "result",
-    "Settings": "measure",
-    "compare": "compare",
+    "Settings": "run",
+    "compare": "comparison",
     "configurations": "plan",
-    "measure": "measure",
+    "measure": "run",
 }
 
 __all__ = ["BenchReport", "Settings", "compare", "configurations", "measure"]

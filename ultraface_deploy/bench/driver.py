@@ -31,7 +31,7 @@ class Worker:
     """One running child.
 
     Args:
-        job: see `worker._Runner`; JSON-serialisable.
+        job: see `worker.Runner`; JSON-serialisable.
         command: what to start; experiments put a delayed worker in its place.
 
     Raises:

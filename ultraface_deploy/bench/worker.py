@@ -50,8 +50,8 @@ def _serve() -> Iterator[dict[str, Any]]:
     # Before anything starts a thread: threads inherit the cores they may run on.
     if job["cores"]:
         os.sched_setaffinity(0, job["cores"])
-    _raise_priority()
-    runner = _Runner(job)
+    raise_priority()
+    runner = Runner(job)
     yield {"first_result_ns": time.monotonic_ns(), **runner.first_result}
     for line in sys.stdin:
         question = json.loads(line)
@@ -67,7 +67,7 @@ def _serve() -> Iterator[dict[str, Any]]:
                 return
 
 
-class _Runner:
+class Runner:
     """One loaded configuration and the image it is timed on."""
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -83,14 +83,14 @@ class _Runner:
         self._spec = ModelSpec.from_dict(job["spec"])
         self._options = PostprocessOptions()
         self._image = read_image(Path(job["image"]))
-        self._session = get_backend(job["backend"]).load(
+        self.session = get_backend(job["backend"]).load(
             [Path(name) for name in job["files"]], self._spec, job["threads"], job["precision"]
         )
-        self._expected = len(self._detect())
+        self.expected = len(self._detect())
         height, width = self._image.shape[:2]
         self.first_result = {
             "image": [width, height],
-            "faces": self._expected,
+            "faces": self.expected,
             "nice": os.getpriority(os.PRIO_PROCESS, 0),
         }
         self.peak_rss_mb = peak_rss_mb()
@@ -98,7 +98,7 @@ class _Runner:
     def _detect(self) -> Faces:
         from ultraface_deploy.pipeline import postprocess, preprocess
 
-        outputs = self._session.run(preprocess(self._image, self._spec))
+        outputs = self.session.run(preprocess(self._image, self._spec))
         height, width = self._image.shape[:2]
         return postprocess(
             outputs["scores"], outputs["boxes"], self._spec, (width, height), self._options
@@ -110,7 +110,7 @@ class _Runner:
 
         comparison = compare_with_recorded(
             reference,
-            self._session,
+            self.session,
             Path(self._job["image"]),
             self._job["backend"],
             self._job["precision"],
@@ -152,7 +152,7 @@ class _Runner:
         from ultraface_deploy.pipeline import postprocess, preprocess
 
         clock, usage, me = time.perf_counter_ns, resource.getrusage, resource.RUSAGE_SELF
-        image, spec, options, run = self._image, self._spec, self._options, self._session.run
+        image, spec, options, run = self._image, self._spec, self._options, self.session.run
         size = (image.shape[1], image.shape[0])
         stamps: list[tuple[int, int, int, int]] = []
         preempted: list[int] = []
@@ -171,9 +171,9 @@ class _Runner:
             if switches != before:
                 preempted.append(len(stamps))
             stamps.append((start, prepared, inferred, end))
-            if len(faces) != self._expected:
+            if len(faces) != self.expected:
                 raise RuntimeError(
-                    f"found {len(faces)} faces while timed, {self._expected} when verified"
+                    f"found {len(faces)} faces while timed, {self.expected} when verified"
                 )
         return {
             "preprocess": [_microseconds(s[1] - s[0]) for s in stamps],
@@ -199,7 +199,7 @@ def peak_rss_mb() -> float:
     raise RuntimeError("/proc/self/status has no VmHWM")
 
 
-def _raise_priority() -> None:
+def raise_priority() -> None:
     """Where allowed (as root), keep other processes from taking a core away in mid-sample."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, _HIGHEST_PRIORITY)

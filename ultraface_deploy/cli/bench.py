@@ -1,19 +1,23 @@
-"""`bench`: what each configuration costs here, and `bench compare`."""
+"""`bench`: what each configuration costs on this machine."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 from typer.core import TyperGroup
 
+from ultraface_deploy.cli import bench_compare, bench_recommend, bench_report
+from ultraface_deploy.cli.bench_recommend import MaxCores, MaxMs, MinAp, print_recommendation
+from ultraface_deploy.cli.bench_report import EvalFile
 from ultraface_deploy.cli.console import note, notes, progress, results, write_output
 from ultraface_deploy.cli.options import Backends, JsonTarget, chosen_backends
 
 if TYPE_CHECKING:
-    from ultraface_deploy.bench.measure import Settings
     from ultraface_deploy.bench.result import BenchReport
+    from ultraface_deploy.bench.run import Settings
 
 
 class _MeasureByDefault(TyperGroup):
@@ -29,6 +33,8 @@ def register(app: typer.Typer) -> None:
     """Add the command with its subcommands."""
     bench = typer.Typer(cls=_MeasureByDefault, rich_markup_mode=None)
     bench.command("run")(run)
+    for tool in (bench_compare, bench_report, bench_recommend):
+        tool.register(bench)
     app.add_typer(bench, name="bench", help="Measure latency; compare two measurements.")
 
 
@@ -96,13 +102,25 @@ def run(
     markdown: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            "--markdown", metavar="FILE", help="Write a table a model, a column a core count."
+            "--markdown", metavar="FILE", help="Write a row a model, a column a core count."
         ),
     ] = None,
+    html: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--html", metavar="FILE", help="Write a page with tables and plots."),
+    ] = None,
+    recommend: Annotated[
+        bool,
+        typer.Option("--recommend", help="Print the fastest within the limits, and its command."),
+    ] = False,
+    max_ms: MaxMs = None,
+    max_cores: MaxCores = None,
+    min_ap: MinAp = None,
+    eval_file: EvalFile = None,
 ) -> None:
     """Measure latency: every backend x precision x thread count, verified before it is timed.
 
-    Also: `bench compare A.json B.json`.
+    Also: `bench compare A.json B.json`, `bench report RESULT.json`, `bench recommend RESULT.json`.
     """
     from ultraface_deploy.bench.machine import choose_cores, parse_numbers
     from ultraface_deploy.bench.plan import configurations
@@ -120,13 +138,15 @@ def run(
     )
     settings = _settings(launches, seconds, ci, image)
     report = _measure(found, settings, chosen_cores)
-    _write(report, json, csv, markdown)
+    _write(report, {"json": json, "csv": csv, "markdown": markdown, "html": html}, eval_file)
     if report.failures:
         first = report.failures[0]
         raise CheckFailed(
             f"{len(report.failures)} of {len(found)} configurations were not timed; "
             f"{first.artifact} on {first.backend}, {first.threads} threads: {first.reason}"
         )
+    if recommend:
+        print_recommendation(report, max_ms, max_cores, min_ap, eval_file)
 
 
 def _precisions(names: list[str] | None) -> list[Any] | None:
@@ -138,7 +158,7 @@ def _precisions(names: list[str] | None) -> list[Any] | None:
 
 
 def _settings(launches: int, seconds: float, ci: float, image: Path | None) -> Settings:
-    from ultraface_deploy.bench.measure import Settings
+    from ultraface_deploy.bench.run import Settings
     from ultraface_deploy.images import DEMO_PHOTO, read_image
 
     read_image(image or DEMO_PHOTO)
@@ -154,7 +174,7 @@ def _settings(launches: int, seconds: float, ci: float, image: Path | None) -> S
 
 
 def _measure(found: list[Any], settings: Settings, cores: list[int]) -> BenchReport:
-    from ultraface_deploy.bench.measure import Progress, measure
+    from ultraface_deploy.bench.run import Progress, measure
 
     launch = 1.2 + settings.warm_up_seconds + settings.launch_seconds
     least, most = (len(found) * n * launch for n in (settings.min_launches, settings.max_launches))
@@ -168,16 +188,22 @@ def _measure(found: list[Any], settings: Settings, cores: list[int]) -> BenchRep
         return measure(found, settings, cores, show)
 
 
-def _write(report: BenchReport, json: str | None, csv: str | None, markdown: str | None) -> None:
+def _write(report: BenchReport, targets: dict[str, str | None], eval_file: Path | None) -> None:
+    from ultraface_deploy.bench.accuracy import Accuracies
+    from ultraface_deploy.bench.html import to_html
     from ultraface_deploy.bench.tables import to_csv, to_markdown
 
-    if json is not None:
-        write_output(report.to_json(), json)
-    if csv is not None:
-        write_output(to_csv(report), csv)
-    if markdown is not None:
-        write_output(to_markdown(report), markdown)
-    if "-" not in (json, csv, markdown):
+    accuracies = None if eval_file is None else Accuracies.load(eval_file)
+    forms: dict[str, Callable[[], str]] = {
+        "json": report.to_json,
+        "csv": lambda: to_csv(report),
+        "markdown": lambda: to_markdown(report),
+        "html": lambda: to_html(report, accuracies),
+    }
+    for form, target in targets.items():
+        if target is not None:
+            write_output(forms[form](), target)
+    if "-" not in targets.values():
         _print(report)
 
 

@@ -7,24 +7,31 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ultraface_deploy.bench.result import BenchReport, Measurement, Stage
-from ultraface_deploy.bench.statistics import ratio_interval
+from ultraface_deploy.bench.statistics import ratio_interval, undisturbed
 from ultraface_deploy.errors import InputError
 
 Verdict = Literal["faster", "slower", "no difference shown"]
 
-# Two runs of the same files differ by this much on a shared machine: memory lands elsewhere,
-# neighbours come and go. Smaller differences are not called, however narrow their interval.
-RESOLUTION = 0.03
+# Two runs of the same files differ by up to this much on a shared machine: memory lands elsewhere,
+# neighbours come and go (see benchmarks/trust.py). Smaller differences are not called, however
+# narrow their interval.
+RESOLUTION = 0.05
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One configuration in both runs: `ratio` = after / before of the medians, with its interval."""
+    """One configuration in both runs.
+
+    `ratio` is after / before of the undisturbed times (see `statistics.undisturbed`), with its
+    95 % confidence interval; the medians are given besides.
+    """
 
     configuration: str
     stage: Stage
     before_ms: float
     after_ms: float
+    before_median_ms: float
+    after_median_ms: float
     ratio: float
     ratio_low: float
     ratio_high: float
@@ -82,12 +89,15 @@ def compare(
 
 def difference(before: Measurement, after: Measurement, stage: Stage = "inference") -> Difference:
     """Compare two measurements of one configuration."""
-    ratio, low, high = ratio_interval(before.samples(stage), after.samples(stage))
+    old, new = before.samples(stage), after.samples(stage)
+    ratio, low, high = ratio_interval(old, new)
     return Difference(
         configuration=after.title,
         stage=stage,
-        before_ms=before.row(stage).median_ms,
-        after_ms=after.row(stage).median_ms,
+        before_ms=round(undisturbed(old), 4),
+        after_ms=round(undisturbed(new), 4),
+        before_median_ms=before.row(stage).median_ms,
+        after_median_ms=after.row(stage).median_ms,
         ratio=round(ratio, 4),
         ratio_low=round(low, 4),
         ratio_high=round(high, 4),

@@ -1,0 +1,169 @@
+"""The plots of a report; one function a plot, None where the figures for it are not there."""
+
+from __future__ import annotations
+
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ultraface_deploy.bench.accuracy import Accuracies
+from ultraface_deploy.bench.result import BenchReport, Measurement
+from ultraface_deploy.bench.statistics import pooled
+from ultraface_deploy.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Narrow, so that the labels can still be read when a phone scales the picture down.
+_WIDTH_IN = 5.0
+
+
+def figures(report: BenchReport, accuracies: Accuracies | None = None) -> dict[str, Figure]:
+    """Return the plots that the report has figures for, by name.
+
+    Raises:
+        MissingDependency: matplotlib is not installed.
+    """
+    measured = report.measurements
+    found = {
+        "latency": latency(measured),
+        "speedup": speedup(measured),
+        "distribution": distribution(measured),
+        "size": size(measured),
+    }
+    if accuracies is not None:
+        found["accuracy"] = accuracy(measured, accuracies)
+    return {name: figure for name, figure in found.items() if figure is not None}
+
+
+def render(figure: Figure, format: str) -> bytes:
+    """Return a figure as the bytes of an `svg` or `png` file; the same figure, the same bytes."""
+    import matplotlib
+
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if format == "svg" else {}
+    with matplotlib.rc_context({"svg.hashsalt": "ultraface-deploy", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format=format, dpi=160, metadata=metadata)
+    return buffer.getvalue()
+
+
+def latency(measured: Sequence[Measurement]) -> Figure | None:
+    """Median inference over the number of threads, with its confidence interval."""
+    if not measured:
+        return None
+    figure, axes = _figure(0.62, "threads", "median inference (ms)")
+    for label, group in _by_artifact(measured).items():
+        rows = [m.row("inference") for m in group]
+        medians = np.array([row.median_ms for row in rows])
+        low, high = (
+            np.array([getattr(r, f"ci_{end}_ms") for r in rows]) for end in ("low", "high")
+        )
+        threads = [m.threads for m in group]
+        bars = np.stack([medians - low, high - medians])
+        axes.errorbar(threads, medians, yerr=bars, marker="o", capsize=3, label=label)
+    axes.set_ylim(bottom=0)
+    _whole_numbers(axes, measured)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def speedup(measured: Sequence[Measurement]) -> Figure | None:
+    """How many times faster N threads are than one, against N times."""
+    groups = {
+        label: group
+        for label, group in _by_artifact(measured).items()
+        if len(group) > 1 and group[0].threads == 1
+    }
+    if not groups:
+        return None
+    figure, axes = _figure(0.62, "threads", "speed-up over one thread")
+    most = max(m.threads for group in groups.values() for m in group)
+    axes.plot([1, most], [1, most], color="gray", linestyle="--", label="ideal")
+    for label, group in groups.items():
+        medians = [m.row("inference").median_ms for m in group]
+        axes.plot(
+            [m.threads for m in group], [medians[0] / ms for ms in medians], "o-", label=label
+        )
+    _whole_numbers(axes, measured)
+    axes.legend(fontsize="small")
+    return figure
+
+
+def distribution(measured: Sequence[Measurement]) -> Figure | None:
+    """Where the samples of an inference lie: quartiles, and whiskers at 1 and 99 %."""
+    if not measured:
+        return None
+    figure, axes = _figure(0.2 + 0.08 * len(measured), "inference (ms)", "")
+    samples = [pooled(m.samples("inference")) for m in reversed(measured)]
+    axes.boxplot(samples, whis=(1, 99), showfliers=False, orientation="horizontal")
+    axes.set_yticklabels(
+        [f"{_label(m)} x{m.threads}" for m in reversed(measured)], fontsize="small"
+    )
+    axes.set_xlim(left=0)
+    return figure
+
+
+def size(measured: Sequence[Measurement]) -> Figure | None:
+    """Bytes of the artifacts."""
+    groups = _by_artifact(measured)
+    if not groups:
+        return None
+    figure, axes = _figure(0.2 + 0.08 * len(groups), "model (kB)", "")
+    labels = list(groups)[::-1]
+    bars = axes.barh(labels, [groups[label][0].model_bytes / 1000 for label in labels])
+    axes.bar_label(bars, fmt="%.0f", padding=3, fontsize="small")
+    axes.tick_params(axis="y", labelsize="small")
+    return figure
+
+
+def accuracy(measured: Sequence[Measurement], accuracies: Accuracies) -> Figure | None:
+    """AP on the hard set over median inference, one thread count a point."""
+    known = [(m, aps["hard"]) for m in measured if (aps := accuracies.of(m)) and "hard" in aps]
+    if not known:
+        return None
+    figure, axes = _figure(0.62, "median inference (ms)", "AP, WIDER FACE hard")
+    for m, ap in known:
+        x = m.row("inference").median_ms
+        axes.plot(x, ap, "o")
+        axes.annotate(
+            f" {_label(m)} x{m.threads}", (x, ap), fontsize="small", rotation=20, va="bottom"
+        )
+    axes.set_xlim(left=0)
+    axes.margins(0.2)
+    return figure
+
+
+def _figure(height: float, x: str, y: str) -> tuple[Figure, Axes]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingDependency.package("matplotlib", "report", "a report with plots") from None
+    figure = Figure(figsize=(_WIDTH_IN, _WIDTH_IN * height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _whole_numbers(axes: Axes, measured: Sequence[Measurement]) -> None:
+    axes.set_xticks(sorted({m.threads for m in measured}))
+
+
+def _by_artifact(measured: Sequence[Measurement]) -> dict[str, list[Measurement]]:
+    """Group what differs in nothing but the number of threads, fewest first."""
+    groups: defaultdict[str, list[Measurement]] = defaultdict(list)
+    for m in sorted(measured, key=lambda m: m.threads):
+        groups[_label(m)].append(m)
+    return dict(groups)
+
+
+def _label(measurement: Measurement) -> str:
+    m = measurement
+    host = f" @ {m.host}" if m.host else ""
+    return f"{m.model} {m.input} {m.backend} {m.precision}{host}"

@@ -82,9 +82,7 @@ class ArtifactFolder:
         try:
             data = json.loads(manifest.read_text())
             if data["schema"] != SCHEMA:
-                raise InputError(
-                    f"{manifest}: schema {data['schema']!r} is not {SCHEMA}; convert again"
-                )
+                raise InputError(f"schema {data['schema']!r} is not {SCHEMA}; convert again")
             model = data["model"]
             return cls(
                 path,
@@ -93,6 +91,8 @@ class ArtifactFolder:
                 tuple(_artifact_from_dict(record) for record in data["artifacts"]),
                 {str(key): str(value) for key, value in data.get("tools", {}).items()},
             )
+        except InputError as error:
+            raise InputError(f"{manifest}: {error}") from error
         except PARSE_ERRORS as error:
             raise InputError(f"{manifest}: damaged ({error!r}); convert again") from error
 
@@ -222,7 +222,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def _artifact_from_dict(data: Mapping[str, Any]) -> Artifact:
     files = tuple(str(name) for name in data["files"])
     for name in files:
-        if Path(name).name != name or name.startswith("."):
+        if not name or Path(name).name != name or name.startswith("."):
             raise ValueError(f"file name {name!r} leads out of the folder")
     if not files:
         raise ValueError("an artifact without files")

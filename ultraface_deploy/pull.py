@@ -6,8 +6,11 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPMessage
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
+from urllib.request import Request
 
 from filelock import FileLock
 from platformdirs import user_cache_path
@@ -22,6 +25,19 @@ _TIMEOUT_S = 30.0
 # Checkpoints of this family are 1 MB; whatever is far larger is not one.
 _MAX_BYTES = 64 << 20
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    """Holds every redirect to the rule for the first address."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        _check_address(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_opener = urllib.request.build_opener(_CheckedRedirects)
 
 Progress = Callable[[int, int | None], None]
 
@@ -106,9 +122,9 @@ def _download(url: str, partial: Path, progress: Progress) -> None:
     headers = {"User-Agent": f"ultraface-deploy/{__version__}"}
     if have:
         headers["Range"] = f"bytes={have}-"
-    request = urllib.request.Request(url, headers=headers)
+    request = Request(url, headers=headers)
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
+        response = _opener.open(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if have and error.code == 416:  # nothing left to send, or another file by now
             partial.unlink()

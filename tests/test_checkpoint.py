@@ -107,7 +107,7 @@ def test_code_is_refused_and_does_not_run(
         path.write_bytes(pickle.dumps(evil))
     else:
         save({**tensors, "x": evil} if form == "beside tensors" else evil, path, form != "old")
-    with pytest.raises(InputError, match="evil.pth: refused") as refused:
+    with pytest.raises(InputError, match=r"evil.pth: refused") as refused:
         load_checkpoint(path)
     assert not marker.exists()
     assert "\n" not in str(refused.value)

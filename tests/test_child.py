@@ -14,7 +14,7 @@ import pytest
 from ultraface_deploy.child import ToolFailed, run_in_child, run_program
 from ultraface_deploy.errors import CheckFailed, InputError, MissingDependency, UltraFaceError
 
-STEPS = '''
+STEPS = """
 import ctypes, os, signal, subprocess, sys, time
 from ultraface_deploy import errors
 from ultraface_deploy.backends import BackendError
@@ -59,7 +59,7 @@ def unserialisable():
 
 def read_stdin():
     return sys.stdin.read()
-'''
+"""
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from ultraface_deploy.converters import Conversion, get_converter
 
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy import convert as convert_module
 from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
 from ultraface_deploy.convert import Step, convert, ensure, plan
-from ultraface_deploy.converters import Conversion, get_converter
 from ultraface_deploy.errors import CheckFailed, InputError, MissingDependency
 from ultraface_deploy.model_source import resolve_source
 
@@ -106,10 +106,12 @@ def test_artifact_that_fails_is_not_published(
 
     broken = type(other)(**{**other.__dict__, "run": lying})
     monkeypatch.setattr(
-        convert_module, "get_converter", lambda name: broken if name == "mnn" else get_converter(name)
+        convert_module,
+        "get_converter",
+        lambda name: broken if name == "mnn" else get_converter(name),
     )
     before = contents(folder.path)
-    with pytest.raises(CheckFailed, match="mnn on mnn is not the original network: .*differ by"):
+    with pytest.raises(CheckFailed, match=r"mnn on mnn is not the original network: .*differ by"):
         convert(resolve_source(folder.path), ["mnn"], output=folder.path)
     assert contents(folder.path) == before
 
@@ -125,7 +127,9 @@ def test_converter_that_crashes_leaves_the_folder_as_it_was(
 
     broken = type(converter)(**{**converter.__dict__, "run": crash})
     monkeypatch.setattr(
-        convert_module, "get_converter", lambda name: broken if name == "ncnn" else get_converter(name)
+        convert_module,
+        "get_converter",
+        lambda name: broken if name == "ncnn" else get_converter(name),
     )
     before = contents(folder.path)
     with pytest.raises(RuntimeError, match="crash"):
@@ -156,7 +160,9 @@ def test_another_network_in_the_folder(
         resolve_source(make_checkpoint(), (160, 120)),
         resolve_source(make_checkpoint(), (128, 96), "decoded"),
     ):
-        with pytest.raises(InputError, match="holds artifacts of .* choose another folder with -o"):
+        with pytest.raises(
+            InputError, match=r"holds artifacts of .* choose another folder with -o"
+        ):
             convert(source, ["onnx"], output=folder.path)
     assert contents(folder.path) == before
 

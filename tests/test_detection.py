@@ -158,9 +158,7 @@ def test_marked_video(video: Path, tmp_path: Path, suffix: str) -> None:
     assert marked.fps == 10
 
 
-def test_outputs_that_do_not_fit_their_source(
-    pictures: Path, video: Path, tmp_path: Path
-) -> None:
+def test_outputs_that_do_not_fit_their_source(pictures: Path, video: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
     for source, output, reason in (
         (pictures, tmp_path / "out.jpg", "3 pictures need a folder"),

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-
 from ultraface_deploy.backends import BackendError, get_backend
+
 from ultraface_deploy.detector import Detector
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.foreign import format_and_files, head_of, recognise, spec_of_onnx

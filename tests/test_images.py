@@ -33,7 +33,11 @@ def test_lossless_formats(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [noise(8, 6)[..., 0], np.dstack([noise(8, 6), noise(8, 6)[..., :1]]), noise(8, 6) * np.uint16(257)],
+    [
+        noise(8, 6)[..., 0],
+        np.dstack([noise(8, 6), noise(8, 6)[..., :1]]),
+        noise(8, 6) * np.uint16(257),
+    ],
     ids=["gray", "alpha", "16 bit"],
 )
 def test_other_pixels_become_8_bit_bgr(tmp_path: Path, image: np.ndarray) -> None:

@@ -54,7 +54,7 @@ def test_folder_without_a_network_to_start_from(folder: ArtifactFolder) -> None:
     from dataclasses import replace
 
     replace(folder, artifacts=(folder.find("mnn"),))._write()
-    with pytest.raises(InputError, match="holds neither a checkpoint .* nor an ONNX file"):
+    with pytest.raises(InputError, match=r"holds neither a checkpoint .* nor an ONNX file"):
         resolve_source(folder.path)
 
 
@@ -79,7 +79,9 @@ def test_what_cannot_be_converted_from(tmp_path: Path) -> None:
 
 
 def test_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(InputError, match="no model named 'slim-999'; there are .*published-rfb-320"):
+    with pytest.raises(
+        InputError, match=r"no model named 'slim-999'; there are .*published-rfb-320"
+    ):
         resolve_source("slim-999")
 
 

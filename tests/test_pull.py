@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from ultraface_deploy.models import RegistryEntry
 
 from ultraface_deploy import pull as pull_module
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.models import RegistryEntry
 from ultraface_deploy.pull import cached_checkpoint, pull
 
 CONTENT = bytes(range(256)) * 1500
@@ -149,7 +149,7 @@ def test_part_of_another_file_is_not_kept(
 
 def test_wrong_sum_keeps_nothing(entry: RegistryEntry, server: Server, own_cache: Path) -> None:
     server.content = CONTENT[:-1] + b"!"
-    with pytest.raises(CheckFailed, match="SHA-256 is .* expected .* nothing was kept") as failed:
+    with pytest.raises(CheckFailed, match=r"SHA-256 is .* expected .* nothing was kept") as failed:
         pull(entry)
     assert failed.value.exit_code == 1
     assert kept(own_cache) == []
@@ -184,7 +184,7 @@ def test_server_that_refuses(
 
 
 def test_no_server(entry: RegistryEntry, own_cache: Path) -> None:
-    with pytest.raises(InputError, match="download failed .*refused"):
+    with pytest.raises(InputError, match=r"download failed .*refused"):
         pull(replace(entry, url="http://127.0.0.1:9/net.pth"))
     assert kept(own_cache) == []
 

@@ -56,9 +56,7 @@ def test_survives_json(
     variances: tuple[float, float],
 ) -> None:
     anchors = AnchorSpec(center_variance=variances[0], size_variance=variances[1])
-    spec = ModelSpec(
-        "net", "slim", width, height, classes, head, mean, (std,) * 3, anchors=anchors
-    )
+    spec = ModelSpec("net", "slim", width, height, classes, head, mean, (std,) * 3, anchors=anchors)
     assert ModelSpec.from_json(json.dumps(spec.to_dict())) == spec
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from ultraface_deploy.backends import BackendError, Outputs, Session, get_backend
 
 from tests.conftest import Convert, MakeCheckpoint, noise
 from ultraface_deploy.artifact import ArtifactFolder, describe_files
-from ultraface_deploy.backends import BackendError, Outputs, Session, get_backend
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.images import embedded_images
 from ultraface_deploy.pipeline import encode, make_anchors
@@ -270,9 +270,7 @@ def test_damaged_artifact_is_named(
 
 def test_how_far_off(folder: ArtifactFolder) -> None:
     scale_first_weight(folder.files(folder.find("onnxsim"))[0], 1.2)
-    results = {
-        r.backend: r for r in verify_folder(folder, images()) if r.artifact == "onnxsim"
-    }
+    results = {r.backend: r for r in verify_folder(folder, images()) if r.artifact == "onnxsim"}
     for backend in ("onnxruntime", "opencv"):
         far = results[backend]
         assert far.max_abs_boxes is not None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.backends import get_backend
+
 from ultraface_deploy.spec import ModelSpec
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-
-from tests.conftest import ROOT, Convert, MakeCheckpoint
-from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.backends import BackendError, Outputs, Session, get_backend
 from ultraface_deploy.backends.base import probe_tensor
 from ultraface_deploy.converters.mnn import convert_onnx
+
+from tests.conftest import ROOT, Convert, MakeCheckpoint
+from ultraface_deploy.artifact import ArtifactFolder
 
 RUNTIMES = {
     "torch": "torch",
@@ -110,7 +110,7 @@ for threads in (1, 4):
     session = get_backend(name).load(files, folder.spec, threads)
     session.run(tensor)
     sessions.append(session)
-    print(len(list(Path("/proc/self/task").iterdir())))
+    print("threads", len(list(Path("/proc/self/task").iterdir())))
 """
 
 
@@ -129,9 +129,11 @@ def test_threads_are_honoured(
         text=True,
         check=True,
     )
-    one, four = (int(line) for line in done.stdout.split()[-2:])
-    # OpenCV starts the caller's share of its pool too.
-    assert four - one in (3, 4), (one, four)
+    # Between the runtimes' own notes.
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("threads ")]
+    one, four = (int(count) for _, count in lines)
+    # torch leaves one out where there is too little work; OpenCV's pool counts the caller.
+    assert 2 <= four - one <= 4
 
 
 def swap_outputs(source: Path, target: Path) -> Path:
@@ -183,7 +185,9 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", ["onnxruntime", "mnn", "ncnn", "opencv"])
-def test_damaged_files_are_an_error(tmp_path: Path, small: ArtifactFolder, name: str, damage: str) -> None:
+def test_damaged_files_are_an_error(
+    tmp_path: Path, small: ArtifactFolder, name: str, damage: str
+) -> None:
     """In a child process, as a runtime may crash on them; the caller must learn of it."""
     from ultraface_deploy.child import run_in_child
     from ultraface_deploy.errors import UltraFaceError
@@ -203,13 +207,20 @@ def test_damaged_files_are_an_error(tmp_path: Path, small: ArtifactFolder, name:
     assert "\n" not in str(refused.value)
 
 
-def test_wrong_size_is_an_error(small: ArtifactFolder) -> None:
-    for name in ("onnxruntime", "mnn", "ncnn", "opencv"):
-        files = small.files(small.find(RUNTIMES[name]))
-        wrong = small.spec.resized(320, 240)
-        if name != "ncnn":  # its graph has no fixed size where the shapes work out
-            with pytest.raises(BackendError):
-                get_backend(name).load(files, wrong)
+@pytest.mark.parametrize("name", ["onnxruntime", "mnn", "ncnn"])
+def test_wrong_size_is_an_error(small: ArtifactFolder, name: str) -> None:
+    """OpenCV is not among them: it fits these graphs to any size."""
+    files = small.files(small.find(RUNTIMES[name]))
+    for size in ((64, 64), (320, 240)):
+        with pytest.raises(BackendError, match="cannot run it"):
+            get_backend(name).load(files, small.spec.resized(*size))
+
+
+def test_opencv_fits_the_graph_to_another_size(small: ArtifactFolder) -> None:
+    wanted = small.spec.resized(160, 120)
+    session = get_backend("opencv").load(small.files(small.find("onnxsim")), wanted)
+    tensor = probe_tensor(wanted)
+    assert_equal(session.run(tensor), reference(small, tensor), 1e-4)
 
 
 def test_missing_file_is_an_error(small: ArtifactFolder, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import pytest
+from ultraface_deploy.backends import get_backend
 
 from tests.conftest import Convert, MakeCheckpoint
-from ultraface_deploy.backends import get_backend
 from ultraface_deploy.images import DEMO_PHOTO
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.precision import Precision
@@ -53,9 +53,7 @@ RUNTIMES = {
 def test_equals_torch(converted: Convert, make_checkpoint: MakeCheckpoint, job: Job) -> None:
     checkpoint = make_checkpoint(job.architecture, job.classes)
     targets = ("mnn", "ncnn") if job.precision == "fp16" else tuple(RUNTIMES)
-    folder = converted(
-        checkpoint, *targets, size=job.size, head=job.head, precision=job.precision
-    )
+    folder = converted(checkpoint, *targets, size=job.size, head=job.head, precision=job.precision)
     spec = folder.spec
     assert (spec.width, spec.height, spec.head) == (*job.size, job.head)
     assert spec.num_classes == job.classes

@@ -11,9 +11,9 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
+from ultraface_deploy.converters import onnx as onnx_files
 
 from tests.conftest import Convert, MakeCheckpoint
-from ultraface_deploy.converters import onnx as onnx_files
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import decode, make_anchors
 from ultraface_deploy.spec import ModelSpec
@@ -44,7 +44,8 @@ def run(model: onnx.ModelProto, seed: int = 0) -> dict[str, np.ndarray]:
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     (source,) = session.get_inputs()
     tensor = np.random.default_rng(seed).uniform(-1, 1, source.shape).astype(np.float32)
-    return dict(zip(["scores", "boxes"], session.run(["scores", "boxes"], {source.name: tensor})))
+    names = ["scores", "boxes"]
+    return dict(zip(names, session.run(names, {source.name: tensor}), strict=True))
 
 
 def test_states_what_it_is(model: onnx.ModelProto) -> None:
@@ -158,7 +159,7 @@ def test_weights_in_other_files_are_refused(model: onnx.ModelProto, tmp_path: Pa
     entry = weight.external_data.add()
     entry.key, entry.value = "location", "../../etc/hostname"
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(InputError, match="external.onnx: keeps its weights in other files"):
+    with pytest.raises(InputError, match=r"external.onnx: keeps its weights in other files"):
         onnx_files.load(path)
 
 

@@ -49,9 +49,8 @@ def test_equals_the_published_file(
     assert source.shape == list(spec.input_shape)
     for photo in photographs:
         tensor = preprocess(photo, spec)
-        wanted = dict(
-            zip(("scores", "boxes"), published.run(["scores", "boxes"], {source.name: tensor}))
-        )
+        names = ["scores", "boxes"]
+        wanted = dict(zip(names, published.run(names, {source.name: tensor}), strict=True))
         with torch.inference_mode():
             scores, boxes = network(torch.from_numpy(tensor))
         np.testing.assert_allclose(scores, wanted["scores"], rtol=0, atol=1e-5)

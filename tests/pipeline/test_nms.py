@@ -129,9 +129,7 @@ def test_nothing_that_hard_keeps_overlaps(rows: Found, threshold: float) -> None
     boxes, scores = nms(*as_arrays(rows), kind="hard", iou_threshold=threshold)
     kept = boxes.tolist()
     assert (np.diff(scores) <= 0).all()
-    assert all(
-        overlap(kept[i], kept[j]) <= threshold for i in range(len(kept)) for j in range(i)
-    )
+    assert all(overlap(kept[i], kept[j]) <= threshold for i in range(len(kept)) for j in range(i))
     again = nms(boxes, scores, kind="hard", iou_threshold=threshold)
     np.testing.assert_array_equal(again[0], boxes)
 

@@ -84,17 +84,18 @@ def test_resume_refuses_another_recipe_and_other_files(tiny: list[Sample], tmp_p
 def test_distillation_from_a_checkpoint_of_the_family(tiny: list[Sample], tmp_path: Path) -> None:
     teacher_recipe = recipe_of(replace(MEMORISE, epochs=1))
     teacher = load_checkpoint(Trainer(teacher_recipe, tiny, tmp_path / "teacher").fit())
-    blocks = Stage(
-        "blocks",
+    layers = Stage(
+        "layers",
         12,
         batch_size=4,
         optimizer="adamw",
         lr=5e-3,
         freeze_bn=True,
-        blockwise=True,
+        layerwise=True,
         teacher="t",
+        input_size="96x96",
         warmup_steps=5,
-        weights=Weights(0, outputs=1, boxes=1, features=1),
+        weights=Weights(0, features=1),
     )
     joint = Stage(
         "joint",
@@ -106,10 +107,10 @@ def test_distillation_from_a_checkpoint_of_the_family(tiny: list[Sample], tmp_pa
         lr=1e-3,
         weights=Weights(labels=1, outputs=1, boxes=1),
     )
-    Trainer(recipe_of(blocks, joint), tiny, tmp_path / "run", teachers={"t": teacher}).fit()
+    Trainer(recipe_of(layers, joint), tiny, tmp_path / "run", teachers={"t": teacher}).fit()
     with (tmp_path / "run/metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    features = [float(row["features"]) for row in rows if row["stage"] == "blocks"]
+    features = [float(row["features"]) for row in rows if row["stage"] == "layers"]
     assert features[-1] < 0.5 * features[0]
     assert all(np.isfinite(float(row["total"])) for row in rows)
 
@@ -185,7 +186,7 @@ def test_shipped_recipes_can_be_read(path: Path) -> None:
         "architecture = 'big'\n[[stages]]\nname = 'a'\nepochs = 1",
         "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nspeed = 3",
         "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\noptimizer = 'lbfgs'",
-        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nblockwise = true",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nlayerwise = true",
         "= 3",
     ],
 )

@@ -1,10 +1,9 @@
-"""Distillation from another checkpoint of the family: features of blocks, scores and boxes."""
+"""Distillation from another checkpoint of the family: its features, scores and boxes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import cast
 
 import numpy as np
 import torch
@@ -21,36 +20,46 @@ from ultraface_deploy.train.processes import joint_mean
 
 
 class Taps:
-    """Reads each block's activations before its last ReLU, and what blocks and heads were given.
+    """Reads what each convolution of a network is given and what it, BatchNorm included, gives.
 
-    Before the ReLU a channel that is off still has a gradient. The last ReLU of every block
-    stops working in place, which changes neither the outputs nor the state dict.
+    ReLUs stop working in place, which changes neither the outputs nor the state dict: before the
+    ReLU a channel that is off still has a gradient.
     """
 
     def __init__(self, net: UltraFace) -> None:
-        self.net = net
         self.inputs: dict[int, torch.Tensor] = {}
-        self.activations: dict[int, torch.Tensor] = {}
-        self.sources: dict[int, torch.Tensor] = {}
+        self.outputs: dict[int, torch.Tensor] = {}
         self._hooks: list[RemovableHandle] = []
-        for number, head in enumerate(net.classification_headers):
-            self._keep(head, self.sources, number)
-        for number, block in enumerate(blocks(net)):
-            relu = last_relu(block)
-            relu.inplace = False
-            self._keep(block, self.inputs, number)
-            self._keep(relu, self.activations, number)
+        for module in net.modules():
+            if isinstance(module, nn.ReLU):
+                module.inplace = False
+        for number, (conv, norm) in enumerate(convolutions(net)):
+            self._keep(conv, norm or conv, number)
 
     def remove(self) -> None:
         """Take the hooks off the network."""
         for hook in self._hooks:
             hook.remove()
 
-    def _keep(self, module: nn.Module, store: dict[int, torch.Tensor], number: int) -> None:
-        def hook(module: nn.Module, arguments: tuple[torch.Tensor]) -> None:
-            store[number] = arguments[0]
+    def _keep(self, first: nn.Module, last: nn.Module, number: int) -> None:
+        def given(module: nn.Module, arguments: tuple[torch.Tensor]) -> None:
+            self.inputs[number] = arguments[0]
 
-        self._hooks.append(module.register_forward_pre_hook(hook))
+        def gave(module: nn.Module, arguments: tuple[torch.Tensor], output: torch.Tensor) -> None:
+            self.outputs[number] = output
+
+        self._hooks.append(first.register_forward_pre_hook(given))
+        self._hooks.append(last.register_forward_hook(gave))
+
+
+def convolutions(net: nn.Module) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
+    """Return the convolutions of a network in order, each with the BatchNorm that follows it."""
+    found = []
+    for module in net.modules():
+        for first, second in pairwise([*module.children(), None]):
+            if isinstance(first, nn.Conv2d):
+                found.append((first, second if isinstance(second, nn.BatchNorm2d) else None))
+    return found
 
 
 def fused(net: UltraFace) -> UltraFace:
@@ -64,26 +73,18 @@ def fused(net: UltraFace) -> UltraFace:
     return net
 
 
-def blocks(net: UltraFace) -> list[nn.Module]:
-    """Return the blocks that distillation compares: the backbone's thirteen and the extra one."""
-    return [*net.base_net, *net.extras]
-
-
-def last_relu(block: nn.Module) -> nn.ReLU:
-    """Return the ReLU that ends a block of any kind."""
-    return cast(nn.ReLU, block[-1] if isinstance(block, nn.Sequential) else block.relu)
-
-
 def feature_loss(
-    student: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor], scales: Sequence[torch.Tensor]
+    student: Mapping[int, torch.Tensor],
+    teacher: Mapping[int, torch.Tensor],
+    scales: Sequence[torch.Tensor],
 ) -> torch.Tensor:
-    """Mean squared difference of activations (B, C, H, W) in units of the teacher's scale.
+    """Mean squared difference of outputs (B, C, H, W) in units of the teacher's scale.
 
-    `scales` holds for each block the (C,) standard deviation of the teacher's channels.
+    `scales` holds for each convolution the (C,) deviation of the teacher's channels.
     """
     losses = [
-        ((ours - theirs).square().mean((0, 2, 3)) / scale.square()).mean()
-        for ours, theirs, scale in zip(student, teacher, scales, strict=True)
+        ((student[number] - teacher[number]).square().mean((0, 2, 3)) / scale.square()).mean()
+        for number, scale in enumerate(scales)
     ]
     return torch.stack(losses).mean()
 

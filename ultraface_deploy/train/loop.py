@@ -21,7 +21,7 @@ from ultraface_deploy.data.samples import Sample
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.files import make_folder, replacing
 from ultraface_deploy.nets import UltraFace
-from ultraface_deploy.spec import METADATA_KEY, ModelSpec
+from ultraface_deploy.spec import METADATA_KEY, ModelSpec, parse_input_size
 from ultraface_deploy.train import processes
 from ultraface_deploy.train.dataset import Batch, Faces, collate
 from ultraface_deploy.train.metrics import Metrics
@@ -132,7 +132,9 @@ class StageRun:
 
     def __init__(self, trainer: Trainer, number: int, stage: Stage) -> None:
         self.trainer, self.number, self.stage = trainer, number, stage
-        self.teacher = _teacher(trainer.teachers, stage, trainer.spec)
+        size = parse_input_size(stage.input_size) if stage.input_size else None
+        self.spec = trainer.spec.resized(*size) if size else trainer.spec
+        self.teacher = _teacher(trainer.teachers, stage, self.spec)
         trainer.net.to(trainer.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         # Copied before the objective puts its hooks on the network.
         self.average = AveragedModel(
@@ -140,13 +142,13 @@ class StageRun:
             multi_avg_fn=get_ema_multi_avg_fn(stage.ema),  # type: ignore[no-untyped-call]
             use_buffers=True,
         )
-        self.objective = Objective(trainer.net, trainer.spec, stage, self.teacher)
+        self.objective = Objective(trainer.net, self.spec, stage, self.teacher)
         self.data = self._dataset()
         self.objective.to(trainer.device)
         self.steps = max(1, len(trainer.training) // stage.batch_size)
         self.epoch = trainer.position[1]
         resumed, trainer._resumed = trainer._resumed, {}
-        if not resumed and (stage.blockwise or stage.weights.features):
+        if not resumed and (stage.layerwise or stage.weights.features):
             self.objective.measure(self._batches(epoch=-1, most=_MEASURED_BATCHES))
         self.optimizer = _optimizer(trainer.net, stage)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -226,7 +228,7 @@ class StageRun:
         return Faces(
             trainer.samples,
             trainer.cache,
-            trainer.spec,
+            self.spec,
             self.stage.augment,
             teacher_size=size,
             seed=seed,
@@ -339,7 +341,12 @@ def _teacher(
         raise InputError(
             f"stage {stage.name} learns from {stage.teacher}; give that checkpoint with --teacher"
         ) from None
-    if stage.blockwise or stage.weights.features:
+    if stage.layerwise or stage.weights.features:
+        if teacher.spec.architecture != spec.architecture:
+            raise InputError(
+                f"stage {stage.name}: features of a {teacher.spec.architecture} teacher do not fit "
+                f"a {spec.architecture} network; name a teacher of the same architecture"
+            )
         # Features are compared place by place: the teacher reads what the student reads.
         return replace(teacher, spec=teacher.spec.resized(spec.width, spec.height))
     return teacher

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import torch
@@ -10,13 +10,12 @@ from torch import nn
 
 from ultraface_deploy.checkpoint import Checkpoint
 from ultraface_deploy.nets import UltraFace
-from ultraface_deploy.nets.blocks import BasicRFB
 from ultraface_deploy.spec import ModelSpec
 from ultraface_deploy.train.dataset import Batch, Key, normalise
 from ultraface_deploy.train.distill import (
     AnchorMap,
     Taps,
-    blocks,
+    convolutions,
     feature_loss,
     fused,
     output_loss,
@@ -31,7 +30,7 @@ class Objective(nn.Module):
     """Batch in, losses by name out; `total` is what is minimised.
 
     A module of its own so that DistributedDataParallel sees every forward, whether the student
-    runs end to end or block by block.
+    runs end to end or layer by layer.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.student, self.spec, self.stage = student, spec, stage
-        self.taps = Taps(student) if self._reads_features else None
+        self.taps = Taps(student) if stage.weights.features else None
         self.scales: list[torch.Tensor] = []
         # In a list, so that the teacher is no part of this module's parameters.
         self._teacher: list[UltraFace] = []
@@ -52,7 +51,7 @@ class Objective(nn.Module):
 
     @property
     def _reads_features(self) -> bool:
-        return self.stage.blockwise or self.stage.weights.features > 0
+        return self.stage.layerwise or self.stage.weights.features > 0
 
     def close(self) -> None:
         """Leave the student as it was found, for the next stage."""
@@ -76,60 +75,65 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the losses of a batch."""
-        weights, losses = self.stage.weights, dict[str, torch.Tensor]()
         taught = self._ask_teacher(batch) if self._teacher else None
-        if self.stage.blockwise:
-            logits, offsets = self._run_blocks()
+        if self.stage.layerwise:
+            losses = {"features": self._feature_loss(self._run_layers())}
         else:
             logits, offsets = self.student(normalise(batch.images, self.spec))
-        if self.stage.blockwise or weights.features:
-            losses["features"] = (
-                max(weights.features, float(self.stage.blockwise)) * self._features()
-            )
-        if weights.labels and not self.stage.blockwise:
+            losses = self._losses(logits, offsets, batch, taught)
+        return losses | {"total": torch.stack(list(losses.values())).sum()}
+
+    def _losses(
+        self, logits: torch.Tensor, offsets: torch.Tensor, batch: Batch, taught: _Answers | None
+    ) -> dict[str, torch.Tensor]:
+        weights, losses = self.stage.weights, dict[str, torch.Tensor]()
+        if weights.features and self.taps is not None:
+            losses["features"] = weights.features * self._feature_loss(self.taps.outputs)
+        if weights.labels:
             entropy, boxes = multibox_loss(logits, offsets, batch.labels, batch.offsets)
             losses["label_scores"] = weights.labels * entropy
             losses["label_boxes"] = weights.labels * boxes
-        if taught and (weights.outputs or weights.boxes):
+        if taught is not None and (weights.outputs or weights.boxes):
             scores, distance = output_loss(logits, offsets, *taught, self.anchor_map.known)
             losses["output_scores"] = weights.outputs * scores
             losses["output_boxes"] = weights.boxes * distance
-        return losses | {"total": torch.stack(list(losses.values())).sum()}
+        return losses
+
+    def _feature_loss(self, outputs: Mapping[int, torch.Tensor]) -> torch.Tensor:
+        assert self.teacher_taps is not None
+        return feature_loss(outputs, self.teacher_taps.outputs, self.scales)
 
     @torch.no_grad()
     def measure(self, batches: Iterable[Batch]) -> None:
-        """Measure the teacher's activations and, block by block, the student's BatchNorms.
+        """Measure the deviations of the teacher's features, the units of the feature loss.
 
-        Each block's last BatchNorm starts from the mean and deviation of the activations that it
-        has to learn.
+        In a layer-wise stage measure also the student's BatchNorms, each on what the teacher's
+        layer is given, and let every layer start from the mean (and with a BatchNorm from the
+        deviation) that it has to learn.
         """
-        if self.teacher_taps is None:
-            return
-        norms = [m for m in self.student.modules() if isinstance(m, nn.BatchNorm2d)]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms if self.stage.blockwise else []:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain average over the batches
-            norm.train()
-        sums: dict[int, list[torch.Tensor]] = {}
+        assert self.teacher_taps is not None
+        layers = convolutions(self.student) if self.stage.layerwise else []
+        momenta = [norm and norm.momentum for _, norm in layers]
+        for _, norm in layers:
+            if norm is not None:
+                norm.reset_running_stats()
+                norm.momentum = None  # a plain average over the batches
+                norm.train()
+        ours, theirs = _Moments(), _Moments()
         for batch in batches:
             self._ask_teacher(batch)
-            if self.stage.blockwise:
-                self._run_blocks()
-            for number, values in self.teacher_taps.activations.items():
-                sums.setdefault(number, []).append(
-                    torch.stack([values.mean((0, 2, 3)), values.square().mean((0, 2, 3))])
-                )
-        moments = [torch.stack(sums[number]).mean(0) for number in sorted(sums)]
-        deviations = [(square - mean.square()).clamp(min=0).sqrt() for mean, square in moments]
-        self.scales = [deviation + 0.1 * deviation.mean() for deviation in deviations]
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        if self.stage.blockwise:
-            for block, (mean, _), deviation in zip(
-                blocks(self.student), moments, deviations, strict=True
-            ):
-                _start_from(block, mean, deviation)
+            theirs.add(self.teacher_taps.outputs)
+            if self.stage.layerwise:
+                ours.add(self._run_layers())
+        self.scales = [deviation + 0.1 * deviation.mean() for _, deviation in theirs.values()]
+        for number, ((conv, norm), momentum) in enumerate(zip(layers, momenta, strict=True)):
+            mean, deviation = theirs.values()[number]
+            if norm is not None:
+                norm.momentum = momentum
+                norm.weight.copy_(deviation)
+                norm.bias.copy_(mean)
+            elif conv.bias is not None:
+                conv.bias += mean - ours.values()[number][0]
 
     def _ask_teacher(self, batch: Batch) -> _Answers:
         """Return the teacher's scores (B, A, C) and offsets (B, A, 4) on the student's anchors.
@@ -148,31 +152,32 @@ class Objective(nn.Module):
         scores, offsets = (torch.stack(parts).float() for parts in zip(*known, strict=True))
         return scores, offsets
 
-    def _run_blocks(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Give each block and head of the student what the teacher's was given."""
+    def _run_layers(self) -> dict[int, torch.Tensor]:
+        """Give each layer of the student what the teacher's was given."""
         assert self.teacher_taps is not None
-        for number, block in enumerate(blocks(self.student)):
-            block(self.teacher_taps.inputs[number])
-        sources = self.teacher_taps.sources
-        return self.student.predict(sources[number] for number in sorted(sources))
-
-    def _features(self) -> torch.Tensor:
-        assert self.taps is not None and self.teacher_taps is not None
-        numbers = sorted(self.taps.activations)
-        return feature_loss(
-            [self.taps.activations[number] for number in numbers],
-            [self.teacher_taps.activations[number] for number in numbers],
-            self.scales,
-        )
+        outputs = {}
+        for number, (conv, norm) in enumerate(convolutions(self.student)):
+            output = conv(self.teacher_taps.inputs[number])
+            outputs[number] = output if norm is None else norm(output)
+        return outputs
 
 
-def _start_from(block: nn.Module, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-    """Let the BatchNorm before a block's last ReLU emit this mean and deviation."""
-    if isinstance(block, BasicRFB):
-        # Two branches are added: each carries half of the mean and of the variance.
-        for norm in (block.ConvLinear.bn, block.shortcut.bn):
-            norm.weight.copy_(deviation / 2**0.5)
-            norm.bias.copy_(mean / 2)
-    elif isinstance(block, nn.Sequential) and isinstance(block[-2], nn.BatchNorm2d):
-        block[-2].weight.copy_(deviation)
-        block[-2].bias.copy_(mean)
+class _Moments:
+    """Means and deviations of channels over batches, by layer."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, list[torch.Tensor]] = {}
+
+    def add(self, outputs: Mapping[int, torch.Tensor]) -> None:
+        """Count outputs (B, C, H, W) of every layer in."""
+        for number, values in outputs.items():
+            moments = [values.mean((0, 2, 3)), values.square().mean((0, 2, 3))]
+            self._sums.setdefault(number, []).append(torch.stack(moments))
+
+    def values(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return mean and deviation (C,) of every layer."""
+        found = []
+        for number in sorted(self._sums):
+            mean, square = torch.stack(self._sums[number]).mean(0)
+            found.append((mean, (square - mean.square()).clamp(min=0).sqrt()))
+        return found

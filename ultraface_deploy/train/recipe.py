@@ -25,7 +25,7 @@ class Weights:
     """What the loss of a stage is made of; a weight of 0 switches a part off.
 
     `labels`: multibox loss on the labels; `outputs`: the teacher's scores; `boxes`: its boxes;
-    `features`: the activations of its blocks (a teacher at the same input size).
+    `features`: what its convolutions give (a teacher of the same architecture).
     """
 
     labels: float = 1.0
@@ -40,8 +40,9 @@ class Stage:
 
     `teacher` names a registered checkpoint. `windows` draws that many windows of each image,
     which then recur with other colours while the teacher's answers are remembered; 0 draws a new
-    one every epoch. With `blockwise` each block learns the teacher's
-    block alone, from the teacher's own features, instead of the whole network end to end.
+    one every epoch. With `layerwise` each convolution learns alone to give
+    what the teacher's gives, from what the teacher's is given, instead of the whole network end
+    to end. `input_size` trains at another size than the network's.
     `freeze_bn` measures the BatchNorm statistics once and keeps them: small batches then add no
     noise. `schedule` cosine falls to zero; multistep falls tenfold at the `milestones`
     (fractions of the stage). `ema` 0 switches averaging off.
@@ -60,19 +61,20 @@ class Stage:
     clip_norm: float = 10.0
     ema: float = 0.998
     freeze_bn: bool = False
-    blockwise: bool = False
+    layerwise: bool = False
     teacher: str | None = None
     windows: int = 0
+    input_size: str | None = None
     weights: Weights = field(default_factory=Weights)
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         needs_teacher = (
-            self.blockwise or self.weights.outputs or self.weights.boxes or self.weights.features
+            self.layerwise or self.weights.outputs or self.weights.boxes or self.weights.features
         )
         if needs_teacher and not self.teacher:
             raise InputError(f"recipe, stage {self.name}: its loss needs a teacher; name one")
-        if self.windows and (self.blockwise or self.weights.features):
+        if self.windows and (self.layerwise or self.weights.features):
             raise InputError(
                 f"recipe, stage {self.name}: features are not remembered; set windows = 0"
             )

@@ -73,7 +73,7 @@ def test_opencv_finds_the_same_faces(
     pair = tmp_path / "net.prototxt", tmp_path / "net.caffemodel"
     write_caffe(simplify(model, spec), *pair)
     total = 0
-    for photograph in photographs[::4]:
+    for photograph in photographs[::6]:
         tensor = preprocess(photograph, spec)
         size = photograph.shape[1], photograph.shape[0]
         outputs = run_onnx(model, tensor), run_opencv(pair, tensor)
@@ -87,7 +87,7 @@ def test_opencv_finds_the_same_faces(
         if len(expected.scores):
             assert np.diag(iou_matrix(found.boxes, expected.boxes)).min() > 0.99
         total += len(expected.scores)
-    assert total > 20
+    assert total > 10
 
 
 @pytest.mark.parametrize("architecture", PUBLISHED)

@@ -82,14 +82,14 @@ def _new_folder(output: Path) -> Iterator[Path]:
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise InputError(f"{output}: is there already; remove it or choose another with -o")
     make_folder(output.parent)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
-        project = Path(scratch) / output.name
-        project.mkdir()
-        yield project
-        try:
+    try:
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
+            project = Path(scratch) / output.name
+            project.mkdir()
+            yield project
             project.replace(output)
-        except OSError as error:
-            raise InputError(f"{output}: cannot write ({error.strerror})") from error
+    except OSError as error:
+        raise InputError(f"{output}: cannot write ({error.strerror or error})") from error
 
 
 def _copy_templates(project: Path, runtime: Runtime, values: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#if defined(__ARM_NEON)
+#if defined(__aarch64__)
 #include <arm_neon.h>
 #elif defined(__SSE2__)
 #include <emmintrin.h>
@@ -23,21 +23,21 @@ constexpr int kWeightBits = 11;
 // alone, and rows take it twice, which rounds differently.
 enum class AtBorder { Once, Twice };
 
-std::vector<Tap> make_taps(int source, int target, AtBorder at_border) {
+// `unit` scales the positions.
+Taps make_taps(int source, int target, AtBorder at_border, int unit) {
     const double scale = 1.0 / (static_cast<double>(target) / source);
-    std::vector<Tap> taps(static_cast<std::size_t>(target));
+    Taps taps;
     for (int i = 0; i < target; ++i) {
         const auto position = static_cast<float>((i + 0.5) * scale - 0.5);
-        int first = static_cast<int>(std::floor(position));
+        const int first = static_cast<int>(std::floor(position));
         float fraction = position - static_cast<float>(first);
         if (at_border == AtBorder::Once && (first < 0 || first >= source - 1)) fraction = 0.0F;
-        const auto weight = [](float value) {
-            return static_cast<std::uint16_t>(std::lrintf(value * (1 << kWeightBits)));
-        };
-        const int second = std::clamp(first + 1, 0, source - 1);
-        first = std::clamp(first, 0, source - 1);
-        taps[static_cast<std::size_t>(i)] = {first, second, weight(1.0F - fraction),
-                                             weight(fraction)};
+        for (const float weight : {1.0F - fraction, fraction}) {
+            const long fixed = std::lrintf(weight * (1 << kWeightBits));
+            taps.weights.push_back(static_cast<std::uint16_t>(fixed));
+        }
+        taps.first.push_back(std::clamp(first, 0, source - 1) * unit);
+        taps.second.push_back(std::clamp(first + 1, 0, source - 1) * unit);
     }
     return taps;
 }
@@ -46,14 +46,15 @@ struct Rgb {
     int red, green, blue;
 };
 
+// Rows of pixels by the offset of a pixel's first byte.
 struct BgrRow {
     const std::uint8_t* row;
-    Rgb operator[](int x) const { return {row[3 * x + 2], row[3 * x + 1], row[3 * x]}; }
+    Rgb operator[](int x) const { return {row[x + 2], row[x + 1], row[x]}; }
 };
 
 struct RgbRow {
     const std::uint8_t* row;
-    Rgb operator[](int x) const { return {row[3 * x], row[3 * x + 1], row[3 * x + 2]}; }
+    Rgb operator[](int x) const { return {row[x], row[x + 1], row[x + 2]}; }
 };
 
 struct GrayRow {
@@ -76,48 +77,70 @@ struct Nv21Row {
 };
 
 // The sums fill 19 bits; the vertical step drops the lowest four anyway.
-inline std::uint16_t mix(int first, int second, const Tap& tap) {
-    return static_cast<std::uint16_t>((first * tap.first_weight + second * tap.second_weight) >>
-                                      4);
+inline std::uint16_t mix(int first, int second, const std::uint16_t weights[2]) {
+    return static_cast<std::uint16_t>((first * weights[0] + second * weights[1]) >> 4);
 }
 
 template <typename Pixels>
-void mix_columns(const Pixels pixels, const std::vector<Tap>& taps, int begin,
-                 std::uint16_t* out) {
-    for (int i = begin; i < kWidth; ++i) {
-        const Tap& tap = taps[static_cast<std::size_t>(i)];
-        const Rgb first = pixels[tap.first], second = pixels[tap.second];
-        out[i] = mix(first.red, second.red, tap);
-        out[kWidth + i] = mix(first.green, second.green, tap);
-        out[2 * kWidth + i] = mix(first.blue, second.blue, tap);
+void mix_columns(const Pixels pixels, const Taps& taps, std::size_t begin, std::uint16_t* out) {
+    for (std::size_t i = begin; i < kWidth; ++i) {
+        const Rgb first = pixels[taps.first[i]], second = pixels[taps.second[i]];
+        const std::uint16_t* weights = &taps.weights[2 * i];
+        out[i] = mix(first.red, second.red, weights);
+        out[kWidth + i] = mix(first.green, second.green, weights);
+        out[2 * kWidth + i] = mix(first.blue, second.blue, weights);
     }
 }
 
-// The same for interleaved pixels with vector instructions: one load brings both pixels of a tap.
-// Writes the first, second and third channel to their planes; returns how many taps are done.
-#if defined(__ARM_NEON)
-int mix_columns_fast(const std::uint8_t* row, const Tap* taps, int count,
-                     std::uint16_t* const out[3]) {
-    for (int i = 0; i < count; ++i) {
-        const uint16x8_t pixels = vmovl_u8(vld1_u8(row + 3 * taps[i].first));
-        uint32x4_t sum = vmull_n_u16(vget_low_u16(pixels), taps[i].first_weight);
-        sum = vmlal_n_u16(sum, vget_low_u16(vextq_u16(pixels, pixels, 3)), taps[i].second_weight);
-        const uint16x4_t mixed = vshrn_n_u32(sum, 4);
-        vst1_lane_u16(out[0] + i, mixed, 0);
-        vst1_lane_u16(out[1] + i, mixed, 1);
-        vst1_lane_u16(out[2] + i, mixed, 2);
+// The same with vector instructions for pixels of three bytes, where one load of eight brings both
+// pixels of a tap. Writes the first, second and third byte to their planes, for at most `count`
+// taps; returns how many it did.
+#if defined(__aarch64__)
+std::size_t mix_columns_fast(const std::uint8_t* row, const Taps& taps, std::size_t count,
+                             std::uint16_t* const out[3]) {
+    // Lanes of 16 bits with the first pixels of two taps, and the second ones; 255 makes a zero.
+    constexpr std::uint8_t kZero = 255;
+    static const std::uint8_t kFirst[16] = {0, kZero, 1, kZero, 2,  kZero, kZero, kZero,
+                                            8, kZero, 9, kZero, 10, kZero, kZero, kZero};
+    static const std::uint8_t kSecond[16] = {3,  kZero, 4,  kZero, 5,  kZero, kZero, kZero,
+                                             11, kZero, 12, kZero, 13, kZero, kZero, kZero};
+    const uint8x16_t pick_first = vld1q_u8(kFirst), pick_second = vld1q_u8(kSecond);
+    // Copies, because the compiler must assume that a store through `out` changes the originals.
+    const std::int32_t* const positions = taps.first.data();
+    const std::uint16_t* const all_weights = taps.weights.data();
+    std::uint16_t *const plane0 = out[0], *const plane1 = out[1], *const plane2 = out[2];
+    const auto mix_two = [&](std::size_t i) {
+        const uint8x16_t bytes =
+            vcombine_u8(vld1_u8(row + positions[i]), vld1_u8(row + positions[i + 1]));
+        const uint16x8_t first = vreinterpretq_u16_u8(vqtbl1q_u8(bytes, pick_first));
+        const uint16x8_t second = vreinterpretq_u16_u8(vqtbl1q_u8(bytes, pick_second));
+        const uint16x4_t weights = vld1_u16(all_weights + 2 * i);
+        uint32x4_t one = vmull_lane_u16(vget_low_u16(first), weights, 0);
+        one = vmlal_lane_u16(one, vget_low_u16(second), weights, 1);
+        uint32x4_t other = vmull_lane_u16(vget_high_u16(first), weights, 2);
+        other = vmlal_lane_u16(other, vget_high_u16(second), weights, 3);
+        return vcombine_u16(vshrn_n_u32(one, 4), vshrn_n_u32(other, 4));
+    };
+    std::size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        const uint16x8_t left = mix_two(i), right = mix_two(i + 2);
+        const uint16x8_t even = vuzp1q_u16(left, right), odd = vuzp2q_u16(left, right);
+        const uint16x8_t first_second = vuzp1q_u16(even, odd);
+        vst1_u16(plane0 + i, vget_low_u16(first_second));
+        vst1_u16(plane1 + i, vget_high_u16(first_second));
+        vst1_u16(plane2 + i, vget_low_u16(vuzp2q_u16(even, odd)));
     }
-    return count;
+    return i;
 }
 #elif defined(__SSE2__)
-int mix_columns_fast(const std::uint8_t* row, const Tap* taps, int count,
-                     std::uint16_t* const out[3]) {
-    for (int i = 0; i < count; ++i) {
-        const __m128i bytes =
-            _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row + 3 * taps[i].first));
-        const __m128i pixels = _mm_unpacklo_epi8(bytes, _mm_setzero_si128());
+std::size_t mix_columns_fast(const std::uint8_t* row, const Taps& taps, std::size_t count,
+                             std::uint16_t* const out[3]) {
+    for (std::size_t i = 0; i < count; ++i) {
+        const auto* both = reinterpret_cast<const __m128i*>(row + taps.first[i]);
+        const __m128i pixels = _mm_unpacklo_epi8(_mm_loadl_epi64(both), _mm_setzero_si128());
         const __m128i pairs = _mm_unpacklo_epi16(pixels, _mm_srli_si128(pixels, 6));
-        const __m128i weights = _mm_set1_epi32(taps[i].first_weight | taps[i].second_weight << 16);
+        const __m128i weights =
+            _mm_set1_epi32(taps.weights[2 * i] | taps.weights[2 * i + 1] << 16);
         const __m128i mixed = _mm_srli_epi32(_mm_madd_epi16(pairs, weights), 4);
         out[0][i] = static_cast<std::uint16_t>(_mm_extract_epi16(mixed, 0));
         out[1][i] = static_cast<std::uint16_t>(_mm_extract_epi16(mixed, 2));
@@ -126,18 +149,21 @@ int mix_columns_fast(const std::uint8_t* row, const Tap* taps, int count,
     return count;
 }
 #else
-int mix_columns_fast(const std::uint8_t*, const Tap*, int, std::uint16_t* const[3]) { return 0; }
+std::size_t mix_columns_fast(const std::uint8_t*, const Taps&, std::size_t,
+                             std::uint16_t* const[3]) {
+    return 0;
+}
 #endif
 
 // Mix two rows of one channel and normalise them.
-void mix_rows(const std::uint16_t* top, const std::uint16_t* bottom, const Tap& tap, int channel,
-              float* out) {
-    const std::uint32_t first = tap.first_weight, second = tap.second_weight;
+void mix_rows(const std::uint16_t* top, const std::uint16_t* bottom,
+              const std::uint16_t weights[2], int channel, float* out) {
+    const std::uint32_t first = weights[0], second = weights[1];
     const float mean = model::kMean[channel], scale = 1.0F / model::kStd[channel];
     for (int x = 0; x < kWidth; ++x) {
         const auto sum =
-            static_cast<std::int16_t>(((top[x] * first) >> 16) + ((bottom[x] * second) >> 16));
-        out[x] = (static_cast<float>((sum + 2) >> 2) - mean) * scale;
+            static_cast<std::uint16_t>((top[x] * first >> 16) + (bottom[x] * second >> 16) + 2);
+        out[x] = (static_cast<float>(sum >> 2) - mean) * scale;
     }
 }
 
@@ -148,15 +174,17 @@ int bytes_per_pixel(Format format) {
 }  // namespace
 
 void Resampler::prepare(const Image& image) {
-    if (image.width != width_ || image.height != height_) {
-        columns_ = make_taps(image.width, kWidth, AtBorder::Once);
-        rows_ = make_taps(image.height, kHeight, AtBorder::Twice);
+    const int pixel_bytes = bytes_per_pixel(image.format);
+    if (image.width != width_ || image.height != height_ || pixel_bytes != pixel_bytes_) {
+        columns_ = make_taps(image.width, kWidth, AtBorder::Once, pixel_bytes);
+        rows_ = make_taps(image.height, kHeight, AtBorder::Twice, 1);
         width_ = image.width;
         height_ = image.height;
-        const auto unsafe = std::find_if(columns_.begin(), columns_.end(), [this](const Tap& tap) {
-            return 3 * tap.first + 8 > 3 * width_;
-        });
-        safe_columns_ = static_cast<int>(unsafe - columns_.begin());
+        pixel_bytes_ = pixel_bytes;
+        const int last_safe = image.width * pixel_bytes - 8;
+        safe_columns_ = static_cast<std::size_t>(
+            std::upper_bound(columns_.first.begin(), columns_.first.end(), last_safe) -
+            columns_.first.begin());
         for (Row& row : cache_) row.resize(3 * static_cast<std::size_t>(kWidth));
     }
     std::fill(std::begin(cached_y_), std::end(cached_y_), -1);
@@ -172,7 +200,7 @@ const Resampler::Row& Resampler::row_at(const Image& image, int y, const Row* ke
     cached_y_[slot] = y;
     std::uint16_t* const out = cache_[slot].data();
     const auto stride = static_cast<std::ptrdiff_t>(
-        image.stride ? image.stride : image.width * bytes_per_pixel(image.format));
+        image.stride ? image.stride : image.width * pixel_bytes_);
     const std::uint8_t* const row = image.pixels + y * stride;
     std::uint16_t* const red = out;
     std::uint16_t* const green = out + kWidth;
@@ -180,13 +208,13 @@ const Resampler::Row& Resampler::row_at(const Image& image, int y, const Row* ke
     switch (image.format) {
         case Format::Bgr: {
             std::uint16_t* const planes[3] = {blue, green, red};
-            const int done = mix_columns_fast(row, columns_.data(), safe_columns_, planes);
+            const std::size_t done = mix_columns_fast(row, columns_, safe_columns_, planes);
             mix_columns(BgrRow{row}, columns_, done, out);
             break;
         }
         case Format::Rgb: {
             std::uint16_t* const planes[3] = {red, green, blue};
-            const int done = mix_columns_fast(row, columns_.data(), safe_columns_, planes);
+            const std::size_t done = mix_columns_fast(row, columns_, safe_columns_, planes);
             mix_columns(RgbRow{row}, columns_, done, out);
             break;
         }
@@ -202,14 +230,13 @@ const Resampler::Row& Resampler::row_at(const Image& image, int y, const Row* ke
 
 void Resampler::run(const Image& image, float* const planes[3]) {
     prepare(image);
-    for (int y = 0; y < kHeight; ++y) {
-        const Tap& tap = rows_[static_cast<std::size_t>(y)];
-        const Row& top = row_at(image, tap.first, nullptr);
-        const Row& bottom = row_at(image, tap.second, &top);
+    for (std::size_t y = 0; y < kHeight; ++y) {
+        const Row& top = row_at(image, rows_.first[y], nullptr);
+        const Row& bottom = row_at(image, rows_.second[y], &top);
         for (int channel = 0; channel < 3; ++channel) {
             const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(channel) * kWidth;
-            mix_rows(top.data() + offset, bottom.data() + offset, tap, channel,
-                     planes[channel] + static_cast<std::ptrdiff_t>(y) * kWidth);
+            mix_rows(top.data() + offset, bottom.data() + offset, &rows_.weights[2 * y], channel,
+                     planes[channel] + y * kWidth);
         }
     }
 }

@@ -1,6 +1,7 @@
 // From an image's pixels to the network's input.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -8,10 +9,10 @@
 
 namespace ultraface {
 
-// Two neighbouring samples and their weights, which add up to 2048.
-struct Tap {
-    std::int32_t first, second;
-    std::uint16_t first_weight, second_weight;
+// For each output position the two neighbouring samples it lies between, and their weights.
+struct Taps {
+    std::vector<std::int32_t> first, second;  // positions in units of the caller's choice
+    std::vector<std::uint16_t> weights;       // two a tap, which add up to 2048
 };
 
 // Resizes an image bilinearly to the network's input and normalises it.
@@ -29,9 +30,9 @@ private:
     void prepare(const Image& image);
     const Row& row_at(const Image& image, int y, const Row* keep);
 
-    std::vector<Tap> columns_, rows_;
-    int safe_columns_ = 0;  // taps whose two pixels can be read as 8 bytes
-    int width_ = 0, height_ = 0;
+    Taps columns_, rows_;
+    std::size_t safe_columns_ = 0;  // taps whose two pixels can be read as 8 bytes
+    int width_ = 0, height_ = 0, pixel_bytes_ = 0;
     Row cache_[2];
     int cached_y_[2] = {-1, -1};
 };

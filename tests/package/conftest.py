@@ -1,0 +1,33 @@
+"""Generated projects, and the compilers and runtimes to build them with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.package.native import Build, aarch64, ncnn_for, native
+from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.convert import convert
+from ultraface_deploy.model_source import resolve_source
+
+
+@pytest.fixture(scope="session")
+def slim_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> ArtifactFolder:
+    """The published slim network as an ncnn artifact."""
+    pytest.importorskip("pnnx", reason="pnnx is not installed; pip install '.[ncnn]'")
+    pytest.importorskip("torch", reason="torch is not installed; pip install '.[convert]'")
+    source = resolve_source(shared / "checkpoints" / "version-slim-320.pth", name="slim-320")
+    return convert(source, ["ncnn"], output=tmp_path_factory.mktemp("artifacts") / "slim-320")
+
+
+@pytest.fixture(scope="session")
+def native_build() -> Build:
+    """This machine's compiler with an ncnn built by it."""
+    return ncnn_for(native())
+
+
+@pytest.fixture(scope="session")
+def aarch64_build() -> Build:
+    """The cross compiler with an ncnn built by it, and the emulator."""
+    return ncnn_for(aarch64())

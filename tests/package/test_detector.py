@@ -1,0 +1,465 @@
+"""Generated projects built against ncnn, here and on emulated Arm: same faces as the pipeline."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tests.package.native import Build, run
+from ultraface_deploy import Detector, Faces
+from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.package import write_project
+from ultraface_deploy.package.library import LibraryDetector, LibraryError
+from ultraface_deploy.pipeline import NmsKind, PostprocessOptions
+from ultraface_deploy.precision import Precision
+
+pytestmark = pytest.mark.native
+
+BOX_TOLERANCE_PX = 1.0
+SCORE_TOLERANCE = 1e-3
+
+INVALID_ARGUMENT, MODEL_MISSING, MODEL_DAMAGED = 1, 2, 3
+
+
+@pytest.fixture(scope="session")
+def photographs(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The 24 photographs as PPM files, which every demo reads, by their original names."""
+    folder = tmp_path_factory.mktemp("ppm")
+    paths = {}
+    for path in sorted((shared / "images").glob("*.jpg")):
+        paths[path.name] = folder / f"{path.stem}.ppm"
+        cv2.imwrite(str(paths[path.name]), read(path))
+    assert len(paths) == 24
+    return paths
+
+
+@pytest.fixture(scope="session", params=["fp32", "int8"])
+def precision(request: pytest.FixtureRequest, slim_folder: ArtifactFolder) -> Precision:
+    chosen: Precision = request.param
+    if not slim_folder.has("ncnn", chosen):
+        pytest.skip(f"no {chosen} artifact of ncnn")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def sdk(slim_folder: ArtifactFolder, precision: Precision, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose weights lie beside it."""
+    project = tmp_path_factory.mktemp("sdk") / precision
+    write_project(slim_folder, project, "ncnn", precision)
+    return project
+
+
+@pytest.fixture(scope="session")
+def native_folder(sdk: Path, native_build: Build) -> Path:
+    return native_build.build(sdk, "-DBUILD_SHARED_LIBS=ON")
+
+
+@pytest.fixture(scope="session")
+def library(native_folder: Path) -> Path:
+    return native_folder / "libultraface.so"
+
+
+@pytest.fixture(scope="session")
+def arm_demo(
+    slim_folder: ArtifactFolder,
+    precision: Precision,
+    aarch64_build: Build,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The static Arm demo with embedded weights, stripped."""
+    project = tmp_path_factory.mktemp("arm") / precision
+    write_project(slim_folder, project, "ncnn", precision, embed_model=True)
+    demo = aarch64_build.build(project) / "demo" / "ultraface_demo"
+    run(["aarch64-linux-gnu-strip", str(demo)])
+    return demo
+
+
+@pytest.fixture
+def detector(slim_folder: ArtifactFolder, precision: Precision) -> Detector:
+    return Detector.open(slim_folder.path, backend="ncnn", precision=precision)
+
+
+class TestSameFaces:
+    @pytest.mark.parametrize("kind", ["hard", "soft", "blend"])
+    @pytest.mark.parametrize("threshold", [0.5, 0.1])
+    def test_through_the_c_interface(
+        self,
+        library: Path,
+        sdk: Path,
+        slim_folder: ArtifactFolder,
+        precision: Precision,
+        photographs: dict[str, Path],
+        kind: NmsKind,
+        threshold: float,
+    ) -> None:
+        options = PostprocessOptions(score_threshold=threshold, nms=kind)
+        reference = Detector.open(
+            slim_folder.path, backend="ncnn", precision=precision, options=options
+        )
+        with LibraryDetector(library, sdk / "models", options, threads=2) as detector:
+            for path in photographs.values():
+                image = read(path)
+                assert_same_faces(detector.detect(image), reference.detect(image), path.name)
+
+    def test_through_a_c_program(
+        self, native_folder: Path, sdk: Path, detector: Detector, photographs: dict[str, Path]
+    ) -> None:
+        for path in photographs.values():
+            printed = run([str(native_folder / "faces"), str(path), str(sdk / "models")])
+            rows = np.array([line.split() for line in printed.splitlines()], float).reshape(-1, 6)
+            faces = Faces(rows[:, :4], rows[:, 4], rows[:, 5])
+            assert_same_faces(faces, detector.detect(read(path)), path.name)
+
+    def test_under_sanitizers(
+        self, sdk: Path, native_build: Build, detector: Detector, photographs: dict[str, Path]
+    ) -> None:
+        demo = native_build.build(sdk, preset="sanitize") / "demo" / "ultraface_demo"
+        for path in photographs.values():
+            faces = demo_faces([str(demo), str(path), "--model", str(sdk / "models")])
+            assert_same_faces(faces, detector.detect(read(path)), path.name)
+
+    def test_on_emulated_arm(
+        self,
+        arm_demo: Path,
+        aarch64_build: Build,
+        detector: Detector,
+        photographs: dict[str, Path],
+    ) -> None:
+        for path in photographs.values():
+            faces = demo_faces([*aarch64_build.runner, str(arm_demo), str(path)])
+            assert_same_faces(faces, detector.detect(read(path)), path.name)
+
+    @pytest.mark.parametrize("format", ["rgb", "gray", "nv21"])
+    def test_other_formats_with_gaps_between_rows(
+        self, library: Path, sdk: Path, detector: Detector, photographs: dict[str, Path], format: str
+    ) -> None:
+        bgr = read(photographs["1.jpg"])
+        bgr = bgr[: bgr.shape[0] // 2 * 2, : bgr.shape[1] // 2 * 2]
+        pixels, expected = in_format(bgr, format)
+        padded = np.pad(pixels, [(0, 0), (0, 24)] + [(0, 0)] * (pixels.ndim - 2))
+        with LibraryDetector(library, sdk / "models") as c_detector:
+            actual = c_detector.detect(padded[:, : pixels.shape[1]], format)
+        assert len(actual) > 0
+        assert_same_faces(actual, detector.detect(expected), format)
+
+
+def test_stripped_arm_binary_fits_small_flash(arm_demo: Path, precision: Precision) -> None:
+    limit = {"int8": 4_000_000, "fp32": 4_800_000}[precision]
+    assert arm_demo.stat().st_size <= limit
+
+
+def test_little_is_spent_beside_the_network(
+    arm_demo: Path, aarch64_build: Build, photographs: dict[str, Path], tmp_path: Path
+) -> None:
+    plugin = tmp_path / "count.so"
+    here = Path(__file__).parent
+    run(["gcc", "-shared", "-fPIC", "-O2", "-o", str(plugin), str(here / "count_plugin.c")])
+    program = build_stages(arm_demo, aarch64_build, tmp_path)
+    for name in ("1.jpg", "19.jpg"):
+        counts = count_stages([*aarch64_build.runner], plugin, program, photographs[name])
+        beside = counts["resample"] + counts["faces"]
+        assert beside < 0.15 * counts["network"], f"{name}: {counts}"
+
+
+def build_stages(arm_demo: Path, build: Build, folder: Path) -> Path:
+    """Link `stages.cpp` with what the demo was linked with."""
+    assert build.ncnn is not None
+    project, built = arm_demo.parents[3], arm_demo.parents[1]
+    program = folder / "stages"
+    run(
+        ["aarch64-linux-gnu-g++", "-std=c++17", "-O2", "-ffp-contract=off", "-static", "-fopenmp"]
+        + [f"-I{project / sub}" for sub in ("include", "src", "demo")]
+        + ["-o", str(program), str(Path(__file__).parent / "stages.cpp")]
+        + [str(project / "demo" / "picture.cpp"), str(built / "libultraface.a")]
+        + [str(build.ncnn.parents[1] / "libncnn.a")]
+    )
+    return program
+
+
+def count_stages(
+    emulator: list[str], plugin: Path, program: Path, photograph: Path
+) -> dict[str, int]:
+    """Return the instructions of each stage in the last round."""
+    command = [*emulator, "-plugin", str(plugin), str(program), str(photograph)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [tuple(map(int, line.split())) for line in done.stderr.splitlines()]
+    last = dict(lines[-3:])
+    return {"resample": last[1], "network": last[2], "faces": last[3]}
+
+
+class TestErrors:
+    def test_damaged_models(self, library: Path, sdk: Path, tmp_path: Path) -> None:
+        names = [path.name for path in (sdk / "models").iterdir()]
+        for name in names:
+            good = (sdk / "models" / name).read_bytes()
+            flipped = bytearray(good)
+            flipped[len(good) // 2] ^= 1
+            for bad in (b"", good[:-1], good + b"\0", bytes(flipped), bytes(len(good))):
+                folder = tmp_path / "models"
+                folder.mkdir(exist_ok=True)
+                for other in names:
+                    (folder / other).write_bytes((sdk / "models" / other).read_bytes())
+                (folder / name).write_bytes(bad)
+                with pytest.raises(LibraryError, match=f"{name}: is damaged") as error:
+                    LibraryDetector(library, folder)
+                assert error.value.status == MODEL_DAMAGED
+
+    def test_missing_model(self, library: Path, tmp_path: Path) -> None:
+        with pytest.raises(LibraryError, match="No such file") as error:
+            LibraryDetector(library, tmp_path)
+        assert error.value.status == MODEL_MISSING
+
+    def test_no_model_is_embedded(self, library: Path) -> None:
+        with pytest.raises(LibraryError, match="no model is embedded") as error:
+            LibraryDetector(library)
+        assert error.value.status == INVALID_ARGUMENT
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ((None, 64, 48, 0, 0), "pixels is a null pointer"),
+            (("pixels", 0, 48, 0, 0), "0x48"),
+            (("pixels", 64, -1, 0, 0), "64x-1"),
+            (("pixels", 40000, 48, 0, 0), "40000x48"),
+            (("pixels", 64, 48, 191, 0), "stride of 191"),
+            (("pixels", 64, 48, -192, 0), "stride of -192"),
+            (("pixels", 63, 48, 0, 3), "must be even"),
+            (("pixels", 64, 48, 0, 9), "format must be"),
+            (("pixels", 64, 48, 0, -1), "format must be"),
+        ],
+    )
+    def test_impossible_images(
+        self,
+        library: Path,
+        sdk: Path,
+        arguments: tuple[str | None, int, int, int, int],
+        message: str,
+    ) -> None:
+        pixels = np.zeros((48, 64, 3), np.uint8)
+        address = None if arguments[0] is None else ctypes.c_void_p(pixels.ctypes.data)
+        count = ctypes.c_int32(7)
+        with LibraryDetector(library, sdk / "models") as detector:
+            c, handle = detector._c, detector._handle
+            status = c.ultraface_detect(
+                handle, address, *arguments[1:], None, 0, ctypes.byref(count)
+            )
+            assert status == INVALID_ARGUMENT
+            assert message in c.ultraface_last_error().decode()
+            assert count.value == 0
+
+    def test_null_pointers(self, library: Path, sdk: Path) -> None:
+        pixels = np.zeros((48, 64, 3), np.uint8)
+        image = (ctypes.c_void_p(pixels.ctypes.data), 64, 48, 0, 0)
+        count = ctypes.c_int32()
+        with LibraryDetector(library, sdk / "models") as detector:
+            c, handle = detector._c, detector._handle
+            calls = {
+                "detector": lambda: c.ultraface_detect(None, *image, None, 0, ctypes.byref(count)),
+                "count": lambda: c.ultraface_detect(handle, *image, None, 0, None),
+                "faces": lambda: c.ultraface_detect(handle, *image, None, 1, ctypes.byref(count)),
+                "options": lambda: c.ultraface_default_options(None),
+            }
+            for name, call in calls.items():
+                assert call() == INVALID_ARGUMENT
+                assert c.ultraface_last_error().decode() == f"{name} is a null pointer"
+            assert c.ultraface_create(None, None, None) == INVALID_ARGUMENT
+            c.ultraface_destroy(None)
+
+    @pytest.mark.parametrize(
+        ("options", "threads", "message"),
+        [
+            (PostprocessOptions(score_threshold=1.5), 1, "score_threshold"),
+            (PostprocessOptions(score_threshold=float("nan")), 1, "score_threshold"),
+            (PostprocessOptions(iou_threshold=-0.1), 1, "iou_threshold"),
+            (PostprocessOptions(candidates=0), 1, "candidates"),
+            (PostprocessOptions(top_k=-1), 1, "top_k"),
+            (PostprocessOptions(), 0, "threads"),
+            (PostprocessOptions(), 100000, "threads"),
+        ],
+    )
+    def test_impossible_options(
+        self, library: Path, sdk: Path, options: PostprocessOptions, threads: int, message: str
+    ) -> None:
+        with pytest.raises(LibraryError, match=message) as error:
+            LibraryDetector(library, sdk / "models", options, threads)
+        assert error.value.status == INVALID_ARGUMENT
+
+    def test_a_small_buffer_gets_the_best_faces(
+        self, library: Path, sdk: Path, detector: Detector, photographs: dict[str, Path]
+    ) -> None:
+        image = read(photographs["1.jpg"])
+        best = detector.detect(image).scores[:2]
+        with LibraryDetector(library, sdk / "models", capacity=2) as small:
+            np.testing.assert_allclose(small.detect(image).scores, best, atol=SCORE_TOLERANCE)
+
+
+class TestDemo:
+    @pytest.fixture
+    def demo(self, native_folder: Path, sdk: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+        def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+            command = [str(native_folder / "demo" / "ultraface_demo"), *map(str, arguments)]
+            return subprocess.run(
+                [*command, "--model", str(sdk / "models")], capture_output=True, text=True
+            )
+
+        return call
+
+    def test_writes_json_and_a_marked_picture(
+        self,
+        demo: Callable[..., subprocess.CompletedProcess[str]],
+        photographs: dict[str, Path],
+        tmp_path: Path,
+    ) -> None:
+        source = photographs["1.jpg"]
+        for suffix in ("ppm", "bmp"):
+            marked, report = tmp_path / f"marked.{suffix}", tmp_path / "faces.json"
+            done = demo(source, "--marked", marked, "--json", report)
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+            before, after = read(source), read(marked)
+            faces = json.loads(report.read_text())["faces"]
+            assert faces
+            changed = (before != after).any(axis=2)
+            assert 0 < changed.mean() < 0.1
+            for face in faces:
+                x1, y1, x2, y2 = (round(value) for value in face["box"])
+                assert (after[y1, (x1 + x2) // 2] == (0, 255, 0)).all()
+                assert (after[(y1 + y2) // 2, x1] == (0, 255, 0)).all()
+
+    @pytest.mark.parametrize("suffix", ["bmp", "png", "jpg", "pgm"])
+    def test_reads_the_usual_files(
+        self,
+        demo: Callable[..., subprocess.CompletedProcess[str]],
+        detector: Detector,
+        photographs: dict[str, Path],
+        tmp_path: Path,
+        suffix: str,
+    ) -> None:
+        path = tmp_path / f"picture.{suffix}"
+        image = read(photographs["1.jpg"])
+        # An odd width makes BMP pad its rows.
+        image = np.ascontiguousarray(image[:, :-1])
+        cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if suffix == "pgm" else image)
+        done = demo(path)
+        if "it is no picture that this build reads" in done.stderr:
+            pytest.skip(f"built without the library that reads .{suffix}")
+        assert done.returncode == 0, done.stderr
+        expected = detector.detect(read(path))
+        # Two JPEG decoders may differ by a grey level.
+        loose = suffix == "jpg"
+        assert_same_faces(
+            parse_faces(done.stdout), expected, suffix, score_tolerance=0.02 if loose else 1e-3
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ([], "give an image or --camera"),
+            (["no-such.ppm"], "no-such.ppm: cannot read the picture, cannot open it"),
+            (["--camera", "/dev/null"], "/dev/null: is no camera"),
+            (["--camera", "/dev/no-camera"], "/dev/no-camera: cannot open the camera"),
+            (["a.ppm", "--nms", "fast"], "--nms fast: is neither hard, soft nor blend"),
+            (["a.ppm", "--threads", "x"], "--threads x: is no whole number"),
+            (["a.ppm", "--score", "2"], "score_threshold must lie in 0..1"),
+            (["a.ppm", "--quick", "1"], "--quick: unknown option"),
+            (["a.ppm", "b.ppm"], "b.ppm: one image at a time"),
+        ],
+    )
+    def test_one_line_a_mistake(
+        self,
+        demo: Callable[..., subprocess.CompletedProcess[str]],
+        arguments: list[str],
+        message: str,
+    ) -> None:
+        done = demo(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
+        assert done.stderr.count("\n") == 1
+
+    def test_damaged_pictures(
+        self,
+        demo: Callable[..., subprocess.CompletedProcess[str]],
+        photographs: dict[str, Path],
+        tmp_path: Path,
+    ) -> None:
+        image = read(photographs["1.jpg"])[:40, :40]
+        for suffix in ("ppm", "bmp", "png", "jpg"):
+            path = tmp_path / f"cut.{suffix}"
+            cv2.imwrite(str(path), image)
+            for keep in (0, 1, 2, 10, 30, 60):
+                path.write_bytes(path.read_bytes()[:keep])
+                done = demo(path)
+                assert done.returncode == 2, (suffix, keep)
+                assert done.stderr.startswith(f"error: {path}: cannot read the picture")
+                cv2.imwrite(str(path), image)
+
+
+@pytest.mark.parametrize("runtime", ["ncnn", "mnn"])
+def test_cmake_says_in_one_line_that_the_runtime_is_missing(
+    runtime: str, slim_folder: ArtifactFolder, native_build: Build, tmp_path: Path
+) -> None:
+    project = tmp_path / "sdk"
+    if not slim_folder.has(runtime):
+        pytest.skip(f"no {runtime} artifact")
+    write_project(slim_folder, project, runtime)
+    done = subprocess.run(
+        ["cmake", "--preset", "native"], cwd=project, capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert f"{'ncnn' if runtime == 'ncnn' else 'MNN'} was not found" in done.stderr
+
+
+def in_format(
+    bgr: npt.NDArray[np.uint8], format: str
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return an image in a format, and as BGR what that format keeps of it."""
+    if format == "rgb":
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), bgr
+    if format == "gray":
+        gray = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+        return gray, cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
+    height, width = bgr.shape[:2]
+    planar = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
+    chroma = planar[height:].reshape(2, -1)[::-1].T
+    nv21 = np.concatenate([planar[:height], chroma.reshape(-1, width)])
+    return nv21, cv2.cvtColor(nv21, cv2.COLOR_YUV2BGR_NV21)
+
+
+def demo_faces(command: list[str]) -> Faces:
+    return parse_faces(run(command))
+
+
+def parse_faces(text: str) -> Faces:
+    """Read the demo's JSON."""
+    faces = json.loads(text)["faces"]
+    return Faces(
+        np.array([face["box"] for face in faces], np.float32).reshape(-1, 4),
+        np.array([face["score"] for face in faces], np.float32),
+        np.array([face["label"] for face in faces], np.int64),
+    )
+
+
+def assert_same_faces(
+    actual: Faces, expected: Faces, what: str, score_tolerance: float = SCORE_TOLERANCE
+) -> None:
+    assert len(actual) == len(expected), what
+    np.testing.assert_allclose(
+        actual.boxes, expected.boxes, rtol=0, atol=BOX_TOLERANCE_PX, err_msg=what
+    )
+    np.testing.assert_allclose(
+        actual.scores, expected.scores, rtol=0, atol=score_tolerance, err_msg=what
+    )
+    np.testing.assert_array_equal(actual.labels, expected.labels, err_msg=what)
+
+
+def read(path: Path) -> npt.NDArray[np.uint8]:
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image.astype(np.uint8, copy=False)

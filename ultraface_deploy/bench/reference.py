@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.backends import Session
@@ -28,7 +31,8 @@ from ultraface_deploy.verify import (
 def record(folder: str, image: str, target: str) -> str:
     """Run the original network of a folder on the timed image and on those that ship.
 
-    Runs in a child process, because the original may need torch.
+    Runs in a child process, because the original may need torch. The photographs are kept at the
+    size of the network's input, where preprocessing no longer depends on how a processor resizes.
 
     Args:
         folder: artifact folder.
@@ -39,22 +43,26 @@ def record(folder: str, image: str, target: str) -> str:
         The name of the runtime that ran it.
     """
     reference = open_reference(ArtifactFolder.open(folder))
-    recorded: dict[str, Tensor] = {}
+    spec = reference.session.spec
+    recorded: dict[str, npt.NDArray[Any]] = {}
     for index, photo in enumerate(_images(Path(image))):
-        outputs = reference.session.run(preprocess(photo, reference.session.spec))
+        resized = cv2.resize(photo, (spec.width, spec.height), interpolation=cv2.INTER_LINEAR)
+        outputs = reference.session.run(preprocess(np.asarray(resized, np.uint8), spec))
         recorded |= {f"{key}{index}": value for key, value in outputs.items()}
+        recorded[f"photo{index}"] = resized
     np.savez(target, **recorded)  # type: ignore[arg-type]  # any name is an array
     return reference.name
 
 
 def compare_with_recorded(
-    recorded: Path, session: Session, image: Path, backend: str, precision: Precision
+    recorded: Path, session: Session, backend: str, precision: Precision
 ) -> Comparison:
-    """Compare a session with what `record` wrote for the same images."""
+    """Compare a session with what `record` wrote, on the same photographs."""
     candidate = Candidate("", backend, session, tolerance_for(backend, precision, session.spec))
-    with np.load(recorded) as outputs:
-        reference = Reference("recorded", _Recorded(session.spec, outputs))
-        return compare(reference, [candidate], _images(image))[0]
+    with np.load(recorded) as content:
+        photos = [content[f"photo{index}"] for index in range(len(content.files) // 3)]
+        reference = Reference("recorded", _Recorded(session.spec, content))
+        return compare(reference, [candidate], photos)[0]
 
 
 class _Recorded(Session):

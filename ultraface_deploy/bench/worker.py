@@ -111,7 +111,6 @@ class Runner:
         comparison = compare_with_recorded(
             reference,
             self.session,
-            Path(self._job["image"]),
             self._job["backend"],
             self._job["precision"],
         )

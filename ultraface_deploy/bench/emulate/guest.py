@@ -1,0 +1,52 @@
+"""What runs inside the emulated machine: load, compare with the original, mark one inference.
+
+python -m ultraface_deploy.bench.emulate.guest JOB.json RESULT.json
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+# As in counter.c.
+_MARK = 0x55460000
+_WARM_UP = 2
+
+
+def main() -> None:
+    """Do the job and write the result; an error is a result."""
+    job = json.loads(Path(sys.argv[1]).read_text())
+    try:
+        result = _measure(job)
+    except Exception as error:  # whatever a runtime raises is one line in the report
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        result = {"passed": False, "reason": lines[0][:300]}
+    Path(sys.argv[2]).write_text(json.dumps(result))
+
+
+def _measure(job: dict[str, Any]) -> dict[str, Any]:
+    from ultraface_deploy.bench.worker import Runner
+    from ultraface_deploy.images import read_image
+    from ultraface_deploy.pipeline import preprocess
+
+    runner = Runner(job)
+    comparison = runner.verify(Path(job["reference"]))
+    session = runner.session
+    tensor = preprocess(read_image(Path(job["image"])), session.spec)
+    for _ in range(_WARM_UP):
+        session.run(tensor)
+    gc.collect()
+    gc.disable()
+    mark = ctypes.CDLL(None).getpgid
+    mark(_MARK)
+    session.run(tensor)
+    mark(_MARK + 1)
+    return comparison
+
+
+if __name__ == "__main__":
+    main()

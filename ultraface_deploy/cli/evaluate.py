@@ -1,4 +1,4 @@
-"""`eval`: accuracy of artifacts; `eval compare`: what a change costs, with its uncertainty."""
+"""`eval`: accuracy of artifacts; `eval compare`: what a change costs; `eval table`: for READMEs."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(cls=_RunByDefault, rich_markup_mode=None)
     group.command("run")(run)
     group.command("compare")(compare)
+    group.command("table")(table)
     app.add_typer(group, name="eval", help="Measure accuracy on WIDER FACE or on your pictures.")
 
 
@@ -116,7 +117,7 @@ def run(
     """Measure accuracy on WIDER FACE, or on your own pictures with --folder and --labels.
 
     A killed run continues where it was when the same command is given again. See also
-    `eval compare --help`: two results side by side.
+    `eval compare --help` (two results side by side) and `eval table --help` (for a README).
     """
     from ultraface_deploy.evaluation import (
         Options,
@@ -216,6 +217,32 @@ def compare(
             )
             + f", more than --max-drop {max_drop:g}"
         )
+
+
+def table(
+    files: Annotated[list[Path], typer.Argument(help="Results of eval --json on WIDER FACE.")],
+    into: Annotated[
+        OptionalPath,
+        typer.Option("--into", help="Put the table between the markers of this Markdown file."),
+    ] = None,
+) -> None:
+    """Make the accuracy table of a README from results, beside the published figures of others."""
+    from ultraface_deploy.errors import InputError
+    from ultraface_deploy.evaluation import read_results
+    from ultraface_deploy.evaluation.markdown import accuracy_table, insert
+    from ultraface_deploy.wider import SETS
+
+    found = []
+    for path in files:
+        for result in read_results(path)[1]:
+            if result.tally.sets != SETS:
+                raise InputError(f"{path}: is no result on WIDER FACE")
+            found.append(result)
+    text = accuracy_table(found)
+    if into is None:
+        write_output(text, "-")
+    else:
+        insert(text, into)
 
 
 def _required(path: Path | None, option: str) -> Path:

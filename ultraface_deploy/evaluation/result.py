@@ -66,17 +66,20 @@ class Result:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Result:
-        """Read what `to_dict` wrote; only what a comparison needs.
+        """Read what `to_dict` wrote; of the details only what comparisons and tables need.
 
         Raises:
             KeyError, TypeError, ValueError, OSError: the record is damaged.
         """
         keys = ("model", "artifact", "backend", "precision", "input")
         return cls(
-            subject={key: data[key] for key in keys},
+            subject={key: data[key] for key in keys} | {"bytes": data.get("bytes")},
             tally=unpack(data["counts"]),
             missing=int(data["missing"]),
-            details={"operating_points": data["operating_points"]},
+            details={
+                "operating_points": data["operating_points"],
+                "agreement": data.get("agreement"),
+            },
         )
 
 

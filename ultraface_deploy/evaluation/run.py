@@ -12,6 +12,7 @@ import numpy as np
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.evaluation import statistics
+from ultraface_deploy.evaluation.agreement import agreement
 from ultraface_deploy.evaluation.coco_metrics import coco_metrics, require_coco
 from ultraface_deploy.evaluation.detection import Job, detect_images
 from ultraface_deploy.evaluation.result import SCHEMA, Result
@@ -32,6 +33,10 @@ from ultraface_deploy.wider.ground_truth import SETS
 from ultraface_deploy.wider.matching import IOU_THRESHOLD
 from ultraface_deploy.wider.predictions import predictions_path
 
+# Turns predictions of the usable images into counts and details; the flag asks for COCO's AP.
+Judge = Callable[
+    [Mapping[str, Detections], Sequence[TruthImage], bool], tuple[Tally, dict[str, Any]]
+]
 # Breakdowns are over the faces of the hard set, which has nearly all.
 _BREAKDOWN = SETS.index("hard")
 
@@ -114,18 +119,8 @@ def evaluate_wider(
     folder = _image_folder(data)
     images = {image.name: folder / f"{image.name}.jpg" for image in truth}
     images = _present(images, options.allow_missing, folder, "images")
-    protocol = _protocol(ground_truth, len(truth)) | settings.to_dict()
-    missing = len(truth) - len(images)
-    results = []
-    with prediction_folders(subjects, images, settings, options.save) as folders:
-        unreadable = _detect(folders, images, settings, options)
-        usable = [each for each in truth if each.name in images and each.name not in unreadable]
-        for subject, predicted in folders:
-            found = read_predictions(predicted, [image.name for image in usable])
-            results.append(
-                _wider_result(subject.describe(), found, usable, missing, unreadable, options.coco)
-            )
-    return Evaluation(protocol, results)
+    results = _measure(subjects, images, truth, settings, options, _by_wider_rules)
+    return Evaluation(_protocol(ground_truth, len(truth)) | settings.to_dict(), results)
 
 
 def score_predictions(
@@ -155,7 +150,8 @@ def score_predictions(
         "input": None,
     }
     found = read_predictions(predictions, files)
-    result = _wider_result(subject, found, usable, len(truth) - len(usable), {}, options.coco)
+    tally, details = _by_wider_rules(found, usable, options.coco)
+    result = Result(subject, tally, len(truth) - len(usable), {}, details)
     return Evaluation(_protocol(ground_truth, len(truth)), [result])
 
 
@@ -184,35 +180,61 @@ def evaluate_folder(
     if options.coco:
         require_coco()
     present = _present(images, options.allow_missing, Path("the label file"), "images")
-    results = []
-    with prediction_folders(subjects, present, settings, options.save) as folders:
-        unreadable = _detect(folders, present, settings, options)
-        usable = [each for each in truth if each.name in present and each.name not in unreadable]
-        for subject, predicted in folders:
-            found = read_predictions(predicted, [image.name for image in usable])
-            matches = match_images(found, usable, pixel=0)
-            point = statistics.point_for_false_positives(matches, 0, false_positives)
-            details = _details(matches, 0, found, usable, options.coco)
-            details["operating_point"] = None if point is None else asdict(point)
-            missing = len(images) - len(present)
-            tally = _tally_by_score(matches)
-            results.append(Result(subject.describe(), tally, missing, unreadable, details))
-    protocol = {"name": "Pascal VOC 2010", "iou_threshold": IOU_THRESHOLD}
-    protocol["false_positives_per_image"] = false_positives
+
+    def judge(
+        found: Mapping[str, Detections], usable: Sequence[TruthImage], coco: bool
+    ) -> tuple[Tally, dict[str, Any]]:
+        matches = match_images(found, usable, pixel=0)
+        details = _details(matches, 0, found, usable, coco)
+        point = statistics.point_for_false_positives(matches, 0, false_positives)
+        details["operating_point"] = None if point is None else asdict(point)
+        return _tally_by_score(matches), details
+
+    protocol = {
+        "name": "Pascal VOC 2010",
+        "iou_threshold": IOU_THRESHOLD,
+        "false_positives_per_image": false_positives,
+    }
+    results = _measure(subjects, present, truth, settings, options, judge)
     return Evaluation(protocol | settings.to_dict(), results)
 
 
-def _wider_result(
-    subject: Mapping[str, Any],
-    found: Mapping[str, Detections],
-    usable: Sequence[TruthImage],
-    missing: int,
-    unreadable: Mapping[str, str],
-    coco: bool,
-) -> Result:
+def _measure(
+    subjects: Sequence[Subject],
+    images: Mapping[str, Path],
+    truth: Sequence[TruthImage],
+    settings: Settings,
+    options: Options,
+    judge: Judge,
+) -> list[Result]:
+    """Detect in the images and judge what each subject found."""
+    results = []
+    with prediction_folders(subjects, images, settings, options.save) as folders:
+        unreadable = _detect(folders, images, settings, options)
+        usable = [each for each in truth if each.name in images and each.name not in unreadable]
+        names = [image.name for image in usable]
+        reference, folder = min(folders, key=lambda pair: _rank_as_reference(pair[0]))
+        expected = read_predictions(folder, names)
+        for subject, folder in folders:
+            found = expected if subject is reference else read_predictions(folder, names)
+            tally, details = judge(found, usable, options.coco)
+            if reference.precision == "fp32":
+                details["agreement"] = asdict(agreement(expected, found, reference.label))
+            missing = len(truth) - len(images)
+            results.append(Result(subject.describe(), tally, missing, unreadable, details))
+    return results
+
+
+def _rank_as_reference(subject: Subject) -> tuple[bool, bool]:
+    """The original network first, then any other FP32 artifact."""
+    return subject.precision != "fp32", subject.backend != "torch"
+
+
+def _by_wider_rules(
+    found: Mapping[str, Detections], usable: Sequence[TruthImage], coco: bool
+) -> tuple[Tally, dict[str, Any]]:
     matches = match_images(found, usable)
-    details = _details(matches, _BREAKDOWN, found, usable, coco)
-    return Result(subject, tally_matches(matches), missing, unreadable, details)
+    return tally_matches(matches), _details(matches, _BREAKDOWN, found, usable, coco)
 
 
 def _details(

@@ -53,7 +53,7 @@ def _ap(evaluation: Evaluation) -> Table:
     table = _table(
         f"AP, {evaluation.protocol['name']}",
         ["artifact", "backend", "precision", "input"],
-        ["images", *sets, *(["COCO AP", "COCO AP50"] if coco else [])],
+        ["images", *sets, *(["COCO AP", "COCO AP50"] if coco else []), "as FP32"],
     )
     for result in evaluation.results:
         subject, size = result.subject, result.subject["input"]
@@ -67,7 +67,8 @@ def _ap(evaluation: Evaluation) -> Table:
         ]
         if coco:
             row += [_number(result.details["coco"][key]) for key in ("ap", "ap50")]
-        table.add_row(*row)
+        same = result.details.get("agreement")
+        table.add_row(*row, "-" if same is None else f"{same['f1']:.3f}")
     return table
 
 

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ultraface_deploy.converters.base import Conversion, Converter
 
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.external_data import refuse_external_data
 from ultraface_deploy.pipeline.anchors import make_anchors
 from ultraface_deploy.spec import METADATA_KEY, ModelSpec
 
@@ -74,18 +75,19 @@ def load(path: Path) -> onnx.ModelProto:
     Raises:
         InputError: it is no ONNX file, damaged, or keeps its weights in other files.
     """
+    refuse_external_data(path)
     try:
         model = onnx.load(str(path), load_external_data=False)
-        if any(t.data_location == TensorProto.EXTERNAL for t in model.graph.initializer):
-            raise InputError(f"{path}: keeps its weights in other files; save it as a single file")
         onnx.checker.check_model(model)
-    except InputError:
-        raise
     except Exception as error:  # protobuf and the checker share no base class
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "unreadable"
         raise InputError(f"{path}: not an ONNX model, or damaged ({reason})") from error
     if not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or damaged (no nodes)")
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            raise InputError(f"{path}: {tensor.name} holds values that are not finite")
     return model
 
 
@@ -105,6 +107,7 @@ def prepare(model: onnx.ModelProto, current: ModelSpec, wanted: ModelSpec) -> on
     out = onnx.ModelProto()
     out.CopyFrom(model)
     _initializers_out_of_inputs(out)
+    _scores_before_boxes(out)
     same_size = (current.width, current.height) == (wanted.width, wanted.height)
     if current.head == "decoded" and not (same_size and wanted.head == "decoded"):
         raise InputError(
@@ -144,6 +147,13 @@ def _initializers_out_of_inputs(model: onnx.ModelProto) -> None:
     inputs = [value for value in model.graph.input if value.name not in weights]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
+
+
+def _scores_before_boxes(model: onnx.ModelProto) -> None:
+    # pnnx knows outputs by their place alone; see `converters.ncnn.rename_blobs`.
+    outputs = sorted(model.graph.output, key=lambda value: value.name != "scores")
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
 
 
 def _resize(model: onnx.ModelProto, spec: ModelSpec) -> None:

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from ultraface_deploy import models
 from ultraface_deploy.artifact import MANIFEST, Artifact, ArtifactFolder, Source, describe_files
 from ultraface_deploy.backends import get_backend
+from ultraface_deploy.caffe import read_caffe
 from ultraface_deploy.converters import Conversion, Converter, get_converter, target_names
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.files import make_folder
+from ultraface_deploy.foreign import format_and_files
 from ultraface_deploy.images import embedded_images
 from ultraface_deploy.model_source import ModelSource, resolve_source, sized_name
 from ultraface_deploy.precision import Precision
@@ -119,9 +121,9 @@ def convert(
         CheckFailed: an artifact does not compute what the original network computes, or no INT8
             candidate finds the same faces.
     """
-    steps = plan(source.format, targets, precision)
+    steps = plan(source.root, targets, precision)
     for step in steps:
-        if step.format != source.format and (gone := get_converter(step.format).missing()):
+        if step.format != source.root and (gone := get_converter(step.format).missing()):
             converter = get_converter(step.format)
             raise MissingDependency.package(
                 gone, converter.extra, f"converting to {converter.format}"
@@ -229,8 +231,8 @@ class _Work:
 
     def make(self, step: Step) -> None:
         """Convert, compare and publish one artifact."""
-        if step.format == "onnx" and self.source.format == "onnx":
-            self._adopt_onnx()
+        if step.format == "onnx" and self.source.root == "onnx":
+            self._adopt()
             return
         if step.precision == "int8":
             self._quantize(step)
@@ -274,22 +276,21 @@ class _Work:
             quantizer.table.save(self.folder.path / f"{self.folder.spec.name}{TABLE_SUFFIX}")
         return quantizer
 
-    def _adopt_onnx(self) -> None:
-        """Take an ONNX file in: named, described, at the wanted size and with the wanted head."""
+    def _adopt(self) -> None:
+        """Take other people's ONNX or Caffe files in, at the wanted size and with that head."""
         from ultraface_deploy.converters import onnx as onnx_files
-        from ultraface_deploy.foreign import spec_of_onnx
 
         files = self._names((".onnx",), "fp32")
         (output,) = files.values()
-        current = spec_of_onnx(self.source.file)
-        wanted = self.folder.spec
-        model = onnx_files.load(self.source.file)
-        onnx_files.save(onnx_files.prepare(model, current, wanted), output)
+        own, wanted = self.source.own_spec, self.folder.spec
+        format, originals = format_and_files(self.source.file)
+        model = onnx_files.load(originals[0]) if format == "onnx" else read_caffe(*originals)
+        onnx_files.save(onnx_files.prepare(model, own, wanted), output)
         # At another size or with another head the file itself is the only reference there is.
-        same = replace(current, name=wanted.name) == wanted
-        original = self.source.file if same else output
-        session = get_backend("onnxruntime").load([original], wanted)
-        self._reference = Reference("onnx", session)
+        if replace(own, name=wanted.name) != wanted:
+            format, originals = "onnx", (output,)
+        runtime = get_backend("onnxruntime" if format == "onnx" else "opencv")
+        self._reference = Reference(format, runtime.load(originals, wanted))
         artifact = describe_files("onnx", "fp32", files)
         self._check_and_publish(artifact, [output], {"onnx": version("onnx")})
 

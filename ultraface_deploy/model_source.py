@@ -9,7 +9,7 @@ from typing import cast, get_args
 
 from ultraface_deploy import models
 from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.files import require_file, sha256_of
 from ultraface_deploy.models import RegistryEntry
 from ultraface_deploy.spec import Head, ModelSpec
@@ -17,12 +17,22 @@ from ultraface_deploy.spec import Head, ModelSpec
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a conversion starts: a file in the format `torch` or `onnx`, and its network."""
+    """Where a conversion starts.
+
+    `file` is in the format `torch`, `onnx` or `caffe`. `own_spec` is what it holds, `spec` what
+    the artifacts shall be: the two differ in size or head where that was asked for.
+    """
 
     file: Path
     format: str
     spec: ModelSpec
+    own_spec: ModelSpec
     sha256: str
+
+    @property
+    def root(self) -> str:
+        """Format of the first artifact: a checkpoint is kept, all else is taken in as ONNX."""
+        return "torch" if self.format == "torch" else "onnx"
 
 
 def resolve_source(
@@ -65,12 +75,14 @@ def _open_source(model: str | Path, name: str | None) -> ModelSource:
         return _from_checkpoint(path, name)
     if path.suffix == ".onnx":
         return _from_onnx(path, name)
+    if path.suffix == ".prototxt":
+        return _from_caffe(path, name)
     if not path.exists() and not path.suffix:
         models.find(str(model))
     require_file(path, "model")
     raise InputError(
         f"{path}: cannot convert from {path.suffix or 'a file without suffix'}; "
-        "give a .pth, an .onnx, an artifact folder or a registry name"
+        "give a .pth, an .onnx, a .prototxt, an artifact folder or a registry name"
     )
 
 
@@ -84,7 +96,7 @@ def _from_folder(path: Path) -> ModelSource:
             "convert from the original model"
         )
     file = folder.intact_files(folder.find(usable[0]))[0]
-    return ModelSource(file, usable[0], folder.spec, sha256_of(file))
+    return ModelSource(file, usable[0], folder.spec, folder.spec, sha256_of(file))
 
 
 def _from_registry(name: str) -> ModelSource:
@@ -101,18 +113,31 @@ def _from_registry(name: str) -> ModelSource:
 def _from_checkpoint(path: Path, name: str | None) -> ModelSource:
     from ultraface_deploy.checkpoint import load_checkpoint
 
-    return ModelSource(path, "torch", load_checkpoint(path, name).spec, sha256_of(path))
+    spec = load_checkpoint(path, name).spec
+    return ModelSource(path, "torch", spec, spec, sha256_of(path))
 
 
 def _from_onnx(path: Path, name: str | None) -> ModelSource:
     require_file(path, "ONNX file")
-    if find_spec("onnx") is None:
-        from ultraface_deploy.errors import MissingDependency
-
-        raise MissingDependency.package("onnx", "onnx", f"converting from {path.name}")
+    _require_onnx(path)
     from ultraface_deploy.foreign import spec_of_onnx
 
-    return ModelSource(path, "onnx", spec_of_onnx(path, name), sha256_of(path))
+    spec = spec_of_onnx(path, name)
+    return ModelSource(path, "onnx", spec, spec, sha256_of(path))
+
+
+def _from_caffe(path: Path, name: str | None) -> ModelSource:
+    require_file(path, "Caffe prototxt")
+    _require_onnx(path)
+    from ultraface_deploy.foreign import spec_of_caffe
+
+    spec = spec_of_caffe(path, name)
+    return ModelSource(path, "caffe", spec, spec, sha256_of(path))
+
+
+def _require_onnx(path: Path) -> None:
+    if find_spec("onnx") is None:
+        raise MissingDependency.package("onnx", "onnx", f"converting from {path.name}")
 
 
 def sized_name(model: ModelSpec | RegistryEntry, size: tuple[int, int] | None) -> str:

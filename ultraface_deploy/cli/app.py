@@ -16,7 +16,10 @@ from ultraface_deploy.cli.console import notes
 from ultraface_deploy.errors import UltraFaceError
 
 # Each module of this package adds its command with `register(app)`, in the order of the help.
-COMMANDS = ("convert", "quantize", "verify", "bench", "detect", "evaluate", "models", "package", "doctor", "data", "train")
+COMMANDS = (
+    *("convert", "verify", "bench", "detect", "evaluate", "quantize", "package"),
+    *("data", "train", "models", "doctor"),
+)
 
 
 def build_app() -> typer.Typer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
 from ultraface_deploy.precision import Precision
@@ -20,10 +21,17 @@ from ultraface_deploy.spec import Architecture, Head
 # Before any runtime is loaded: on a busy machine, threads that wait for each other take ages.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# The same examples in every run, however slow the machine: red means that something changed.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 MakeCheckpoint = Callable[..., Path]
 Convert = Callable[..., ArtifactFolder]
+# By image name the faces: x y width height, and the sets of WIDER FACE that count each.
+Faces = Mapping[str, Sequence[tuple[tuple[float, float, float, float], Sequence[str]]]]
+WriteGroundTruth = Callable[[Path, Faces], Path]
 
 
 @pytest.fixture(scope="session")
@@ -193,3 +201,51 @@ def _one_thread() -> Iterator[None]:
 def noise(width: int, height: int, seed: int = 0) -> np.ndarray:
     """Return an image of noise, (H, W, 3) uint8."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def write_truth() -> WriteGroundTruth:
+    """Return a function that writes images as the four official files into a folder."""
+    savemat = pytest.importorskip("scipy.io", reason="the official files are MATLAB's").savemat
+
+    from ultraface_deploy.wider import SETS
+
+    def write(folder: Path, images: Faces) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        events = list(dict.fromkeys(name.split("/")[0] for name in images))
+        by_event = [[n for n in images if n.split("/")[0] == event] for event in events]
+        common = {
+            "event_list": _cells(events),
+            "file_list": _cells([_cells([n.split("/")[1] for n in names]) for names in by_event]),
+        }
+        boxes = _cells(
+            [
+                _cells([np.array([box for box, _ in images[n]]).reshape(-1, 4) for n in names])
+                for names in by_event
+            ]
+        )
+        savemat(folder / "wider_face_val.mat", common | {"face_bbx_list": boxes})
+        for subset in SETS:
+            kept = _cells(
+                [
+                    _cells(
+                        [
+                            np.array([[i] for i, (_, s) in enumerate(images[n], 1) if subset in s])
+                            for n in names
+                        ]
+                    )
+                    for names in by_event
+                ]
+            )
+            savemat(folder / f"wider_{subset}_val.mat", common | {"gt_list": kept})
+        return folder
+
+    return write
+
+
+def _cells(values: Sequence[object]) -> np.ndarray:
+    """A MATLAB cell array, (N, 1)."""
+    cells = np.empty((len(values), 1), dtype=object)
+    for index, value in enumerate(values):
+        cells[index, 0] = value
+    return cells

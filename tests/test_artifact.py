@@ -156,7 +156,7 @@ def test_manifest_that_is_no_text(small: ArtifactFolder) -> None:
         ArtifactFolder.open(small.path)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_manifest_is_an_input_error_or_still_safe(
     small: ArtifactFolder, data: st.DataObject

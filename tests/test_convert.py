@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ultraface_deploy.converters import Conversion, get_converter
 
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy import convert as convert_module
 from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
 from ultraface_deploy.convert import Step, convert, ensure, plan
+from ultraface_deploy.converters import Conversion, get_converter
 from ultraface_deploy.errors import CheckFailed, InputError, MissingDependency
 from ultraface_deploy.model_source import resolve_source
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from ultraface_deploy.backends import get_backend
 
 from tests.conftest import Convert, MakeCheckpoint, noise
 from ultraface_deploy import Detector as PublicDetector
 from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.backends import get_backend
 from ultraface_deploy.detector import Detector
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, iou_matrix

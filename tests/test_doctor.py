@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ultraface_deploy.backends import backend_names
-from ultraface_deploy.converters import target_names
 
 from ultraface_deploy import doctor
+from ultraface_deploy.backends import backend_names
+from ultraface_deploy.converters import target_names
 
 ARM = "processor\t: 0\nModel name\t: ignored\nFeatures\t: fp asimd crc32 asimddp\n\nModel\t\t: Pi\n"
 X86 = "processor : 0\nmodel name : Some CPU @ 2 GHz\nflags : fpu avx2 fma f16c avx512_vnni\n"

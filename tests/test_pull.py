@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from ultraface_deploy.models import RegistryEntry
 
 from ultraface_deploy import pull as pull_module
 from ultraface_deploy.errors import CheckFailed, InputError
+from ultraface_deploy.models import RegistryEntry
 from ultraface_deploy.pull import cached_checkpoint, pull
 
 CONTENT = bytes(range(256)) * 1500

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from ultraface_deploy.backends import BackendError, Outputs, Session, get_backend
 
 from tests.conftest import Convert, MakeCheckpoint, noise
 from ultraface_deploy.artifact import ArtifactFolder, describe_files
+from ultraface_deploy.backends import BackendError, Outputs, Session, get_backend
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.images import embedded_images
 from ultraface_deploy.pipeline import encode, make_anchors

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.backends import get_backend
-
 from ultraface_deploy.spec import ModelSpec
 
 

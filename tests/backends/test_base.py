@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from ultraface_deploy.backends import Backend, BackendError, Session, backend_names, get_backend
 from ultraface_deploy.backends.base import Tensor, bind_outputs, implausible
-
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.precision import Precision
 from ultraface_deploy.spec import ModelSpec

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from ultraface_deploy.backends import BackendError, Outputs, Session, get_backend
-from ultraface_deploy.backends.base import probe_tensor
-from ultraface_deploy.converters.mnn import convert_onnx
 
 from tests.conftest import ROOT, Convert, MakeCheckpoint
 from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.backends import BackendError, Outputs, Session, get_backend
+from ultraface_deploy.backends.base import probe_tensor
+from ultraface_deploy.converters.mnn import convert_onnx
 
 RUNTIMES = {
     "torch": "torch",

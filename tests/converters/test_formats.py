@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import pytest
-from ultraface_deploy.backends import get_backend
 
 from tests.conftest import Convert, MakeCheckpoint
+from ultraface_deploy.backends import get_backend
 from ultraface_deploy.images import DEMO_PHOTO
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.precision import Precision

@@ -11,9 +11,9 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
-from ultraface_deploy.converters import onnx as onnx_files
 
 from tests.conftest import Convert, MakeCheckpoint
+from ultraface_deploy.converters import onnx as onnx_files
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import decode, make_anchors
 from ultraface_deploy.spec import ModelSpec

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ultraface_deploy.converters import Conversion, get_converter, target_names
-from ultraface_deploy.converters.mnn import convert_onnx
-from ultraface_deploy.converters.ncnn import rename_blobs
 
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.child import ToolFailed
+from ultraface_deploy.converters import Conversion, get_converter, target_names
+from ultraface_deploy.converters.mnn import convert_onnx
+from ultraface_deploy.converters.ncnn import rename_blobs
 from ultraface_deploy.errors import InputError, MissingDependency, UltraFaceError
 from ultraface_deploy.spec import ModelSpec
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ultraface_deploy.pipeline import PostprocessOptions, encode, make_anchors, nms, postprocess
@@ -81,7 +81,6 @@ def test_classes_do_not_suppress_each_other() -> None:
     np.testing.assert_allclose(faces.scores, [0.9, 0.6])
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     kind=st.sampled_from(["hard", "soft", "blend"]),

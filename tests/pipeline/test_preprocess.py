@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import noise
@@ -23,7 +23,6 @@ def step_by_step(bgr: np.ndarray, spec: ModelSpec) -> np.ndarray:
     return np.ascontiguousarray(normalised.transpose(2, 0, 1)[None])
 
 
-@settings(deadline=None)
 @given(
     size=st.tuples(st.integers(1, 900), st.integers(1, 900)),
     target=st.sampled_from([(320, 240), (640, 480), (64, 64), (130, 99)]),

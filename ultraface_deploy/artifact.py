@@ -42,6 +42,11 @@ class Artifact:
     bytes: int
     verification: Mapping[str, Any] | None = None
 
+    @property
+    def verified(self) -> bool:
+        """Whether it was compared with the original network and agreed."""
+        return bool(self.verification) and self.verification.get("passed") is True
+
 
 @dataclass(frozen=True)
 class Source:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
-from ultraface_deploy import errors
 from ultraface_deploy.errors import UltraFaceError
 
 DEFAULT_TIMEOUT = 120.0
@@ -30,6 +31,12 @@ sys.path[:] = job["path"]
 from ultraface_deploy.child import _serve
 _serve(job)
 """
+# A program is started by an interpreter that first asks to die with us (PR_SET_PDEATHSIG).
+_EXEC = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 class ToolFailed(UltraFaceError):  # noqa: N818 - names the outcome
@@ -39,7 +46,12 @@ class ToolFailed(UltraFaceError):  # noqa: N818 - names the outcome
 
 
 def run_in_child(
-    target: str, arguments: Mapping[str, Any], *, what: str, timeout: float = DEFAULT_TIMEOUT
+    target: str,
+    arguments: Mapping[str, Any],
+    *,
+    what: str,
+    timeout: float = DEFAULT_TIMEOUT,
+    memory: int | None = None,
 ) -> Any:
     """Call `module:function` with keyword arguments in a child interpreter.
 
@@ -48,6 +60,7 @@ def run_in_child(
         arguments: JSON-serialisable keyword arguments.
         what: the step's name in messages, for example `MNN converter`.
         timeout: seconds after which the child is killed.
+        memory: bytes that it may allocate; None for no limit.
 
     Returns:
         The function's JSON-serialisable result.
@@ -63,14 +76,14 @@ def run_in_child(
             "target": target,
             "arguments": dict(arguments),
             "result": str(result_file),
+            "memory": memory,
         }
         output = _run([sys.executable, "-c", _BOOT], what, timeout, Path(folder), json.dumps(job))
         if not result_file.is_file():
             raise ToolFailed(f"{what} ended without a result{_last_line(output)}")
         result = json.loads(result_file.read_text())
     if "error" in result:
-        kind = getattr(errors, result["error"], ToolFailed)
-        raise kind(result["message"])
+        raise _error_class(result["error"])(result["message"])
     return result["value"]
 
 
@@ -82,7 +95,8 @@ def run_program(
     Raises:
         ToolFailed: it crashed, hung or returned non-zero.
     """
-    return _run(command, what, timeout, cwd, "")
+    start = [sys.executable, "-I", "-S", "-c", _EXEC]
+    return _run([*start, *command], what, timeout, cwd, "")
 
 
 def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: str) -> str:
@@ -122,12 +136,26 @@ def _last_line(output: str) -> str:
 
 def _serve(job: Mapping[str, Any]) -> None:
     """Do in the child what `run_in_child` asked for."""
-    from importlib import import_module
-
-    module, _, function = job["target"].partition(":")
+    _die_with_parent()
+    if job["memory"] is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (job["memory"], job["memory"]))
     try:
-        value = getattr(import_module(module), function)(**job["arguments"])
-        result = {"value": value}
+        result = {"value": resolve_name(job["target"])(**job["arguments"])}
     except UltraFaceError as error:
-        result = {"error": type(error).__name__, "message": str(error)}
+        name = f"{type(error).__module__}:{type(error).__qualname__}"
+        result = {"error": name, "message": str(error)}
     Path(job["result"]).write_text(json.dumps(result))
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when its parent ends in any way (PR_SET_PDEATHSIG)."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _error_class(name: str) -> type[UltraFaceError]:
+    found = resolve_name(name)
+    if isinstance(found, type) and issubclass(found, UltraFaceError):
+        return found
+    raise ToolFailed(f"a child process ended with {name}")

@@ -15,7 +15,7 @@ from ultraface_deploy.artifact import Artifact, ArtifactFolder
 from ultraface_deploy.backends import Backend, Session, backend_names, get_backend
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.files import require_file
-from ultraface_deploy.foreign import format_and_files, recognise
+from ultraface_deploy.foreign import format_and_files, prove_harmless, recognise
 from ultraface_deploy.model_source import owning_folder
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, as_bgr, postprocess, preprocess
 from ultraface_deploy.precision import Precision
@@ -121,7 +121,7 @@ def find_files(
     if model.is_dir():
         folder = ArtifactFolder.open(model)
         runtime, artifact = choose_artifact(folder, backend, precision)
-        return runtime, folder.intact_files(artifact), folder.spec
+        return runtime, _sound_files(folder, artifact, runtime), folder.spec
     if not model.exists() and (entry := models.registry().get(str(model))) and entry.embedded:
         model = models.FOLDER / str(entry.file if backend == "torch" else entry.onnx)
     require_file(model, "model")
@@ -129,6 +129,14 @@ def find_files(
     runtime = _reader_of(format, backend)
     spec = _spec_of_file(model, format, files, runtime, input_size, head)
     return runtime, files, spec
+
+
+def _sound_files(folder: ArtifactFolder, artifact: Artifact, runtime: Backend) -> tuple[Path, ...]:
+    """Return an artifact's files: as recorded, and known or now shown to do no harm."""
+    files = folder.intact_files(artifact)
+    if not artifact.verified and artifact.format != "torch":
+        prove_harmless(runtime, files, folder.spec)
+    return files
 
 
 def _spec_of_file(
@@ -140,6 +148,8 @@ def _spec_of_file(
     head: Head | None,
 ) -> ModelSpec:
     if (folder := owning_folder(model)) is not None:
+        artifact = next(each for each in folder.artifacts if model.name in each.files)
+        _sound_files(folder, artifact, runtime)
         return folder.spec
     if format == "torch":
         from ultraface_deploy.checkpoint import load_checkpoint
@@ -149,7 +159,7 @@ def _spec_of_file(
         return spec if head is None else replace(spec, head=head)
     # Only ONNX Runtime, which the base install has, reads an ONNX file's size and metadata.
     reader = get_backend("onnxruntime") if format == "onnx" else runtime
-    return recognise(reader, files, input_size, head)
+    return recognise(reader, files, input_size, head, runtime)
 
 
 def choose_artifact(

@@ -324,9 +324,9 @@ def verify_folder(
 def _load_checked(
     folder: ArtifactFolder, artifact: Artifact, backend: str, reference: Reference
 ) -> Candidate | Comparison:
-    """Load an artifact whose files are as recorded; measure one that was changed in a child."""
+    """Load an artifact that was verified and is as recorded; measure others in a child."""
     problem = folder.check_files(artifact)
-    if problem is None:
+    if problem is None and artifact.verified:
         files = folder.files(artifact)
         return _load_candidate(folder.spec, artifact, files, backend, reference)
     arguments = {"folder": str(folder.path.resolve()), "artifact": artifact.id, "backend": backend}
@@ -337,6 +337,8 @@ def _load_checked(
         )
     except UltraFaceError as error:
         measured = _failed(artifact.id, backend, reference, str(error))
+    if problem is None:
+        return measured
     consequence = measured.reason or "it still computes the same"
     return replace(measured, passed=False, reason=f"{problem}: {consequence}")
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import sys
-import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 from ultraface_deploy.converters.base import Conversion, Converter
@@ -38,13 +37,11 @@ def _convert(job: Conversion) -> None:
 
 
 def _pnnx() -> Path:
-    """The program that the pnnx wheel ships, in this environment or else on the PATH."""
-    folders = [Path(sysconfig.get_path("scripts")), Path(sys.executable).parent]
-    for folder in folders:
-        if (folder / "pnnx").is_file():
-            return folder / "pnnx"
-    if found := shutil.which("pnnx"):
-        return Path(found)
+    """The program inside the pnnx wheel; the wheel's own script imports torch to start it."""
+    wheel = find_spec("pnnx")
+    for folder in (wheel and wheel.submodule_search_locations) or ():
+        if (Path(folder) / "pnnx").is_file():
+            return Path(folder) / "pnnx"
     raise MissingDependency.package("pnnx", "ncnn", "converting to ncnn")
 
 

@@ -6,6 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ultraface_deploy.limits import limit_pixels
+
 __version__ = "0.1.0"
 
 # In a checkout converters/, backends/, benchmarks/ and models/ stand beside this folder
@@ -13,6 +15,8 @@ __version__ = "0.1.0"
 _checkout = Path(__file__).resolve().parent.parent
 if (_checkout / "pyproject.toml").is_file() and str(_checkout) not in __path__:
     __path__.append(str(_checkout))
+
+limit_pixels()
 
 if TYPE_CHECKING:
     from ultraface_deploy.detector import Detector

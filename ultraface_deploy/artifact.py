@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import PARSE_ERRORS, make_folder, sha256_of, write_text
+from ultraface_deploy.files import PARSE_ERRORS, make_folder, sha256_of, temporary_name, write_text
 from ultraface_deploy.limits import Limit
 from ultraface_deploy.precision import Precision, parse_precision
 from ultraface_deploy.spec import ModelSpec
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
+_LOCK = ".lock"
 _LOCK_TIMEOUT_S = 120
+_SCRATCH = ".scratch-"
 
 
 def artifact_id(format: str, precision: Precision) -> str:
@@ -177,6 +181,24 @@ class ArtifactFolder:
             updated._write()
         return updated
 
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield a folder within this one for the files of one run; it is gone afterwards.
+
+        What killed runs have left goes first: a run holds a lock on a file in its own folder,
+        which the kernel lets go of with the process.
+        """
+        with _locked(self.path):
+            _sweep(self.path)
+            scratch = Path(tempfile.mkdtemp(dir=self.path, prefix=_SCRATCH))
+            in_use = FileLock(scratch / _LOCK)
+            in_use.acquire()
+        try:
+            yield scratch
+        finally:
+            in_use.release()
+            shutil.rmtree(scratch, ignore_errors=True)
+
     def _latest(self) -> ArtifactFolder:
         """The folder as it is on disk now, if it holds the same network; else an empty one."""
         if (self.path / MANIFEST).is_file():
@@ -215,13 +237,22 @@ def describe_files(format: str, precision: Precision, files: Mapping[str, Path])
 def _locked(folder: Path) -> Iterator[None]:
     make_folder(folder)
     try:
-        with FileLock(folder / ".lock", timeout=_LOCK_TIMEOUT_S):
+        with FileLock(folder / _LOCK, timeout=_LOCK_TIMEOUT_S):
             yield
     except Timeout as error:
         raise InputError(
             f"{folder}: another run has been writing here for {_LOCK_TIMEOUT_S} s; "
             "wait for it or choose another folder with -o"
         ) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs have left in a folder that is locked."""
+    for scratch in folder.glob(f"{_SCRATCH}*"):
+        with suppress(Timeout, OSError), FileLock(scratch / _LOCK, timeout=0):
+            shutil.rmtree(scratch)
+    for manifest in folder.glob(temporary_name(MANIFEST)):
+        manifest.unlink(missing_ok=True)
 
 
 def _artifact_from_dict(data: Mapping[str, Any]) -> Artifact:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,8 +96,11 @@ def run_program(
     Raises:
         ToolFailed: it crashed, hung or returned non-zero.
     """
-    start = [sys.executable, "-I", "-S", "-c", _EXEC]
-    return _run([*start, *command], what, timeout, cwd, "")
+    program = shutil.which(command[0])
+    if program is None:
+        raise ToolFailed(f"{what}: there is no program {command[0]} that can be run")
+    start = [sys.executable, "-I", "-S", "-c", _EXEC, program]
+    return _run([*start, *command[1:]], what, timeout, cwd, "")
 
 
 def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: str) -> str:

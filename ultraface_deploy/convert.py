@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -129,8 +128,8 @@ def convert(
                 gone, converter.extra, f"converting to {converter.format}"
             )
     folder = _open_folder(source, output or default_folder(source.spec.name), overwrite)
-    with tempfile.TemporaryDirectory(dir=folder.path, prefix=".scratch-") as scratch:
-        work = _Work(folder, source, Path(scratch), report)
+    with folder.scratch() as scratch:
+        work = _Work(folder, source, scratch, report)
         work.int8, work.progress = int8 or Int8Options(), progress
         work.add_source()
         for step in steps:

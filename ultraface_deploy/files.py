@@ -89,9 +89,8 @@ def replacing(path: Path) -> Iterator[Path]:
         InputError: the folder cannot be written or the disk is full.
     """
     try:
-        descriptor, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}"
-        )
+        before, after = temporary_name(path).split("*")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=before, suffix=after)
         os.close(descriptor)
     except OSError as error:
         raise InputError(f"{path}: cannot write here ({error.strerror})") from error
@@ -105,6 +104,11 @@ def replacing(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot write ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: str | Path) -> str:
+    """Return the pattern of the names that `replacing` gives to unfinished files."""
+    return f".{Path(path).stem}.*.tmp{Path(path).suffix}"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

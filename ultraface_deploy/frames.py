@@ -6,6 +6,7 @@ import glob
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -14,6 +15,8 @@ from ultraface_deploy.files import require_file
 from ultraface_deploy.images import IMAGE_SUFFIXES, list_images, read_image
 from ultraface_deploy.pipeline.preprocess import Image, as_bgr
 
+# Containers state how many frames they hold, some of them only nearly.
+_COMPLETE = 0.95
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 
 
@@ -38,6 +41,8 @@ class FrameSource:
     count: int | None = None
     """How many frames are to come, None where nobody knows."""
     unreadable: list[str] = field(default_factory=list)
+    stopped: str | None = None
+    """Why a video or camera ended before its time."""
 
     def __iter__(self) -> Iterator[Frame]:
         return self._images() if self.kind == "images" else self._video()
@@ -55,12 +60,12 @@ class FrameSource:
         capture, name = self._open()
         try:
             index = 0
-            while True:
-                read, image = capture.read()
-                if not read:
-                    return
+            while (image := _next_picture(capture)) is not None:
                 yield Frame(name, as_bgr(image), index)
                 index += 1
+            if self.camera is not None or index < _COMPLETE * (self.count or 1):
+                wanted = "" if self.count is None else f" of {self.count}"
+                self.stopped = f"{name}: stopped after {index}{wanted} pictures"
         finally:
             capture.release()
 
@@ -75,6 +80,15 @@ class FrameSource:
             capture.release()
             raise InputError(f"{name}: cannot be opened; {advice}")
         return capture, name
+
+
+def _next_picture(capture: cv2.VideoCapture) -> Any:
+    """The next picture; a damaged one that OpenCV passes over is left out, None at the end."""
+    try:
+        read, image = capture.read()
+    except cv2.error:
+        return None
+    return image if read else None
 
 
 def open_source(source: str) -> FrameSource:

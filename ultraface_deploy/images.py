@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.limits import PIXELS, Limit
 from ultraface_deploy.pipeline.preprocess import Image, as_bgr
 
 PHOTOS = Path(__file__).resolve().parent / "photos"
@@ -20,16 +22,24 @@ def read_image(path: Path) -> Image:
     """Read a photograph as (H, W, 3) uint8 BGR, turned upright by its EXIF orientation.
 
     Raises:
-        InputError: missing, unreadable or no image.
+        InputError: missing, unreadable, too large, or no image.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: cannot be read, it is no file")
+    Limit.PICTURE.check(path)
     try:
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error as error:
-        raise InputError(f"{path}: cannot be decoded ({error.err})") from error
+    except (cv2.error, MemoryError) as error:
+        if "MAX_IMAGE_PIXELS" in str(error):
+            raise InputError(
+                f"{path}: has more than {os.environ[PIXELS]} pixels; "
+                f"for a picture you trust set {PIXELS}"
+            ) from error
+        raise InputError(f"{path}: cannot be decoded ({error})") from error
     if image is None:
         raise InputError(f"{path}: is no image that OpenCV can decode, or damaged")
     return as_bgr(image)

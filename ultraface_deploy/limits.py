@@ -1,7 +1,6 @@
 """How large a file from elsewhere may be before anything parses it.
 
-Each limit can be raised by the environment variable that the refusal names. Pictures have
-OpenCV's own, `OPENCV_IO_MAX_IMAGE_PIXELS`, which `ultraface_deploy` lowers when it is imported.
+Each limit can be raised by the environment variable that the refusal names.
 """
 
 from __future__ import annotations
@@ -14,12 +13,23 @@ from ultraface_deploy.errors import InputError
 
 _MB = 1 << 20
 
+PIXELS = "OPENCV_IO_MAX_IMAGE_PIXELS"
+"""OpenCV's own limit on the pixels of a picture, which it reads once, when it is imported."""
+_DEFAULT_PIXELS = 100_000_000
+
+
+def limit_pixels() -> None:
+    """Lower OpenCV's limit from 2^30 pixels (3 GB), unless the user has set it."""
+    os.environ.setdefault(PIXELS, str(_DEFAULT_PIXELS))
+
 
 class Limit(Enum):
     """A limit: the environment variable that sets it, and its default in MiB."""
 
     MODEL = ("ULTRAFACE_DEPLOY_MAX_MODEL_MB", 1024)
     """A model file, and the memory that loading one of unknown origin may take."""
+    PICTURE = ("ULTRAFACE_DEPLOY_MAX_PICTURE_MB", 256)
+    """An encoded picture; how many pixels it may have is OpenCV's limit."""
     TEXT = ("ULTRAFACE_DEPLOY_MAX_TEXT_MB", 32)
     """Manifests, labels, tables, results: parsed they take about thirty times their size."""
 

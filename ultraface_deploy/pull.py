@@ -6,7 +6,7 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from http.client import HTTPMessage
+from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -92,7 +92,7 @@ def pull(entry: RegistryEntry, progress: Progress = lambda done, total: None) ->
         partial = path.with_suffix(".part")
         try:
             _download(entry.url, partial, progress)
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             raise InputError(f"{entry.url}: download failed ({reason}); try again") from error
         found = sha256_of(partial)

@@ -75,3 +75,5 @@ def detect(
         for problem in frames.unreadable:
             note(f"skipped: {problem}")
         raise CheckFailed(f"{len(frames.unreadable)} of {frames.count} pictures were unreadable")
+    if frames.stopped:
+        raise CheckFailed(f"{frames.stopped}; what was found until then is complete")

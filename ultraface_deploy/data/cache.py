@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.data.samples import Sample
-from ultraface_deploy.errors import InputError
 from ultraface_deploy.files import make_folder, replacing, write_text
+from ultraface_deploy.images import read_image as read_picture
 
 Image = npt.NDArray[np.uint8]
 
@@ -28,13 +28,7 @@ def read_image(path: Path, max_side: int) -> tuple[Image, float]:
     Raises:
         InputError: the file is missing or no image.
     """
-    try:
-        encoded = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the image ({error.strerror})") from error
-    bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
-    if bgr is None:
-        raise InputError(f"{path}: not an image, or damaged")
+    bgr = read_picture(path)
     factor = min(1.0, max_side / max(bgr.shape[:2]))
     if factor < 1:
         bgr = cv2.resize(bgr, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)

@@ -10,7 +10,7 @@ from pathlib import Path
 from ultraface_deploy import models as registry
 from ultraface_deploy.artifact import Artifact, ArtifactFolder
 from ultraface_deploy.backends import backend_names, get_backend
-from ultraface_deploy.convert import Step, default_folder, ensure
+from ultraface_deploy.convert import Step, ensure
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.precision import PRECISIONS, Precision
 from ultraface_deploy.verify import readers
@@ -90,11 +90,7 @@ def _open(model: str | Path, size: Size | None, steps: list[Step], note: Note) -
         if size is None:
             return ensure(path, steps, report=note)
         return _resized(path, size, steps, note)
-    if size in (None, (entry.width, entry.height)):
-        return ensure(default_folder(entry.name), steps, entry.name, report=note)
-    assert size is not None
-    folder = default_folder(f"{entry.name}-{size[0]}x{size[1]}")
-    return ensure(folder, steps, entry.name, size, report=note)
+    return ensure(None, steps, entry.name, size, report=note)
 
 
 def _resized(path: Path, size: Size, steps: list[Step], note: Note) -> ArtifactFolder:

@@ -10,7 +10,6 @@ import time
 
 from ultraface_deploy.backends import Outputs, Session
 from ultraface_deploy.backends.base import Tensor
-
 from ultraface_deploy.bench import worker
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from ultraface_deploy.backends import Session
 from ultraface_deploy.backends.base import Tensor
-
 from ultraface_deploy.bench.comparison import compare
 from ultraface_deploy.bench.driver import WORKER
 from ultraface_deploy.bench.plan import Configuration, configurations

@@ -59,6 +59,7 @@ class Worker:
             raise
         self.cold_start_ms = (self.first["first_result_ns"] - started) / 1e6
         """From starting the process to its first faces."""
+        self.pid = self._process.pid
         self.pause()
 
     def ask(self, **question: Any) -> dict[str, Any]:

@@ -61,11 +61,11 @@ def compare_with_recorded(
     candidate = Candidate("", backend, session, tolerance_for(backend, precision, session.spec))
     with np.load(recorded) as content:
         photos = [content[f"photo{index}"] for index in range(len(content.files) // 3)]
-        reference = Reference("recorded", _Recorded(session.spec, content))
+        reference = Reference("recorded", Recorded(session.spec, content))
         return compare(reference, [candidate], photos)[0]
 
 
-class _Recorded(Session):
+class Recorded(Session):
     """Gives back the recorded outputs in their order, whatever it is asked."""
 
     def __init__(self, spec: ModelSpec, outputs: Mapping[str, Tensor]) -> None:

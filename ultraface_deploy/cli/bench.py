@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 from typer.core import TyperGroup
 
-from ultraface_deploy.cli import bench_compare, bench_recommend, bench_report
+from ultraface_deploy.cli import bench_compare, bench_emulate, bench_recommend, bench_report
 from ultraface_deploy.cli.bench_recommend import MaxCores, MaxMs, MinAp, print_recommendation
 from ultraface_deploy.cli.bench_report import EvalFile
 from ultraface_deploy.cli.console import note, notes, progress, results, write_output
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     """Add the command with its subcommands."""
     bench = typer.Typer(cls=_MeasureByDefault, rich_markup_mode=None)
     bench.command("run")(run)
-    for tool in (bench_compare, bench_report, bench_recommend):
+    for tool in (bench_compare, bench_report, bench_recommend, bench_emulate):
         tool.register(bench)
     app.add_typer(bench, name="bench", help="Measure latency; compare two measurements.")
 
@@ -109,6 +109,15 @@ def run(
         Optional[str],  # noqa: UP045
         typer.Option("--html", metavar="FILE", help="Write a page with tables and plots."),
     ] = None,
+    emulate: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--emulate",
+            metavar="CORE",
+            help="Count instructions on an emulated cortex-a53, -a72 or -a76 (Pi 3, 4, 5) instead; "
+            "`bench emulate-setup` once before.",
+        ),
+    ] = None,
     recommend: Annotated[
         bool,
         typer.Option("--recommend", help="Print the fastest within the limits, and its command."),
@@ -128,14 +137,20 @@ def run(
     from ultraface_deploy.spec import parse_input_size
 
     chosen_cores = choose_cores(cores)
+    backends = chosen_backends(backend)
+    if emulate is not None and backends is None:
+        backends = list(bench_emulate.BACKENDS)
     found = configurations(
         folders or (),
-        chosen_backends(backend),
+        backends,
         _precisions(precision),
         parse_numbers(threads, "--threads", smallest=1),
         [parse_input_size(text) for text in input_size or ()],
         note,
     )
+    if emulate is not None:
+        bench_emulate.run_emulated(found, emulate, json)
+        return
     settings = _settings(launches, seconds, ci, image)
     report = _measure(found, settings, chosen_cores)
     _write(report, {"json": json, "csv": csv, "markdown": markdown, "html": html}, eval_file)

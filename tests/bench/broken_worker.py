@@ -1,0 +1,39 @@
+"""The timing child with a session that returns garbage at once, or only after it was verified."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from ultraface_deploy.backends import Outputs, Session
+from ultraface_deploy.backends.base import Tensor
+from ultraface_deploy.bench import worker
+from ultraface_deploy.bench.reference import Recorded
+
+VERIFIED_RUNS = 30
+
+
+def break_after(runs: int) -> None:
+    """Let sessions of this process run so often, and then find every anchor a face."""
+    run = Session.run
+    done = 0
+
+    def broken(self: Session, tensor: Tensor) -> Outputs:
+        nonlocal done
+        if isinstance(self, Recorded):
+            return run(self, tensor)
+        done += 1
+        if done <= runs:
+            return run(self, tensor)
+        scores = np.tile(np.float32([0.1, 0.9]), (1, self.spec.num_anchors, 1))
+        return {"scores": scores, "boxes": np.ones((1, self.spec.num_anchors, 4), np.float32)}
+
+    Session.run = broken  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "crash":
+        sys.exit(3)
+    break_after({"at-once": 0, "later": VERIFIED_RUNS}[sys.argv[1]])
+    worker.main()

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Convert, MakeCheckpoint
+from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.bench import machine
+from ultraface_deploy.bench.driver import WORKER, Worker, WorkerFailed
+from ultraface_deploy.bench.plan import configurations
+from ultraface_deploy.bench.result import BenchReport
+from ultraface_deploy.bench.run import Progress, Settings, measure
+from ultraface_deploy.errors import InputError, MissingDependency
+
+SHORT = Settings(
+    min_launches=2, max_launches=2, launch_seconds=0.06, round_seconds=0.03, warm_up_seconds=0.1
+)
+BROKEN = Path(__file__).with_name("broken_worker.py")
+DELAYED = (sys.executable, "-m", "ultraface_deploy.benchmarks.delayed_worker", "2.0")
+
+
+MANY = len(machine.allowed_cores()) + 1
+
+
+@pytest.fixture(scope="module")
+def report(converted: Convert, make_checkpoint: MakeCheckpoint) -> BenchReport:
+    folder = converted(make_checkpoint(), "onnx", "onnxsim", "mnn", "ncnn", size=(128, 96))
+    found = configurations([folder.path], ["onnxruntime", "mnn"], threads=[1, MANY])
+    return measure(found, SHORT)
+
+
+def test_measures_every_configuration_in_fresh_processes(report: BenchReport) -> None:
+    assert not report.failures
+    assert len(report.measurements) == 4
+    for m in report.measurements:
+        assert len(m.launches) == 2
+        assert [len(launch.rounds) for launch in m.launches] == [2, 2]
+        assert m.cores == machine.allowed_cores()[: m.threads]
+        assert m.verification["images"] == 7
+        assert m.verification["recall"] == 1
+        inference, whole = m.row("inference"), m.row("end_to_end")
+        assert 0.01 < inference.min_ms < whole.min_ms < whole.cold_start_ms
+        assert 20 < whole.peak_rss_mb < 500
+        assert (whole.energy_mj is None) == (machine.energy_uj() is None)
+
+
+def test_more_threads_than_cores_are_marked(report: BenchReport) -> None:
+    for m in report.measurements:
+        marked = any(warning.startswith(f"{MANY} threads on") for warning in m.warnings)
+        assert marked == (m.threads == MANY)
+
+
+def test_the_machine_is_recorded(report: BenchReport) -> None:
+    assert report.machine["libraries"]["onnxruntime"]
+    assert report.machine["during"]["other_processes_cores"] >= 0
+    assert report.settings["image_size"] == "512x512"
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("at-once", "not the original network"), ("later", "faces while timed"), ("crash", "code 3")],
+)
+def test_what_is_not_verified_is_not_timed(how: str, reason: str, folder: ArtifactFolder) -> None:
+    found = configurations([folder.path], ["opencv"])
+    command = (sys.executable, str(BROKEN), how)
+    report = measure(found, SHORT, command=command)
+    assert not report.measurements
+    assert reason in report.failures[0].reason
+
+
+def test_a_delay_in_every_inference_shows(folder: ArtifactFolder) -> None:
+    found = configurations([folder.path], ["onnxruntime"])
+    plain, delayed = (measure(found, SHORT, command=c).rows("inference") for c in (WORKER, DELAYED))
+    assert 1.5 < delayed[0].min_ms / plain[0].min_ms < 2.5
+
+
+def test_progress_counts_launches(folder: ArtifactFolder) -> None:
+    seen: list[Progress] = []
+    measure(configurations([folder.path], ["opencv"]), SHORT, on_progress=seen.append)
+    assert [(p.done, p.total) for p in seen] == [(1, 2), (2, 2)]
+
+
+def test_children_are_pinned_and_gone_afterwards(folder: ArtifactFolder) -> None:
+    (c,) = configurations([folder.path], ["opencv"])
+    core = machine.allowed_cores()[-1]
+    job = {
+        "backend": c.backend,
+        "files": [str(path) for path in folder.files(c.artifact)],
+        "spec": folder.spec.to_dict(),
+        "precision": "fp32",
+        "threads": 1,
+        "cores": [core],
+        "image": SHORT.image,
+    }
+    with Worker(job) as worker:
+        pid = worker.pid
+        assert os.sched_getaffinity(pid) == {core}
+        # Stopped while others are timed.
+        assert "State:\tT" in Path(f"/proc/{pid}/status").read_text()
+    assert not Path(f"/proc/{pid}").exists()
+    with pytest.raises(WorkerFailed, match="cannot run it"):
+        Worker(job | {"files": ["/nowhere.onnx"]})
+
+
+def test_a_changed_artifact_is_refused(folder: ArtifactFolder) -> None:
+    path = folder.files(folder.find("mnn"))[0]
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(InputError, match="not the file that was converted"):
+        configurations([folder.path], ["mnn"])
+
+
+def test_a_missing_runtime_is_named(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ultraface_deploy.backends import get_backend
+
+    monkeypatch.setattr(type(get_backend("mnn")), "available", lambda self: False)
+    with pytest.raises(MissingDependency, match="backend mnn"):
+        configurations([folder.path], ["mnn"])
+    notes: list[str] = []
+    found = configurations([folder.path], None, note=notes.append)
+    assert {c.backend for c in found} >= {"onnxruntime", "ncnn", "opencv"}
+    assert "left out: mnn is not installed here" in notes

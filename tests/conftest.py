@@ -71,7 +71,7 @@ def worker_id(request: pytest.FixtureRequest) -> str:
 
 
 def random_network(architecture: Architecture, num_classes: int = 2) -> Any:
-    """Return a network with seeded weights, whose BatchNorms do something and whose scores vary."""
+    """Return a network with seeded weights, whose BatchNorms do something and that sees few faces."""
     import torch
 
     from ultraface_deploy.nets import UltraFace
@@ -79,11 +79,19 @@ def random_network(architecture: Architecture, num_classes: int = 2) -> Any:
     torch.manual_seed(1)
     net = UltraFace(architecture, num_classes).eval()
     for module in net.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
             module.weight.data.uniform_(0.8, 1.5)
             module.bias.data.normal_(0, 0.2)
+    for head in (*net.classification_headers, *net.regression_headers):
+        last = head if isinstance(head, torch.nn.Conv2d) else head[-1]
+        last.weight.data *= 0.04
+    for head in net.classification_headers:
+        last = head if isinstance(head, torch.nn.Conv2d) else head[-1]
+        last.bias.data[::num_classes] += 1.5  # background
     return net
 
 

@@ -72,7 +72,6 @@ def test_convert_from_nothing(
         (("--head", "boxes"), "--head boxes: unknown"),
         (("--int8", "--fp16"), "--int8"),
         (("--name", "../../evil"), "name"),
-        (("--name", ""), "name"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format clean
+.PHONY: demo test test-arm lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# Every artifact on emulated Arm cores (Pi 3, 4, 5); the set-up says what it downloads, once.
+test-arm: $(STAMP)
+	$(BIN)/ultraface-deploy bench emulate-setup
+	ARM_CORES=all $(BIN)/python -m pytest tests/bench/emulate -v
 
 # mypy follows no import hooks, so it checks the package as it is laid out when installed.
 lint: $(STAMP)

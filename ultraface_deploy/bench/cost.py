@@ -1,15 +1,26 @@
-"""What a network costs before anyone runs it: multiply-accumulates, counted on its graph."""
+"""What a network costs before anyone runs it, counted on its graph."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 from ultraface_deploy.errors import InputError, MissingDependency
 
 
-def macs_of_onnx(path: Path) -> int:
-    """Return the multiply-accumulates of all convolutions: output elements x weights of each.
+@dataclass(frozen=True)
+class Cost:
+    """Parameters and multiply-accumulates of all convolutions, BatchNorms folded into them."""
+
+    parameters: int
+    macs: int
+
+
+def cost_of_onnx(path: Path) -> Cost:
+    """Count on an ONNX file.
+
+    MACs are output elements times the weights of one output channel.
 
     Raises:
         InputError: a convolution's output shape cannot be inferred.
@@ -23,12 +34,13 @@ def macs_of_onnx(path: Path) -> int:
     values = (*graph.value_info, *graph.output)
     shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
     weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    total = 0
+    parameters = macs = 0
     for node in graph.node:
         if node.op_type == "Conv":
-            shape = shapes.get(node.output[0], [0])
-            if not math.prod(shape):
+            elements = math.prod(shapes.get(node.output[0], [0]))
+            if not elements:
                 raise InputError(f"{path}: the shape of {node.output[0]} is unknown")
             # A weight is (output channels, input channels / groups, height, width).
-            total += math.prod(shape) * math.prod(weights[node.input[1]][1:])
-    return total
+            macs += elements * math.prod(weights[node.input[1]][1:])
+            parameters += sum(math.prod(weights[name]) for name in node.input[1:])
+    return Cost(parameters, macs)

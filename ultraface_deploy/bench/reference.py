@@ -13,19 +13,13 @@ import numpy.typing as npt
 from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.backends import Session
 from ultraface_deploy.backends.base import Tensor
+from ultraface_deploy.comparison import Candidate, Comparison, Reference, compare, tolerance_for
 from ultraface_deploy.images import DEMO_PHOTO, embedded_images, read_image
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.precision import Precision
 from ultraface_deploy.spec import ModelSpec
-from ultraface_deploy.verify import (
-    Candidate,
-    Comparison,
-    Reference,
-    compare,
-    open_reference,
-    tolerance_for,
-)
+from ultraface_deploy.verify import open_reference
 
 
 def record(folder: str, image: str, target: str) -> str:

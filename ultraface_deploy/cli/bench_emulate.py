@@ -22,11 +22,12 @@ def register(bench: typer.Typer) -> None:
 
 def emulate_setup() -> None:
     """Install what `bench --emulate` needs: says what it downloads, then does it."""
-    from ultraface_deploy.bench.emulate.sysroot import Sysroot, describe_setup, set_up
+    from ultraface_deploy.bench.emulate.sysroot import Sysroot, describe_setup, is_current, set_up
 
     sysroot = Sysroot.default()
-    note(describe_setup(sysroot))
-    set_up(sysroot, note)
+    if not is_current(sysroot):
+        note(describe_setup(sysroot))
+        set_up(sysroot, note)
     note(f"ready: {sysroot.path}")
 
 
@@ -64,12 +65,12 @@ def run_emulated(found: list[Configuration], core: str, json: str | None) -> Non
 
 
 def _macs(configuration: Any) -> int | None:
-    from ultraface_deploy.bench.cost import macs_of_onnx
+    from ultraface_deploy.bench.cost import cost_of_onnx
     from ultraface_deploy.errors import MissingDependency
 
     folder = configuration.folder
     try:
-        return macs_of_onnx(folder.files(folder.find("onnx"))[0]) if folder.has("onnx") else None
+        return cost_of_onnx(folder.files(folder.find("onnx"))[0]).macs if folder.has("onnx") else None
     except MissingDependency:
         return None
 

@@ -153,6 +153,15 @@ def wheel_requirements() -> list[str]:
     return found
 
 
+def is_current(sysroot: Sysroot) -> bool:
+    """Whether the machine is set up with the versions that are installed here."""
+    try:
+        require_programs()
+        return sysroot.versions() == _wanted()
+    except MissingDependency:
+        return False
+
+
 def set_up(sysroot: Sysroot, report: Report = lambda message: None) -> None:
     """Download and unpack the emulated machine; an older one is replaced when all is done.
 
@@ -173,10 +182,13 @@ def set_up(sysroot: Sysroot, report: Report = lambda message: None) -> None:
         run_tool(_debian_command(new.root))
         report("downloading aarch64 wheels")
         run_tool(_wheels_command(new.site))
-        wanted = dict(item.split("==") for item in wheel_requirements())
-        write_text(new.path / _DONE, json.dumps(wanted, indent=2) + "\n")
+        write_text(new.path / _DONE, json.dumps(_wanted(), indent=2) + "\n")
         shutil.rmtree(sysroot.path, ignore_errors=True)
         new.path.rename(sysroot.path)
+
+
+def _wanted() -> dict[str, str]:
+    return dict(item.split("==") for item in wheel_requirements())
 
 
 def _debian_command(root: Path) -> list[str]:

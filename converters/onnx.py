@@ -217,7 +217,14 @@ def _append_decoding(model: onnx.ModelProto, spec: ModelSpec) -> None:
         node = helper.make_node(operator, inputs, outputs, name=f"{outputs[0]}/{operator}")
         if operator in ("Split", "Concat"):
             node.attribute.append(helper.make_attribute("axis", 2))
+        if operator == "Split" and _opset(model) < 13:  # before it, the sizes are an attribute
+            del node.input[1:]
+            node.attribute.append(helper.make_attribute("split", [2, 2]))
         graph.node.append(node)
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:

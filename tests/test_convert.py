@@ -235,7 +235,7 @@ def test_folder_that_cannot_be_made(make_checkpoint: MakeCheckpoint, tmp_path: P
 def test_ensure_converts_what_is_missing(
     converted: Convert, make_checkpoint: MakeCheckpoint, tmp_path: Path
 ) -> None:
-    made = converted(make_checkpoint(), "onnx", size=(128, 96))
+    made = converted(make_checkpoint("slim", 5), "onnx", size=(64, 64))
     copy = Path(shutil.copytree(made.path, tmp_path / "folder"))
     said: list[str] = []
     opened = ensure(copy, [Step("mnn", "fp16")], report=said.append)

@@ -14,21 +14,19 @@ from onnx import numpy_helper
 from tests.conftest import Convert, MakeCheckpoint, noise
 from ultraface_deploy.artifact import ArtifactFolder, describe_files
 from ultraface_deploy.backends import BackendError, Outputs, Session, get_backend
-from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.images import embedded_images
-from ultraface_deploy.pipeline import encode, make_anchors
-from ultraface_deploy.spec import ModelSpec
-from ultraface_deploy.verify import (
+from ultraface_deploy.comparison import (
     Candidate,
     Comparison,
     Reference,
     Tolerance,
     compare,
-    open_reference,
-    require_passed,
     tolerance_for,
-    verify_folder,
 )
+from ultraface_deploy.errors import CheckFailed, InputError
+from ultraface_deploy.images import embedded_images
+from ultraface_deploy.pipeline import encode, make_anchors
+from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.verify import open_reference, require_passed, verify_folder
 
 SPEC = ModelSpec("net", "slim", 64, 64, head="decoded")
 Box = tuple[float, float, float, float]

@@ -13,6 +13,7 @@ from ultraface_deploy import models
 from ultraface_deploy.artifact import MANIFEST, Artifact, ArtifactFolder, Source, describe_files
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.caffe import read_caffe
+from ultraface_deploy.comparison import Reference
 from ultraface_deploy.converters import Conversion, Converter, get_converter, target_names
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.files import make_folder
@@ -21,13 +22,7 @@ from ultraface_deploy.images import embedded_images
 from ultraface_deploy.model_source import ModelSource, resolve_source, sized_name
 from ultraface_deploy.precision import Precision
 from ultraface_deploy.quantize import TARGETS, Int8Options, int8_target, where_it_pays
-from ultraface_deploy.verify import (
-    Reference,
-    open_reference,
-    readers,
-    require_passed,
-    verify_artifact,
-)
+from ultraface_deploy.verify import open_reference, readers, require_passed, verify_artifact
 
 if TYPE_CHECKING:
     from ultraface_deploy.quantize.calibrate import Progress
@@ -267,7 +262,7 @@ class _Work:
             self.folder.spec,
             self.int8,
             self.scratch / "int8",
-            on_trial=lambda format, trial: self.report(f"{format:<5} {trial}"),
+            report=self.report,
             progress=self.progress,
         )
         # The table of other people's photographs is worth keeping: it is reviewed, and reused.

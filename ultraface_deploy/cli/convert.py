@@ -78,7 +78,7 @@ def convert(
     ] = None,
     search_seconds: Annotated[
         float, typer.Option("--search-seconds", min=1, help="INT8: time to search per runtime.")
-    ] = 60.0,
+    ] = 75.0,
 ) -> None:
     """Convert a model; every artifact is compared with the original network before it is kept."""
     from ultraface_deploy.convert import convert as convert_model

@@ -14,8 +14,10 @@ from ultraface_deploy.quantize.graph import Floats, Layer, Network
 from ultraface_deploy.quantize.ncnn_files import (
     ACTIVATION_PARAMETERS,
     ACTIVATION_TYPE,
+    BIAS_TERM,
     CLIP,
     INT8_SCALE_TERM,
+    RELU,
     ParamLine,
     TableRow,
     Weights,
@@ -32,11 +34,12 @@ from ultraface_deploy.quantize.plan import LEVELS, Plan, dequantized, symmetric_
 class NcnnModel:
     """An FP32 ncnn model whose convolutions are known by the names of the ONNX network's layers.
 
-    `layer_of[line name]` is the layer's name.
+    `layer_of[line name]` is the layer's name; `constants` are the anchors of a decoded head.
     """
 
     lines: tuple[ParamLine, ...]
     layer_of: dict[str, str]
+    constants: dict[str, bytes]
 
     @classmethod
     def load(cls, param: Path, weights: Path, network: Network) -> NcnnModel:
@@ -46,7 +49,8 @@ class NcnnModel:
             InputError: files that cannot be read, or that were made from another network.
         """
         lines = read_param(param)
-        return cls(tuple(lines), _match(read_weights(lines, weights), network, param))
+        found, constants = read_weights(lines, weights)
+        return cls(tuple(lines), _match(found, network, param), constants)
 
 
 def emit_ncnn(plan: Plan, model: NcnnModel) -> tuple[str, bytes]:
@@ -60,17 +64,20 @@ def emit_ncnn(plan: Plan, model: NcnnModel) -> tuple[str, bytes]:
             layer, quantized = layers[name], plan.quantized.get(name)
             used = layer.weight if quantized is None else dequantized(quantized)
             bias = _shifted_bias(layer, used, shifts)
+            line = line.with_parameter(BIAS_TERM, "1")
             if name in shifts:
                 line = _with_floor(line, -shifts[name])
             if quantized is None:
                 parts.append(pack_fp32(layer.weight, bias))
             else:
-                row = _scales(plan, name)
+                row = _scales(plan, name, shifts)
                 scales = np.array(row.weight_scales, np.float32)
                 parts.append(pack_int8(quantized.weight, bias, scales, row.input_scale))
                 # 1 and 2 both mean one input scale; a depthwise layer has scales per group with 1.
                 term = 1 if line.type == "ConvolutionDepthWise" else 2
                 line = line.with_parameter(INT8_SCALE_TERM, str(term))
+        elif line.name in model.constants:
+            parts.append(model.constants[line.name])
         lines.append(line)
     return write_param(lines), b"".join(parts)
 
@@ -102,27 +109,30 @@ def _shifted_bias(layer: Layer, used: Floats, shifts: Mapping[str, float]) -> Fl
 
 def _with_floor(line: ParamLine, floor: float) -> ParamLine:
     """Replace a layer's ReLU by a clip from below."""
+    if line.parameters.get(ACTIVATION_TYPE) != RELU:
+        raise InputError(f"ncnn layer {line.name}: its ReLU is not part of it; convert again")
     clipped = line.with_parameter(ACTIVATION_TYPE, CLIP)
     return clipped.with_parameter(ACTIVATION_PARAMETERS, f"2,{floor:.9g},3.402823e+38")
 
 
 def ncnn_table(plan: Plan, model: NcnnModel) -> dict[str, TableRow]:
-    """Return the plan's scales under the names of the `.param` file, as `ncnn2int8` takes them."""
+    """Return the plan's scales under the names of the `.param` file, as `ncnn2int8` takes them.
+
+    That tool changes nothing but numbers: the plan must not be equalised.
+    """
     return {
-        line.name: _scales(plan, model.layer_of[line.name])
+        line.name: _scales(plan, model.layer_of[line.name], {})
         for line in model.lines
         if model.layer_of.get(line.name) in plan.quantized
     }
 
 
-def _scales(plan: Plan, name: str) -> TableRow:
+def _scales(plan: Plan, name: str, shifts: Mapping[str, float]) -> TableRow:
     quantized = plan.quantized[name]
     source = quantized.layer.source
-    shift = input_shifts(plan).get(source)
-    threshold = symmetric_threshold(plan.ranges[source]) if shift is None else shift
-    return TableRow(
-        tuple(float(scale) for scale in np.float32(1.0) / quantized.scales), LEVELS / threshold
-    )
+    threshold = shifts.get(source, symmetric_threshold(plan.ranges[source]))
+    weight_scales = np.float32(1.0) / quantized.scales
+    return TableRow(tuple(float(scale) for scale in weight_scales), LEVELS / threshold)
 
 
 def _match(weights: dict[str, Weights], network: Network, param: Path) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +20,12 @@ TAG_INT8 = 0x000D4B38
 CONVOLUTIONS = frozenset({"Convolution", "ConvolutionDepthWise"})
 
 # Numbers of the convolutions' parameters (docs/developer-guide/operators.md of ncnn).
-_BIAS_TERM, _WEIGHT_SIZE, INT8_SCALE_TERM = "5", "6", "8"
+BIAS_TERM, _WEIGHT_SIZE, INT8_SCALE_TERM = "5", "6", "8"
+# Width, height, depth and channels of a constant.
+_MEMORY_SIDES = ("0", "1", "11", "2")
 # -23300 less the number 10 says that an array follows.
-ACTIVATION_TYPE, ACTIVATION_PARAMETERS, CLIP = "9", "-23310", "3"
+ACTIVATION_TYPE, ACTIVATION_PARAMETERS = "9", "-23310"
+RELU, CLIP = "1", "3"
 
 
 @dataclass(frozen=True)
@@ -80,30 +84,55 @@ def write_param(layers: Sequence[ParamLine]) -> str:
     return "\n".join([MAGIC, f"{len(layers)} {blobs}", *map(str, layers)]) + "\n"
 
 
-def read_weights(layers: Sequence[ParamLine], path: Path) -> dict[str, Weights]:
-    """Read the FP32 weights of a `.bin` file by layer name.
+def read_weights(
+    layers: Sequence[ParamLine], path: Path
+) -> tuple[dict[str, Weights], dict[str, bytes]]:
+    """Read the FP32 weights of a `.bin` file, and its constants as they stand, by layer name.
 
     Raises:
         InputError: no such file, other precision than FP32, or not this `.param` file's.
     """
     require_file(path, "ncnn .bin file")
-    words = np.frombuffer(path.read_bytes(), dtype="<u4")
-    weights, at = {}, 0
+    content = path.read_bytes()
+    if len(content) % 4:
+        raise InputError(f"{path}: not an ncnn .bin file of FP32; convert to ncnn again")
+    words = np.frombuffer(content, dtype="<u4")
+    weights: dict[str, Weights] = {}
+    constants: dict[str, bytes] = {}
+    at = 0
     for layer in layers:
-        if not layer.is_convolution:
-            continue
-        size, out = int(layer.parameters[_WEIGHT_SIZE]), int(layer.parameters["0"])
-        bias = out if layer.parameters.get(_BIAS_TERM) == "1" else 0
-        end = at + 1 + size + bias
-        if end > len(words) or words[at] != TAG_FP32:
+        try:
+            size, bias = _stored_floats(layer)
+        except (ValueError, KeyError) as error:
+            raise InputError(f"{path}: {layer.name} has no size that can be read") from error
+        start = at + layer.is_convolution
+        end = start + size + bias
+        if end > len(words) or (layer.is_convolution and words[at] != TAG_FP32):
             raise InputError(f"{path}: {layer.name} is not stored in FP32; convert to ncnn again")
-        values = words[at + 1 : end].view("<f4")
-        padded = values[size:] if bias else np.zeros(out, np.float32)
-        weights[layer.name] = Weights(values[:size].copy(), padded.copy())
+        values = words[start:end].view("<f4")
+        if layer.is_convolution:
+            missing = np.zeros(int(layer.parameters["0"]) - bias, np.float32)
+            weights[layer.name] = Weights(values[:size], np.append(values[size:], missing))
+        elif size:
+            constants[layer.name] = values.tobytes()
         at = end
     if at != len(words):
         raise InputError(f"{path}: does not belong to its .param file; convert to ncnn again")
-    return weights
+    return weights, constants
+
+
+def _stored_floats(layer: ParamLine) -> tuple[int, int]:
+    """How many floats of weights (or constants) and of bias a layer has in the `.bin` file."""
+    sizes = layer.parameters
+    if layer.is_convolution:
+        size, channels = int(sizes[_WEIGHT_SIZE]), int(sizes["0"])
+        if not 0 < channels <= size:
+            raise ValueError(f"{channels} channels of {size} weights")
+        return size, channels * (sizes.get(BIAS_TERM) == "1")
+    if layer.type == "MemoryData":
+        sides = [int(sizes.get(key, 0)) for key in _MEMORY_SIDES]
+        return math.prod(side for side in sides if side), 0
+    return 0, 0
 
 
 def pack_fp32(weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]) -> bytes:

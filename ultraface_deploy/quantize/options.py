@@ -47,7 +47,7 @@ class Int8Options:
     ground_truth: Path | None = None
     ranges: str | None = None
     keep: tuple[str, ...] = ()
-    budget_s: float = 60.0
+    budget_s: float = 75.0
 
     def __post_init__(self) -> None:
         if self.ranges is not None and self.ranges not in METHODS:

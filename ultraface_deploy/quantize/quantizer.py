@@ -49,7 +49,7 @@ class Quantizer:
         options: Int8Options,
         scratch: Path,
         *,
-        on_trial: Callable[[str, Trial], None] = lambda format, trial: None,
+        report: Callable[[str], None] = lambda message: None,
         progress: Progress | None = None,
     ) -> None:
         """Read the network; nothing is calibrated yet.
@@ -59,7 +59,7 @@ class Quantizer:
             spec: what it is.
             options: what the user wants.
             scratch: an empty or absent folder for files on the way.
-            on_trial: told each candidate that was tried, with its format.
+            report: called with a line for each candidate that was tried.
             progress: called with (done, all) during calibration.
 
         Raises:
@@ -69,7 +69,7 @@ class Quantizer:
         self.network = Network.load(onnx_file)
         self.spec, self.options = spec, options
         self._onnx_file, self._scratch = onnx_file, scratch
-        self._on_trial, self._progress = on_trial, progress
+        self._report, self._progress = report, progress
         for name in options.keep:
             self.network.layer(name)
 
@@ -123,8 +123,13 @@ class Quantizer:
             scratch,
             max_bytes=target.max_bytes + self._constants(),
             budget_s=self.options.budget_s,
-            on_trial=lambda trial: self._on_trial(format, trial),
+            on_trial=lambda trial: self._report(f"{format:<5} {trial}"),
         )
+        if found.out_of_time:
+            self._report(
+                f"{format:<5} stopped after {self.options.budget_s:.0f} s with candidates left; "
+                "--search-seconds gives it longer"
+            )
         if found.best is None:
             raise CheckFailed(_refusal(format, found))
         for made, output in zip(found.best.files, outputs, strict=True):

@@ -1,0 +1,70 @@
+"""The published networks at a small size, calibrated on a few photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Convert
+from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.quantize.calibrate import calibrate
+from ultraface_deploy.quantize.graph import Network
+from ultraface_deploy.quantize.table import CalibrationTable
+from ultraface_deploy.spec import ModelSpec
+
+pytest.importorskip("onnx", reason="quantisation starts from ONNX")
+
+SIZE = (160, 128)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network with what quantisation needs."""
+
+    folder: ArtifactFolder
+    network: Network
+    table: CalibrationTable
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.folder.spec
+
+    def files(self, format: str) -> tuple[Path, ...]:
+        return self.folder.files(self.folder.find(format))
+
+
+@pytest.fixture(scope="session")
+def make_case(converted: Convert, checkpoints: Path, photos: list[Path]) -> Callable[[str], Case]:
+    """Return a function that gives the case of `slim` or `RFB`."""
+    made: dict[str, Case] = {}
+
+    def make(name: str) -> Case:
+        if name not in made:
+            checkpoint = checkpoints / f"version-{name}-320.pth"
+            folder = converted(checkpoint, "onnxsim", "ncnn", size=SIZE)
+            network = Network.load(folder.files(folder.find("onnxsim"))[0])
+            made[name] = Case(folder, network, calibrate(network, folder.spec, photos[:6]))
+        return made[name]
+
+    return make
+
+
+@pytest.fixture(params=["slim", "RFB"])
+def case(request: pytest.FixtureRequest, make_case: Callable[[str], Case]) -> Case:
+    """Either network."""
+    return make_case(request.param)
+
+
+@pytest.fixture
+def slim(make_case: Callable[[str], Case]) -> Case:
+    """The slim network."""
+    return make_case("slim")
+
+
+@pytest.fixture
+def rfb(make_case: Callable[[str], Case]) -> Case:
+    """The RFB network."""
+    return make_case("RFB")

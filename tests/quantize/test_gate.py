@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.conftest import Convert
+from tests.quantize.conftest import Case
+from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.images import read_image
+from ultraface_deploy.pipeline import Faces
+from ultraface_deploy.pipeline.preprocess import Image
+from ultraface_deploy.quantize import gate as gates
+from ultraface_deploy.quantize import mnn_tool
+from ultraface_deploy.quantize.gate import Gate, match_ious
+from ultraface_deploy.quantize.images import shipped_images
+from ultraface_deploy.wider import TruthImage
+
+
+def images_of(photos: list[Path]) -> Iterator[Image]:
+    return map(read_image, photos)
+
+
+def faces(*rows: tuple[float, ...]) -> Faces:
+    boxes = np.array(rows, np.float32).reshape(-1, 4)
+    return Faces(boxes, np.ones(len(boxes), np.float32), np.ones(len(boxes), np.int64))
+
+
+def test_matching_is_one_to_one() -> None:
+    face = (0.0, 0.0, 10.0, 10.0)
+    assert match_ious(faces(face), faces(face, face)) == [1.0]
+    assert match_ious(faces(face, face), faces(face)) == [1.0]
+    assert match_ious(faces(face), faces((20.0, 0.0, 30.0, 10.0))) == []
+    assert match_ious(faces(), faces(face)) == []
+    assert match_ious(faces(face), faces()) == []
+    assert match_ious(faces(face), faces((0.0, 0.0, 10.0, 6.0))) == [pytest.approx(0.6)]
+
+
+@pytest.fixture
+def gate(slim: Case, photos: list[Path], tmp_path: Path) -> Gate:
+    return Gate(slim.files("onnxsim")[0], slim.spec, images_of(photos[6:14]), tmp_path)
+
+
+def test_the_network_itself_passes(gate: Gate, slim: Case) -> None:
+    verdict = gate.judge("onnxruntime", slim.files("onnxsim"))
+    assert verdict.passed
+    assert (verdict.f1, verdict.score_error) == (1.0, 0.0)
+    assert verdict.mean_iou == pytest.approx(1.0)
+    assert verdict.ap_drop is None
+    assert gate.images == 8
+
+
+def test_shrunken_scores_are_seen(gate: Gate, slim: Case, tmp_path: Path) -> None:
+    """AP is blind to this, because it normalises scores over the whole set."""
+    towards_background = {
+        layer.name: (layer.weight, layer.bias + np.tile([2.0, 0.0], len(layer.bias) // 2))
+        for layer in slim.network.layers
+        if layer.name.startswith("classification_headers") and not layer.relu
+    }
+    shrunken = slim.network.with_parameters(towards_background)  # type: ignore[arg-type]
+    onnx.save(shrunken.model, tmp_path / "shrunken.onnx")
+    verdict = gate.judge("onnxruntime", [tmp_path / "shrunken.onnx"])
+    assert not verdict.passed
+    assert verdict.recall < 0.9
+
+
+def test_what_cannot_run_is_rejected_not_raised(gate: Gate, tmp_path: Path) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"no model")
+    verdict = gate.judge("onnxruntime", [tmp_path / "broken.onnx"])
+    assert not verdict.passed
+    assert "cannot run it" in str(verdict.reason)
+
+
+def test_a_runtime_that_crashes_is_a_verdict(
+    gate: Gate, slim: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = gates.run_in_child
+
+    def crash(target: str, arguments: object, **options: object) -> object:
+        return original("ctypes:string_at", {"ptr": 0}, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(gates, "run_in_child", crash)
+    verdict = gate.judge("onnxruntime", slim.files("onnxsim"))
+    assert not verdict.passed
+    assert "SIGSEGV" in str(verdict.reason)
+
+
+def test_images_without_faces_prove_nothing(slim: Case, tmp_path: Path) -> None:
+    blank = np.full((120, 160, 3), 127, np.uint8)
+    with pytest.raises(InputError, match="finds no face in 1 validation images"):
+        Gate(slim.files("onnxsim")[0], slim.spec, [blank], tmp_path)
+    with pytest.raises(InputError, match="no validation images"):
+        Gate(slim.files("onnxsim")[0], slim.spec, [], tmp_path)
+
+
+def test_labels_bound_the_loss_of_ap(slim: Case, photos: list[Path], tmp_path: Path) -> None:
+    files = slim.files("onnxsim")
+    plain = Gate(files[0], slim.spec, images_of(photos[:4]), tmp_path)
+    labels = [_truth(str(index), found.boxes) for index, found in enumerate(plain._faces)]
+    gate = Gate(files[0], slim.spec, images_of(photos[:4]), tmp_path, labels)
+    assert gate.judge("onnxruntime", files).ap_drop == 0.0
+    layer = slim.network.layer("regression_headers.1.2")
+    worse = slim.network.with_parameters({layer.name: (layer.weight * 0, layer.bias * 0)})
+    onnx.save(worse.model, tmp_path / "worse.onnx")
+    verdict = gate.judge("onnxruntime", [tmp_path / "worse.onnx"])
+    assert verdict.ap_drop is not None
+    assert verdict.ap_drop > 0.005
+    assert "AP drops" in str(verdict.reason)
+
+
+def test_shipped_images_hold_enough_faces(slim: Case, tmp_path: Path) -> None:
+    gate = Gate(slim.files("onnxsim")[0], slim.spec, shipped_images(), tmp_path)
+    assert sum(map(len, gate._faces)) > 50
+
+
+@pytest.mark.parametrize(("name", "method"), [("slim", "KL"), ("RFB", "EMA")])
+def test_mnns_known_bad_methods_are_rejected(
+    converted: Convert,
+    checkpoints: Path,
+    photos: list[Path],
+    tmp_path: Path,
+    name: str,
+    method: mnn_tool.MnnMethod,
+) -> None:
+    pytest.importorskip("MNN", reason="it is MNN's own quantiser that is judged")
+    folder: ArtifactFolder = converted(checkpoints / f"version-{name}-320.pth", "onnxsim")
+    (source,) = folder.files(folder.find("onnxsim"))
+    output = tmp_path / "model.mnn"
+    mnn_tool.quantize_with_mnn(source, folder.spec, images_of(photos[:8]), method, output)
+    gate = Gate(source, folder.spec, images_of(photos[8:]), tmp_path)
+    verdict = gate.judge("mnn", [output])
+    assert not verdict.passed
+    assert verdict.f1 < 0.7
+
+
+@pytest.mark.parametrize("silent", ["no file", "FP32"])
+def test_silent_failure_of_mnns_quantiser_is_noticed(
+    slim: Case, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    pytest.importorskip("MNN", reason="the tool around the simulated failure is MNN's")
+
+    def fail(tool: str, arguments: list[str]) -> None:
+        if silent == "FP32":
+            Path(arguments[1]).write_bytes(Path(arguments[0]).read_bytes())
+
+    monkeypatch.setattr(mnn_tool, "run_tool", fail)
+    with pytest.raises(mnn_tool.ToolFailed, match="without a file|in FP32"):
+        mnn_tool.quantize_with_mnn(
+            slim.files("onnxsim")[0],
+            slim.spec,
+            images_of(photos[:1]),
+            "EMA",
+            tmp_path / "model.mnn",
+        )
+
+
+def _truth(name: str, boxes: np.ndarray) -> TruthImage:
+    return TruthImage(name, boxes.astype(np.float64), np.ones((3, len(boxes)), bool))

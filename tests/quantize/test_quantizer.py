@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Cli, Convert
+from tests.quantize.conftest import SIZE, Case
+from ultraface_deploy import models
+from ultraface_deploy.errors import CheckFailed, InputError
+from ultraface_deploy.quantize import TARGETS, Int8Options
+from ultraface_deploy.quantize.quantizer import TABLE_SUFFIX, Quantizer, shipped_table
+
+pytest.importorskip("MNN", reason="INT8 is made for all runtimes")
+pytest.importorskip("ncnn", reason="INT8 is made for all runtimes")
+QUICK = 3.0
+
+
+@pytest.fixture
+def table_file(slim: Case, tmp_path: Path) -> Path:
+    path = tmp_path / "slim.json"
+    slim.table.save(path)
+    return path
+
+
+def quantizer_of(case: Case, options: Int8Options, scratch: Path) -> Quantizer:
+    return Quantizer(case.files("onnxsim")[0], case.spec, options, scratch)
+
+
+def sources_of(case: Case, format: str) -> list[Path]:
+    return [file for source in TARGETS[format].sources for file in case.files(source)]
+
+
+@pytest.mark.parametrize("format", TARGETS)
+def test_same_inputs_give_the_same_bytes(
+    slim: Case, shared: Path, table_file: Path, tmp_path: Path, format: str
+) -> None:
+    digests = []
+    for run in ("one", "two"):
+        options = Int8Options(
+            table_file, images=8, validation=shared / "images", budget_s=QUICK, ranges="mse"
+        )
+        quantizer = quantizer_of(slim, options, tmp_path / run)
+        outputs = [tmp_path / f"{run}.{index}" for index in range(1 + (format == "ncnn"))]
+        emit = quantizer._emitter(format, sources_of(slim, format))
+        (tmp_path / run / format).mkdir()
+        recipe = next(quantizer._recipes())
+        from ultraface_deploy.quantize.plan import make_plan
+
+        made = emit(make_plan(slim.network, quantizer.table, recipe), tmp_path / run / format)
+        assert len(made) == len(outputs)
+        digests.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in made])
+    assert digests[0] == digests[1]
+
+
+def test_validation_images_were_not_calibrated_on(slim: Case, shared: Path, tmp_path: Path) -> None:
+    quantizer = quantizer_of(slim, Int8Options(shared / "images", images=2), tmp_path)
+    assert len(quantizer._calibration_images) == 2
+    images, labels = quantizer._validation()
+    assert labels is None
+    assert sum(1 for _ in images) > 20  # too few are left, so the shipped ones come in
+    table = quantizer.table
+    assert table.images["count"] == 2
+
+
+def test_none_passing_says_how_the_closest_failed(
+    slim: Case, shared: Path, table_file: Path, tmp_path: Path
+) -> None:
+    options = Int8Options(
+        table_file, images=8, validation=shared / "images", ranges="kl", budget_s=1e-3
+    )
+    lines: list[str] = []
+    quantizer = Quantizer(
+        slim.files("onnxsim")[0], slim.spec, options, tmp_path / "work", report=lines.append
+    )
+    output = tmp_path / "accepted.onnx"
+    with pytest.raises(CheckFailed, match=r"none of 1 INT8 candidates passed.*F1"):
+        quantizer.make("onnx", [output], sources_of(slim, "onnx"))
+    assert not output.exists()
+    assert "kl" in lines[0]
+    assert "--search-seconds" in lines[1]
+
+
+def test_table_of_another_network_is_refused(rfb: Case, table_file: Path, tmp_path: Path) -> None:
+    quantizer = quantizer_of(rfb, Int8Options(table_file), tmp_path / "work")
+    with pytest.raises(InputError, match="calibrate again"):
+        quantizer.table  # noqa: B018 - it is made when first looked at
+
+
+def test_published_network_needs_photographs(slim: Case, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--calibration DIR"):
+        shipped_table(slim.network)
+
+
+@pytest.mark.parametrize(
+    "options", [{"ranges": "best"}, {"images": 0}, {"ground_truth": Path("x")}]
+)
+def test_nonsense_options_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        Int8Options(**options)  # type: ignore[arg-type]
+
+
+def test_layer_to_keep_must_exist(slim: Case, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="none of that name"):
+        quantizer_of(slim, Int8Options(keep=("base_net.99",)), tmp_path)
+
+
+def test_command_line_from_checkpoint_to_int8(
+    cli: Cli, checkpoints: Path, shared: Path, table_file: Path, tmp_path: Path
+) -> None:
+    width, height = SIZE
+    folder = tmp_path / "out"
+    arguments = [
+        *("convert", checkpoints / "version-slim-320.pth", "--to", "onnx", "--int8"),
+        *("--input-size", f"{width}x{height}", "-o", folder, "--calibration", table_file),
+        *("--validation", shared / "images", "--calibration-images", 10),
+    ]
+    result = cli(*arguments, "--search-seconds", QUICK)
+    assert result.code == 0, result.err
+    manifest = json.loads((folder / "manifest.json").read_text())
+    ids = {artifact["id"]: artifact for artifact in manifest["artifacts"]}
+    assert ids["onnx-int8"]["verification"]["passed"]
+    assert ids["onnx-int8"]["bytes"] < 470_000
+    assert "F1" in result.err
+    good = (folder / ids["onnx-int8"]["files"][0]).read_bytes()
+
+    # A search in which nothing passes takes nothing away.
+    failed = cli(*arguments, "--ranges", "kl", "--search-seconds", 1)
+    assert failed.code == 1
+    assert "none of" in failed.error
+    assert (folder / ids["onnx-int8"]["files"][0]).read_bytes() == good
+
+
+def test_formats_without_int8_are_refused(cli: Cli, checkpoints: Path, tmp_path: Path) -> None:
+    result = cli(
+        *("convert", checkpoints / "version-slim-320.pth", "--to", "onnxsim", "--int8"),
+        *("-o", tmp_path / "out"),
+    )
+    assert result.code == 2
+    assert "has no int8" in result.error
+
+
+def test_weights_alone_in_8_bits(converted: Convert, checkpoints: Path) -> None:
+    folder = converted(
+        checkpoints / "version-slim-320.pth", "onnxsim", "mnn", size=SIZE, precision="w8"
+    )
+    artifact = folder.find("mnn", "w8")
+    assert artifact.id == "mnn-w8"
+    assert artifact.bytes < 350_000
+
+
+@pytest.mark.parametrize(
+    "path", sorted(models.FOLDER.glob(f"*{TABLE_SUFFIX}")), ids=lambda p: p.name
+)
+def test_shipped_tables_fit_their_models(path: Path) -> None:
+    from ultraface_deploy.quantize.graph import Network
+    from ultraface_deploy.quantize.table import CalibrationTable
+
+    entry = models.find(path.name.removesuffix(TABLE_SUFFIX))
+    table = CalibrationTable.load(path)
+    table.require_network(Network.load(models.FOLDER / str(entry.onnx)))

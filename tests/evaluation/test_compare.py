@@ -126,6 +126,16 @@ def test_the_table_goes_between_the_markers(tmp_path: Path, cli) -> None:
         assert "libfacedetection v1 *" in text and "not measured here" in text
 
 
+def test_the_table_names_models_and_has_one_row_an_artifact(tmp_path: Path, cli) -> None:
+    twice = written(tmp_path / "a.json", result(0.1), result(0.1), result(0.1, artifact="mnn"))
+    run = cli("eval", "table", twice, f"published m={twice}")
+    assert run.code == 0
+    for name in ("m", "published m"):
+        for artifact in ("onnx", "mnn"):
+            assert run.out.count(f"| {name} | 320x240 | {artifact} |") == 1
+    assert "absent.json" in cli("eval", "table", "x=absent.json").error
+
+
 def test_a_file_without_markers_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("nothing here\n")
     with pytest.raises(InputError, match="accuracy:begin"):

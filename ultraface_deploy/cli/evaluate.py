@@ -220,7 +220,13 @@ def compare(
 
 
 def table(
-    files: Annotated[list[Path], typer.Argument(help="Results of eval --json on WIDER FACE.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[NAME=]FILE...",
+            help="Results of eval --json on WIDER FACE, with the name to show for the model.",
+        ),
+    ],
     into: Annotated[
         OptionalPath,
         typer.Option("--into", help="Put the table between the markers of this Markdown file."),
@@ -232,13 +238,14 @@ def table(
     from ultraface_deploy.evaluation.markdown import accuracy_table, insert
     from ultraface_deploy.wider import SETS
 
-    found = []
-    for path in files:
-        for result in read_results(path)[1]:
-            if result.tally.sets != SETS:
-                raise InputError(f"{path}: is no result on WIDER FACE")
-            found.append(result)
-    text = accuracy_table(found)
+    models = []
+    for given in files:
+        name, separator, path = ("", "", given) if Path(given).exists() else given.rpartition("=")
+        _, found = read_results(Path(path))
+        if any(result.tally.sets != SETS for result in found):
+            raise InputError(f"{path}: is no result on WIDER FACE")
+        models.append((name if separator else None, found))
+    text = accuracy_table(models)
     if into is None:
         write_output(text, "-")
     else:
@@ -279,8 +286,9 @@ def _subjects(
     size = None if input_size is None else parse_input_size(input_size)
     kinds = [parse_precision(text) for text in precisions]
     if folder is None:
-        named = [get_backend(name) for name in backends if name != "all"]
-        steps = [Step(runtime.formats[0], kind) for runtime in named for kind in kinds or ["fp32"]]
+        names = backends or ["onnxruntime"]
+        runtimes = [] if "all" in names else [get_backend(name) for name in names]
+        steps = [Step(each.formats[0], kind) for each in runtimes for kind in kinds or ["fp32"]]
         folder = ensure(None, steps, input_size=size, report=note).path
     return find_subjects(folder, backends, kinds, size)
 

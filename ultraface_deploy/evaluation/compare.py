@@ -38,7 +38,7 @@ class Pairing:
     @property
     def largest_drop(self) -> float:
         """The largest loss of AP over the sets; negative where all gained."""
-        return max(-each.change for each in self.changes)
+        return max((-each.change for each in self.changes), default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -92,27 +92,23 @@ def compare(
             f"{before.label} and {after.label} were evaluated on other images "
             f"({len(first.names)} and {len(second.names)}); evaluate both on the same"
         )
+    old, new = before.ap(), after.ap()
+    # A set that counts no face on these images has nothing to compare.
+    sets = [name for name in first.sets if not np.isnan(old[name])]
     generator = np.random.default_rng(seed)
     count = len(first.names)
-    draws = np.empty((samples, len(first.sets)))
+    draws = np.empty((samples, len(sets)))
     for row in draws:
         weights = np.bincount(generator.integers(count, size=count), minlength=count)
-        row[:] = [
-            second.curve(name, weights).ap - first.curve(name, weights).ap for name in first.sets
-        ]
+        row[:] = [second.curve(name, weights).ap - first.curve(name, weights).ap for name in sets]
     tail = (1 - confidence) / 2
+    # A draw without any face of a set says nothing about it.
     lows, highs = np.nanquantile(draws, [tail, 1 - tail], axis=0)
-    old, new = before.ap(), after.ap()
-    return Pairing(
-        before,
-        after,
-        tuple(
-            Change(name, old[name], new[name], new[name] - old[name], float(low), float(high))
-            for name, low, high in zip(first.sets, lows, highs, strict=True)
-            # A set that counts no face on these images has nothing to compare.
-            if not np.isnan(old[name])
-        ),
+    changes = (
+        Change(name, old[name], new[name], new[name] - old[name], float(low), float(high))
+        for name, low, high in zip(sets, lows, highs, strict=True)
     )
+    return Pairing(before, after, tuple(changes))
 
 
 def _key(result: Result) -> tuple[Any, ...]:

@@ -19,6 +19,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from ultraface_deploy.backends import BackendError, Session
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.evaluation.settings import Settings, fit, tensor_of
@@ -113,6 +115,7 @@ def _start_worker(job: Job) -> None:
     # Ctrl-C is the parent's to handle; and standard output is its, for results alone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)
+    cv2.setNumThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ultraface_deploy.errors import InputError
@@ -13,6 +13,7 @@ from ultraface_deploy.wider import SETS
 
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
 _HEADINGS = ("model", "input", "artifact", "runtime", "size", *SETS, "as FP32")
+_ARTIFACT = 3  # so many cells say which artifact a row is about
 
 # Name, megabytes, input, AP. From the README of Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB.
 _PUBLISHED = (
@@ -25,10 +26,16 @@ _PUBLISHED = (
 )
 
 
-def accuracy_table(results: Sequence[Result]) -> str:
-    """Return the Markdown: a row for each result, then the published figures of others."""
-    images = sorted({len(result.tally.names) for result in results})
-    rows = [_measured(result) for result in results]
+def accuracy_table(models: Sequence[tuple[str | None, Sequence[Result]]]) -> str:
+    """Return the Markdown: a row for each artifact, then the published figures of others.
+
+    Of several runtimes that ran the same artifact the first stands for all.
+
+    Args:
+        models: for each a name to show, None for its own, and its results on WIDER FACE.
+    """
+    images = sorted({len(each.tally.names) for _, results in models for each in results})
+    rows = [row for name, results in models for row in _rows(name, results)]
     rows += [
         (f"{name} *", size, "-", "-", f"{megabytes:.2f} MB", *(f"{ap:.3f}" for ap in aps), "-")
         for name, megabytes, size, aps in _PUBLISHED
@@ -58,12 +65,21 @@ def insert(table: str, path: Path) -> None:
     write_text(path, f"{before}{begin}\n{table}{end}{after}")
 
 
-def _measured(result: Result) -> tuple[str, ...]:
+def _rows(name: str | None, results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
+    seen = set()
+    for result in results:
+        row = _measured(result, name)
+        if row[:_ARTIFACT] not in seen:
+            seen.add(row[:_ARTIFACT])
+            yield row
+
+
+def _measured(result: Result, name: str | None) -> tuple[str, ...]:
     subject, size = result.subject, result.subject["input"]
     agreement, count = result.details["agreement"], subject["bytes"]
     aps = result.ap()
     return (
-        subject["model"],
+        name or subject["model"],
         "-" if size is None else f"{size['width']}x{size['height']}",
         subject["artifact"],
         subject["backend"] or "-",

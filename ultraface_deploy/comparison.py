@@ -17,6 +17,9 @@ from ultraface_deploy.precision import Precision
 from ultraface_deploy.spec import ModelSpec
 
 _SCORE_THRESHOLD = 0.5
+# Far more than the pipeline's own limit: where a crowd exceeds that, a difference in the last bit
+# decides which boxes are cut off, and equal networks would seem to find different faces.
+_CANDIDATES = 2000
 
 
 @dataclass(frozen=True)
@@ -238,7 +241,7 @@ def failed(artifact: str, backend: str, reference: Reference, reason: str) -> Co
 
 
 def _faces(outputs: Outputs, spec: ModelSpec, borderline: float = 0.0) -> Faces:
-    options = PostprocessOptions(score_threshold=_SCORE_THRESHOLD - borderline)
+    options = PostprocessOptions(_SCORE_THRESHOLD - borderline, candidates=_CANDIDATES)
     size = (spec.width, spec.height)
     return postprocess(outputs["scores"], outputs["boxes"], spec, size, options)
 

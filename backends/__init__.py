@@ -9,7 +9,6 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from ultraface_deploy.backends.base import Backend, BackendError, Outputs, Session
-
 from ultraface_deploy.errors import InputError
 
 __all__ = [

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ultraface_deploy.backends.base import Backend, BackendError, Session, Tensor
 
+from ultraface_deploy.backends.base import Backend, BackendError, Session, Tensor
 from ultraface_deploy.precision import Precision
 from ultraface_deploy.spec import ModelSpec
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultraface_deploy.backends.base import Backend, Session, Tensor
-
 from ultraface_deploy.precision import Precision
 from ultraface_deploy.spec import ModelSpec
 

@@ -9,7 +9,6 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from ultraface_deploy.converters.base import Conversion, Converter
-
 from ultraface_deploy.errors import InputError, MissingDependency
 
 __all__ = ["Conversion", "Converter", "get_converter", "target_names"]

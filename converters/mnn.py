@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ultraface_deploy.child import ToolFailed, run_in_child
 from ultraface_deploy.converters.base import Conversion, Converter
 from ultraface_deploy.precision import Precision
-
-from ultraface_deploy.child import ToolFailed, run_in_child
 
 _OPTIONS: dict[Precision, list[str]] = {
     "fp32": [],

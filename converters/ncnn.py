@@ -6,9 +6,8 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from ultraface_deploy.converters.base import Conversion, Converter
-
 from ultraface_deploy.child import ToolFailed, run_program
+from ultraface_deploy.converters.base import Conversion, Converter
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.spec import ModelSpec
 

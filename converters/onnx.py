@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from ultraface_deploy.converters.base import Conversion, Converter
 
+from ultraface_deploy.converters.base import Conversion, Converter
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.external_data import refuse_external_data
 from ultraface_deploy.pipeline.anchors import make_anchors

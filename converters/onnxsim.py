@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ultraface_deploy.converters.base import Conversion, Converter
-
 from ultraface_deploy.child import ToolFailed, run_in_child
+from ultraface_deploy.converters.base import Conversion, Converter
 
 
 def _convert(job: Conversion) -> None:
@@ -22,6 +21,7 @@ def _convert(job: Conversion) -> None:
 def simplify_file(source: str, output: str) -> None:
     """Simplify one file into another; runs in a child process."""
     import onnxsim
+
     from ultraface_deploy.converters import onnx as onnx_files
 
     model = onnx_files.load(Path(source))

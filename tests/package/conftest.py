@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.package.native import Build, aarch64, ncnn_for, native
+from tests.package.native import Build, aarch64, native, ncnn_for
 from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.convert import convert
 from ultraface_deploy.model_source import resolve_source

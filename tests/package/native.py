@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 import ultraface_deploy.package
+from ultraface_deploy.files import sha256_of
 
 TEMPLATE = Path(ultraface_deploy.package.__file__).parent / "template"
 TOOLCHAIN = TEMPLATE / "common" / "cmake" / "aarch64-linux-gnu.cmake"
@@ -44,7 +45,7 @@ class Build:
             ["cmake", "--preset", preset, f"-Dncnn_DIR={self.ncnn}", *STRICT, *options],
             cwd=project,
         )
-        targets = ["--target", "all", "--target", "faces"]
+        targets = ["--target", "all", "faces", "stages"]
         run(["cmake", "--build", "--preset", preset, "--parallel", "2", *targets], cwd=project)
         return project / "build" / preset
 
@@ -68,7 +69,8 @@ def aarch64() -> Build:
 
 def ncnn_for(build: Build) -> Build:
     """Return the build with an ncnn of the version that Python has, from the cache or made now."""
-    prefix = _cache() / f"ncnn-{_ncnn_version()}-{build.name}"
+    recipe = sha256_of(MINIMAL)[:8]
+    prefix = _cache() / f"ncnn-{_ncnn_version()}-{recipe}-{build.name}"
     if not prefix.is_dir():
         if not os.environ.get("ULTRAFACE_BUILD_NCNN"):
             pytest.skip(f"no ncnn at {prefix}; `make test-cpp` builds it in a few minutes")
@@ -89,8 +91,10 @@ def _build_ncnn(build: Build, prefix: Path) -> None:
     with tempfile.TemporaryDirectory(dir=prefix.parent) as scratch:
         installed = Path(scratch) / "installed"
         run(
-            ["cmake", "-C", str(MINIMAL), "-S", str(source), "-B", f"{scratch}/build"]
-            + [f"-DCMAKE_INSTALL_PREFIX={installed}", *build.options]
+            [
+                *("cmake", "-C", str(MINIMAL), "-S", str(source), "-B", f"{scratch}/build"),
+                *(f"-DCMAKE_INSTALL_PREFIX={installed}", *build.options),
+            ]
         )
         run(["cmake", "--build", f"{scratch}/build", "--target", "install", "--parallel", "2"])
         installed.replace(prefix)
@@ -105,8 +109,10 @@ def _ncnn_source() -> Path:
         # setup.py of ncnn states the day of the build as its version, which pip then refuses; with
         # --no-clean it leaves the unpacked source all the same.
         pip = subprocess.run(
-            [sys.executable, "-m", "pip", "download", "--no-clean", "--no-deps", "--no-binary"]
-            + ["ncnn", f"ncnn=={_ncnn_version()}", "--dest", f"{scratch}/wheels"],
+            [
+                *(sys.executable, "-m", "pip", "download", "--no-clean", "--no-deps"),
+                *("--no-binary", "ncnn", f"ncnn=={_ncnn_version()}", "--dest", f"{scratch}/wheels"),
+            ],
             env={**os.environ, "TMPDIR": scratch},
             capture_output=True,
             text=True,

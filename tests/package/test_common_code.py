@@ -120,7 +120,13 @@ def compile_probe(spec: ModelSpec, folder: Path) -> Probe:
     run(
         ["g++", "-std=c++17", "-O3", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-fPIC"]
         # Else the networks' constants, one symbol in several libraries, become one at run time.
-        + ["-fvisibility=hidden", "-shared", "-o", str(library), str(Path(__file__).parent / "probe.cpp")]
+        + [
+            "-fvisibility=hidden",
+            "-shared",
+            "-o",
+            str(library),
+            str(Path(__file__).parent / "probe.cpp"),
+        ]
         + [f"-I{project / sub}" for sub in ("include", "src", "demo")]
         + [str(project / "src" / "resample.cpp"), str(project / "demo" / "camera.cpp")]
     )

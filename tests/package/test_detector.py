@@ -16,6 +16,7 @@ import pytest
 from tests.package.native import Build, run
 from ultraface_deploy import Detector, Faces
 from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.benchmarks.cpp import count_stages
 from ultraface_deploy.package import write_project
 from ultraface_deploy.package.library import LibraryDetector, LibraryError
 from ultraface_deploy.pipeline import NmsKind, PostprocessOptions
@@ -50,7 +51,9 @@ def precision(request: pytest.FixtureRequest, slim_folder: ArtifactFolder) -> Pr
 
 
 @pytest.fixture(scope="session")
-def sdk(slim_folder: ArtifactFolder, precision: Precision, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sdk(
+    slim_folder: ArtifactFolder, precision: Precision, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A project whose weights lie beside it."""
     project = tmp_path_factory.mktemp("sdk") / precision
     write_project(slim_folder, project, "ncnn", precision)
@@ -139,7 +142,12 @@ class TestSameFaces:
 
     @pytest.mark.parametrize("format", ["rgb", "gray", "nv21"])
     def test_other_formats_with_gaps_between_rows(
-        self, library: Path, sdk: Path, detector: Detector, photographs: dict[str, Path], format: str
+        self,
+        library: Path,
+        sdk: Path,
+        detector: Detector,
+        photographs: dict[str, Path],
+        format: str,
     ) -> None:
         bgr = read(photographs["1.jpg"])
         bgr = bgr[: bgr.shape[0] // 2 * 2, : bgr.shape[1] // 2 * 2]
@@ -156,43 +164,14 @@ def test_stripped_arm_binary_fits_small_flash(arm_demo: Path, precision: Precisi
     assert arm_demo.stat().st_size <= limit
 
 
+@pytest.mark.parametrize("core", ["cortex-a53", "cortex-a72", "cortex-a76"])
+@pytest.mark.parametrize("name", ["1.jpg", "17.jpg"])
 def test_little_is_spent_beside_the_network(
-    arm_demo: Path, aarch64_build: Build, photographs: dict[str, Path], tmp_path: Path
+    arm_demo: Path, photographs: dict[str, Path], core: str, name: str
 ) -> None:
-    plugin = tmp_path / "count.so"
-    here = Path(__file__).parent
-    run(["gcc", "-shared", "-fPIC", "-O2", "-o", str(plugin), str(here / "count_plugin.c")])
-    program = build_stages(arm_demo, aarch64_build, tmp_path)
-    for name in ("1.jpg", "19.jpg"):
-        counts = count_stages([*aarch64_build.runner], plugin, program, photographs[name])
-        beside = counts["resample"] + counts["faces"]
-        assert beside < 0.15 * counts["network"], f"{name}: {counts}"
-
-
-def build_stages(arm_demo: Path, build: Build, folder: Path) -> Path:
-    """Link `stages.cpp` with what the demo was linked with."""
-    assert build.ncnn is not None
-    project, built = arm_demo.parents[3], arm_demo.parents[1]
-    program = folder / "stages"
-    run(
-        ["aarch64-linux-gnu-g++", "-std=c++17", "-O2", "-ffp-contract=off", "-static", "-fopenmp"]
-        + [f"-I{project / sub}" for sub in ("include", "src", "demo")]
-        + ["-o", str(program), str(Path(__file__).parent / "stages.cpp")]
-        + [str(project / "demo" / "picture.cpp"), str(built / "libultraface.a")]
-        + [str(build.ncnn.parents[1] / "libncnn.a")]
-    )
-    return program
-
-
-def count_stages(
-    emulator: list[str], plugin: Path, program: Path, photograph: Path
-) -> dict[str, int]:
-    """Return the instructions of each stage in the last round."""
-    command = [*emulator, "-plugin", str(plugin), str(program), str(photograph)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines = [tuple(map(int, line.split())) for line in done.stderr.splitlines()]
-    last = dict(lines[-3:])
-    return {"resample": last[1], "network": last[2], "faces": last[3]}
+    stages = arm_demo.parents[1] / "stages"
+    counts = count_stages(stages, photographs[name], models=None, core=core)
+    assert counts.beside < 0.15, counts
 
 
 class TestErrors:
@@ -303,7 +282,9 @@ class TestErrors:
 
 class TestDemo:
     @pytest.fixture
-    def demo(self, native_folder: Path, sdk: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def demo(
+        self, native_folder: Path, sdk: Path
+    ) -> Callable[..., subprocess.CompletedProcess[str]]:
         def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
             command = [str(native_folder / "demo" / "ultraface_demo"), *map(str, arguments)]
             return subprocess.run(
@@ -346,7 +327,9 @@ class TestDemo:
         image = read(photographs["1.jpg"])
         # An odd width makes BMP pad its rows.
         image = np.ascontiguousarray(image[:, :-1])
-        cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if suffix == "pgm" else image)
+        cv2.imwrite(
+            str(path), cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if suffix == "pgm" else image
+        )
         done = demo(path)
         if "it is no picture that this build reads" in done.stderr:
             pytest.skip(f"built without the library that reads .{suffix}")
@@ -399,21 +382,6 @@ class TestDemo:
                 assert done.returncode == 2, (suffix, keep)
                 assert done.stderr.startswith(f"error: {path}: cannot read the picture")
                 cv2.imwrite(str(path), image)
-
-
-@pytest.mark.parametrize("runtime", ["ncnn", "mnn"])
-def test_cmake_says_in_one_line_that_the_runtime_is_missing(
-    runtime: str, slim_folder: ArtifactFolder, native_build: Build, tmp_path: Path
-) -> None:
-    project = tmp_path / "sdk"
-    if not slim_folder.has(runtime):
-        pytest.skip(f"no {runtime} artifact")
-    write_project(slim_folder, project, runtime)
-    done = subprocess.run(
-        ["cmake", "--preset", "native"], cwd=project, capture_output=True, text=True
-    )
-    assert done.returncode != 0
-    assert f"{'ncnn' if runtime == 'ncnn' else 'MNN'} was not found" in done.stderr
 
 
 def in_format(

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from zlib import crc32
 
 import pytest
 
+from tests.package.native import require
 from ultraface_deploy.artifact import ArtifactFolder, Source, describe_files
 from ultraface_deploy.cli import main
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.package import RUNTIMES, write_project
+from ultraface_deploy.package import RUNTIMES, Runtime, write_project
 from ultraface_deploy.package.cpp import embedded_model
 from ultraface_deploy.package.project import fill
 from ultraface_deploy.spec import ModelSpec
@@ -35,7 +37,7 @@ def artifacts(tmp_path: Path) -> ArtifactFolder:
 @pytest.mark.parametrize("runtime", RUNTIMES)
 class TestWriteProject:
     def test_holds_one_runtime_and_the_model(
-        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: str
+        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
     ) -> None:
         sdk = tmp_path / "sdk"
         written = write_project(artifacts, sdk, runtime)
@@ -45,10 +47,12 @@ class TestWriteProject:
             copy = sdk / "models" / f"net.{suffix}"
             assert copy.read_bytes() == (artifacts.path / copy.name).read_bytes()
             header = (sdk / "src" / "model.hpp").read_text()
-            assert f'"{copy.name}", {copy.stat().st_size}, {crc32(copy.read_bytes()):#010x}' in header
+            assert (
+                f'"{copy.name}", {copy.stat().st_size}, {crc32(copy.read_bytes()):#010x}' in header
+            )
 
     def test_embedded_weights_need_no_folder(
-        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: str
+        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
     ) -> None:
         sdk = tmp_path / "sdk"
         write_project(artifacts, sdk, runtime, embed_model=True)
@@ -60,19 +64,33 @@ class TestWriteProject:
         ]
 
     def test_no_placeholder_is_left(
-        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: str
+        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
     ) -> None:
         for file in write_project(artifacts, tmp_path / "sdk", runtime):
             if file.parts[0] != "models":
                 assert not re.search("@[A-Z_]+@", (tmp_path / "sdk" / file).read_text())
 
     def test_presets_are_valid(
-        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: str
+        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
     ) -> None:
         write_project(artifacts, tmp_path / "sdk", runtime)
         presets = json.loads((tmp_path / "sdk" / "CMakePresets.json").read_text())
         names = [preset["name"] for preset in presets["configurePresets"]]
         assert names == ["native", "aarch64", "sanitize"]
+
+    def test_cmake_says_in_one_line_that_the_runtime_is_missing(
+        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
+    ) -> None:
+        require("cmake", "g++")
+        write_project(artifacts, tmp_path / "sdk", runtime)
+        done = subprocess.run(
+            ["cmake", "--preset", "native"], cwd=tmp_path / "sdk", capture_output=True, text=True
+        )
+        assert done.returncode != 0
+        name, option = {"ncnn": ("ncnn", "ncnn_DIR"), "mnn": ("MNN", "MNN_ROOT")}[runtime]
+        assert re.search(
+            f"^  {name} was not found: pass -D{option}=.*README.md$", done.stderr, re.M
+        )
 
 
 class TestRefusals:

@@ -61,7 +61,7 @@ class Face(ctypes.Structure):
 
 def faces_of(records: ctypes.Array[Face], count: int) -> Faces:
     """Return the first `count` records of a C array as the pipeline's faces."""
-    found = np.frombuffer(records, dtype=_FACE, count=count)
+    found = np.frombuffer(bytes(records), dtype=_FACE, count=count)
     return Faces(found["box"].copy(), found["score"].copy(), found["label"].astype(np.int64))
 
 

@@ -2,11 +2,17 @@ set(MNN_ROOT "" CACHE PATH "Folder of an MNN checkout or installation, with incl
 find_path(MNN_INCLUDE_DIR MNN/Interpreter.hpp HINTS ${MNN_ROOT}/include)
 find_library(MNN_LIBRARY MNN HINTS ${MNN_ROOT} ${MNN_ROOT}/build ${MNN_ROOT}/lib)
 if(NOT MNN_INCLUDE_DIR OR NOT MNN_LIBRARY)
-    message(FATAL_ERROR "MNN was not found: build it as README.md says and pass "
-                        "-DMNN_ROOT=<the folder with include/ and build/libMNN>")
+    message(FATAL_ERROR "MNN was not found: pass -DMNN_ROOT=<checkout>; see README.md")
 endif()
 add_library(mnn INTERFACE)
 target_include_directories(mnn SYSTEM INTERFACE ${MNN_INCLUDE_DIR})
-target_link_libraries(mnn INTERFACE ${MNN_LIBRARY})
+if(MNN_LIBRARY MATCHES "\\.a$")
+    # MNN's operators register themselves at start-up: nothing else refers to them.
+    find_package(Threads REQUIRED)
+    target_link_libraries(mnn INTERFACE -Wl,--whole-archive ${MNN_LIBRARY} -Wl,--no-whole-archive
+                                        Threads::Threads ${CMAKE_DL_LIBS})
+else()
+    target_link_libraries(mnn INTERFACE ${MNN_LIBRARY})
+endif()
 set(RUNTIME_SOURCE src/network_mnn.cpp)
 set(RUNTIME_LIBRARY mnn)

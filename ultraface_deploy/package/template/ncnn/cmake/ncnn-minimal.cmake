@@ -7,9 +7,9 @@ foreach(option SHARED_LIB VULKAN PIXEL PIXEL_ROTATE PIXEL_AFFINE PIXEL_DRAWING C
     set(NCNN_${option} OFF CACHE BOOL "")
 endforeach()
 
-# gemm: the x86 convolutions are built on it; the rest is what the converted networks consist of,
-# plus what ncnn puts between layers by itself.
-set(needed input convolution convolutiondepthwise relu binaryop unaryop eltwise concat slice split
+# gemm: the x86 convolutions are built on it; clip: the activation of INT8 layers. The rest is what the
+# converted networks consist of, and what ncnn puts between layers by itself.
+set(needed input convolution convolutiondepthwise relu clip binaryop unaryop eltwise concat slice split
            permute reshape softmax memorydata gemm padding packing cast flatten crop
            quantize dequantize requantize)
 file(STRINGS "${CMAKE_SOURCE_DIR}/src/CMakeLists.txt" lines REGEX "^ncnn_add_layer")

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from ultraface_deploy.cli import bench_compare, bench_emulate, bench_recommend, bench_report
+from ultraface_deploy.cli.bench_hosts import measure_on_boards
 from ultraface_deploy.cli.bench_recommend import MaxCores, MaxMs, MinAp, print_recommendation
 from ultraface_deploy.cli.bench_report import EvalFile
 from ultraface_deploy.cli.console import note, notes, progress, results, write_output
@@ -118,6 +119,20 @@ def run(
             "`bench emulate-setup` once before.",
         ),
     ] = None,
+    host: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--host",
+            metavar="HOST",
+            help="Measure there over ssh, as pi@board; repeat for several.",
+        ),
+    ] = None,
+    bootstrap: Annotated[
+        bool,
+        typer.Option(
+            "--bootstrap", help="With --host: make a virtual environment there if needed."
+        ),
+    ] = False,
     recommend: Annotated[
         bool,
         typer.Option("--recommend", help="Print the fastest within the limits, and its command."),
@@ -136,7 +151,7 @@ def run(
     from ultraface_deploy.errors import CheckFailed
     from ultraface_deploy.spec import parse_input_size
 
-    chosen_cores = choose_cores(cores)
+    chosen_cores = None if host else choose_cores(cores)
     backends = chosen_backends(backend)
     if emulate is not None and backends is None:
         backends = list(bench_emulate.BACKENDS)
@@ -152,7 +167,10 @@ def run(
         bench_emulate.run_emulated(found, emulate, json)
         return
     settings = _settings(launches, seconds, ci, image)
-    report = _measure(found, settings, chosen_cores)
+    if host:
+        report = measure_on_boards(host, found, settings, cores, bootstrap)
+    else:
+        report = _measure(found, settings, chosen_cores)
     _write(report, {"json": json, "csv": csv, "markdown": markdown, "html": html}, eval_file)
     if report.failures:
         first = report.failures[0]
@@ -188,7 +206,7 @@ def _settings(launches: int, seconds: float, ci: float, image: Path | None) -> S
     )
 
 
-def _measure(found: list[Any], settings: Settings, cores: list[int]) -> BenchReport:
+def _measure(found: list[Any], settings: Settings, cores: list[int] | None) -> BenchReport:
     from ultraface_deploy.bench.run import Progress, measure
 
     launch = 1.2 + settings.warm_up_seconds + settings.launch_seconds

@@ -1,0 +1,222 @@
+"""Against an sshd of our own on loopback: a user process on a high port, gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Convert, MakeCheckpoint
+from ultraface_deploy.bench.plan import Configuration, configurations
+from ultraface_deploy.bench.remote import RemoteFailed, measure_on_hosts
+from ultraface_deploy.bench.result import BenchReport, merged
+from ultraface_deploy.bench.run import Settings
+from ultraface_deploy.errors import InputError, MissingDependency
+
+SHORT = Settings(
+    min_launches=1, max_launches=1, launch_seconds=0.06, round_seconds=0.03, warm_up_seconds=0.1
+)
+
+
+@dataclass
+class Board:
+    """A running sshd, its folder, and where its sessions put temporary files."""
+
+    folder: Path
+    port: int
+
+    @property
+    def temporary(self) -> Path:
+        return self.folder / "tmp"
+
+    def left_behind(self) -> list[Path]:
+        return list(self.temporary.glob("ultraface-bench-*"))
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+    if sshd is None or shutil.which("ssh") is None:
+        pytest.skip("needs sshd and ssh: apt-get install openssh-server openssh-client")
+    if os.geteuid() == 0:
+        # Where sshd, started by root, locks itself in; its package makes it when it starts.
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    # Not pytest's folder: sshd refuses keys below folders that others may write to.
+    with tempfile.TemporaryDirectory(prefix="board-", dir=Path.home()) as name:
+        folder = Path(name)
+        (folder / "tmp").mkdir()
+        for key in ("host", "user"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / key)]
+            subprocess.run(command, check=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        environment = f"PATH={Path(sys.executable).parent}:/usr/bin:/bin TMPDIR={folder / 'tmp'}"
+        (folder / "sshd_config").write_text(
+            f"ListenAddress 127.0.0.1\nPort {port}\nHostKey {folder / 'host'}\nPidFile none\n"
+            f"AuthorizedKeysFile {folder / 'user.pub'}\nPasswordAuthentication no\nUsePAM no\n"
+            f"StrictModes no\nPermitRootLogin yes\nSetEnv {environment} HOME={folder}\n"
+        )
+        public = (folder / "host.pub").read_text()
+        (folder / "known").write_text(f"[127.0.0.1]:{port} {public}")
+        write_client(folder, port, "known")
+        monkeypatch.setenv("ULTRAFACE_DEPLOY_SSH", f"ssh -F {folder / 'ssh_config'}")
+        log = (folder / "log").open("w")
+        server = subprocess.Popen([sshd, "-D", "-e", "-f", folder / "sshd_config"], stderr=log)
+        try:
+            wait_for(port)
+            yield Board(folder, port)
+        finally:
+            server.terminate()
+            server.wait()
+            log.close()
+
+
+def write_client(folder: Path, port: int, known_hosts: str) -> None:
+    (folder / "ssh_config").write_text(
+        f"Host board twin\n  HostName 127.0.0.1\n  Port {port}\n  IdentityFile {folder / 'user'}\n"
+        f"  IdentitiesOnly yes\n  UserKnownHostsFile {folder / known_hosts}\n"
+        "  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n  HostKeyAlias "
+        f"[127.0.0.1]:{port}\n"
+        "Host nowhere\n  HostName 127.0.0.1\n  Port 1\n"
+    )
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError("sshd did not start")
+
+
+@pytest.fixture
+def found(converted: Convert, make_checkpoint: MakeCheckpoint) -> list[Configuration]:
+    folder = converted(make_checkpoint(), "onnx", "onnxsim", "mnn", "ncnn", size=(128, 96))
+    return configurations([folder.path], ["opencv"])
+
+
+@pytest.mark.slow
+def test_measures_on_several_hosts_and_leaves_nothing(
+    board: Board, found: list[Configuration]
+) -> None:
+    seen: list[str] = []
+    reports, failures = measure_on_hosts(
+        ["board", "twin", "nowhere"], found, SHORT, on_progress=lambda host, _: seen.append(host)
+    )
+    assert list(reports) == ["board", "twin"], failures
+    assert "refused" in str(failures["nowhere"])
+    assert sorted(seen) == ["board", "twin"]
+    both = merged(reports)
+    assert {row.host for row in both.rows("inference")} == {"board", "twin"}
+    assert all(m.folder == str(found[0].folder.path) for m in both.measurements)
+    assert BenchReport.from_dict(both.to_dict()) == both
+    assert board.left_behind() == []
+
+
+@pytest.mark.slow
+def test_a_lost_connection_ends_the_benchmark_and_leaves_nothing(
+    board: Board, found: list[Configuration]
+) -> None:
+    def cut(host: str, progress: object) -> None:
+        # As when the cable is pulled: this side of the connection dies at once.
+        mine = subprocess.run(
+            ["pgrep", "-f", f"ssh -F {board.folder / 'ssh_config'}"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for pid in mine.stdout.split():
+            os.kill(int(pid), signal.SIGKILL)
+
+    long = Settings(min_launches=1, max_launches=1, launch_seconds=30)
+    reports, failures = measure_on_hosts(["board"], found, long, on_progress=cut)
+    assert reports == {}
+    assert "board" in failures
+    deadline = time.monotonic() + 20
+    while board.left_behind() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert board.left_behind() == []
+
+
+def test_an_unknown_host_key_is_no_way_in(board: Board, found: list[Configuration]) -> None:
+    (board.folder / "empty").write_text("")
+    write_client(board.folder, board.port, "empty")
+    _, failures = measure_on_hosts(["board"], found, SHORT)
+    assert "Host key verification failed" in str(failures["board"])
+    assert isinstance(failures["board"], RemoteFailed)
+
+
+@pytest.mark.parametrize(
+    ("python", "reason"),
+    [
+        ("print('3.7'); import sys; sys.version_info = (3, 7)", "3.10 or newer is needed"),
+        ("import shutil; shutil.disk_usage = lambda p: type('U', (), {'free': 1})", "no room for"),
+        ("import subprocess; subprocess.call = lambda *a, **k: 1", "--bootstrap"),
+        (None, "has no python3"),
+    ],
+)
+def test_a_board_that_cannot_says_why_and_stays_as_it_was(
+    python: str | None, reason: str, board: Board, found: list[Configuration]
+) -> None:
+    """`python3` on the board is one that first executes a line of ours."""
+    programs = board.folder / "bin"
+    programs.mkdir()
+    if python is not None:
+        line = shlex.quote(python)
+        (programs / "python3").write_text(
+            f'#!/bin/sh\nshift\nexec {sys.executable} -c {line}"\n$1"\n'
+        )
+        (programs / "python3").chmod(0o755)
+    server = board.folder / "sshd_config"
+    elsewhere = f"PATH={programs}" if python is None else f"PATH={programs}:/usr/bin:/bin"
+    before = f"PATH={Path(sys.executable).parent}:/usr/bin:/bin"
+    server.write_text(server.read_text().replace(before, elsewhere))
+    # A new connection reads the configuration of the server that accepted it: restart it.
+    other = restarted(board)
+    try:
+        _, failures = measure_on_hosts(["board"], found, SHORT)
+    finally:
+        other.terminate()
+        other.wait()
+    assert reason in str(failures["board"])
+    assert board.left_behind() == []
+    assert not (board.folder / ".cache").exists()
+
+
+def restarted(board: Board) -> subprocess.Popen[bytes]:
+    """Start a second sshd with the changed configuration, on a port of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    config = board.folder / "sshd_config"
+    config.write_text(config.read_text().replace(f"Port {board.port}", f"Port {port}"))
+    known = board.folder / "known"
+    known.write_text(known.read_text().replace(str(board.port), str(port)))
+    write_client(board.folder, port, "known")
+    sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+    assert sshd is not None
+    server = subprocess.Popen([sshd, "-D", "-e", "-f", config], stderr=subprocess.DEVNULL)
+    wait_for(port)
+    return server
+
+
+def test_what_is_no_host_is_refused(
+    found: list[Configuration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InputError, match="--host"):
+        measure_on_hosts(["-oProxyCommand=evil"], found, SHORT)
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_SSH", "no-such-ssh")
+    with pytest.raises(MissingDependency, match="openssh-client"):
+        measure_on_hosts(["board"], found, SHORT)

@@ -1,0 +1,253 @@
+"""The same benchmark on boards, over the system's own ssh and its configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import ultraface_deploy
+from ultraface_deploy.artifact import MANIFEST
+from ultraface_deploy.backends import get_backend
+from ultraface_deploy.bench.plan import Configuration
+from ultraface_deploy.bench.result import BenchReport
+from ultraface_deploy.bench.run import Progress, Settings
+from ultraface_deploy.errors import InputError, MissingDependency, UltraFaceError
+from ultraface_deploy.images import DEMO_PHOTO
+
+# Import name and package of what the benchmark itself needs on a board.
+_MODULES = {
+    "numpy": "numpy",
+    "cv2": "opencv-python-headless<5",
+    "psutil": "psutil",
+    "filelock": "filelock",
+    "platformdirs": "platformdirs",
+}
+_SUBPACKAGES = ("backends", "converters", "models")
+
+OnProgress = Callable[[str, Progress], None]
+Note = Callable[[str], None]
+
+
+class RemoteFailed(UltraFaceError):  # noqa: N818 - names the outcome
+    """A board could not be reached, or could not run the benchmark (exit code 1)."""
+
+    exit_code = 1
+
+
+def measure_on_hosts(
+    hosts: Sequence[str],
+    configurations: Sequence[Configuration],
+    settings: Settings,
+    cores: str | None = None,
+    bootstrap: bool = False,
+    on_progress: OnProgress = lambda host, progress: None,
+    note: Note = lambda message: None,
+) -> tuple[dict[str, BenchReport], dict[str, RemoteFailed]]:
+    """Run the configurations on all hosts at the same time.
+
+    The toolkit and the artifacts are copied to a temporary folder there, which is removed at the
+    end, also when the connection is lost.
+
+    Args:
+        hosts: as for ssh: `pi@board`, or a name from its configuration.
+        configurations: what to time.
+        settings: how long.
+        cores: as for `--cores`, on the board.
+        bootstrap: make a virtual environment with the runtimes there if need be.
+        on_progress: called with the host as each launch begins there; from several threads.
+        note: told what a host does besides.
+
+    Returns:
+        The reports of the hosts that made it, and the failures of the others.
+
+    Raises:
+        MissingDependency: there is no ssh here.
+        InputError: a host's name would be read as an option.
+    """
+    if bad := next((host for host in hosts if not host or host.startswith("-")), None):
+        raise InputError(f"--host {bad!r}: give a host as for ssh, for example pi@board")
+    archive = _archive(configurations, settings, cores)
+    request = {"bytes": len(archive), "bootstrap": bootstrap, "modules": _modules(configurations)}
+    data = json.dumps(request).encode() + b"\n" + archive
+    local = {c.folder.spec.name: str(c.folder.path) for c in configurations}
+
+    def one(host: str) -> BenchReport | RemoteFailed:
+        try:
+            return _with_folders(_run(host, data, on_progress, note), local)
+        except RemoteFailed as error:
+            return error
+
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        ended = dict(zip(hosts, pool.map(one, hosts), strict=True))
+    reports = {host: end for host, end in ended.items() if isinstance(end, BenchReport)}
+    failures = {host: end for host, end in ended.items() if isinstance(end, RemoteFailed)}
+    return reports, failures
+
+
+def _run(host: str, data: bytes, on_progress: OnProgress, note: Note) -> BenchReport:
+    process = subprocess.Popen(
+        [*_ssh(), "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "--", host, _command()],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None and process.stdout is not None
+    other_lines: list[str] = []
+    listener = Thread(target=_listen, args=(process, host, on_progress, note, other_lines))
+    listener.start()
+    # Where ssh is gone already, its standard error says why.
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(data)
+        process.stdin.flush()
+    try:
+        # Standard input stays open: its end tells the board that nobody waits any more.
+        answer = process.stdout.read().decode(errors="replace")
+        code = process.wait()
+    finally:
+        if process.poll() is None:
+            process.kill()
+        listener.join()
+        for stream in (process.stdin, process.stdout):
+            _close(stream)
+    return _report(host, answer, code, other_lines)
+
+
+def _report(host: str, answer: str, code: int, lines: Sequence[str]) -> BenchReport:
+    last = lines[-1] if lines else "no message"
+    if code == 255:
+        raise RemoteFailed(f"{host}: ssh failed: {last}")
+    if code == 127:
+        raise RemoteFailed(f"{host}: has no python3")
+    try:
+        content = json.loads(answer.splitlines()[-1])
+    except (ValueError, IndexError):
+        raise RemoteFailed(f"{host}: ended with code {code}: {last}") from None
+    if "error" in content:
+        said = f" ({last})" if lines else ""
+        raise RemoteFailed(f"{host}: {content['error']}{said}")
+    try:
+        return BenchReport.from_dict(content["report"])
+    except (KeyError, InputError) as error:
+        raise RemoteFailed(f"{host}: answered something else ({error})") from error
+
+
+def _listen(
+    process: subprocess.Popen[bytes],
+    host: str,
+    on_progress: OnProgress,
+    note: Note,
+    other_lines: list[str],
+) -> None:
+    assert process.stderr is not None
+    with process.stderr as stream:
+        for raw in stream:
+            kind, _, rest = raw.decode(errors="replace").strip().partition(" ")
+            if kind == "@progress":
+                done, total, doing = rest.split(" ", 2)
+                on_progress(host, Progress(int(done), int(total), doing))
+            elif kind == "@note":
+                note(f"{host}: {rest}")
+            elif kind:
+                other_lines.append(f"{kind} {rest}".strip()[:200])
+
+
+def _ssh() -> list[str]:
+    """The ssh to use: the system's, or what `ULTRAFACE_DEPLOY_SSH` says (as git's GIT_SSH)."""
+    command = shlex.split(os.environ.get("ULTRAFACE_DEPLOY_SSH", "ssh"))
+    if shutil.which(command[0]) is None:
+        raise MissingDependency(f"--host needs {command[0]}: apt-get install openssh-client")
+    return command
+
+
+def _command() -> str:
+    script = Path(__file__).with_name("board.py").read_text()
+    return f"exec python3 -c {shlex.quote(script)}"
+
+
+def _modules(configurations: Sequence[Configuration]) -> dict[str, str]:
+    backends = [get_backend(name) for name in {c.backend for c in configurations}]
+    # The original network, which everything is verified against, runs in ONNX Runtime there.
+    backends.append(get_backend("onnxruntime"))
+    return _MODULES | {
+        backend.module: _MODULES.get(backend.module, backend.distribution) for backend in backends
+    }
+
+
+def _archive(
+    configurations: Sequence[Configuration], settings: Settings, cores: str | None
+) -> bytes:
+    """Return a tar archive of the toolkit, the artifacts, the photograph and the job."""
+    folders = list(dict.fromkeys(c.folder.path for c in configurations))
+    image = Path(settings.image)
+    shipped = image == DEMO_PHOTO
+    photo = f"ultraface_deploy/photos/{image.name}" if shipped else f"photo{image.suffix}"
+    job = {
+        "folders": [f"artifacts/{index}" for index in range(len(folders))],
+        "configurations": [
+            (folders.index(c.folder.path), c.artifact.id, c.backend, c.threads)
+            for c in configurations
+        ],
+        "settings": asdict(settings) | {"image": photo},
+        "cores": cores,
+    }
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, path in (*_toolkit(), *_artifacts(configurations, folders)):
+            archive.add(path, name, recursive=False)
+        if not shipped:
+            archive.add(image, photo, recursive=False)
+        text = json.dumps(job).encode()
+        entry = tarfile.TarInfo("job.json")
+        entry.size = len(text)
+        archive.addfile(entry, io.BytesIO(text))
+    return buffer.getvalue()
+
+
+def _toolkit() -> Iterator[tuple[str, Path]]:
+    """The package's modules in the layout they have when installed."""
+    main = Path(ultraface_deploy.__file__).resolve().parent
+    roots = {"ultraface_deploy": main}
+    for name in _SUBPACKAGES:
+        places = (Path(place) / name for place in ultraface_deploy.__path__)
+        roots[f"ultraface_deploy/{name}"] = next(place for place in places if place.is_dir())
+    for prefix, root in roots.items():
+        for path in sorted(root.rglob("*")):
+            if path.suffix in (".py", ".jpg") or path.name == "registry.json":
+                yield f"{prefix}/{path.relative_to(root).as_posix()}", path
+
+
+def _artifacts(
+    configurations: Sequence[Configuration], folders: Sequence[Path]
+) -> Iterator[tuple[str, Path]]:
+    for index, path in enumerate(folders):
+        of_folder = [c for c in configurations if c.folder.path == path]
+        folder = of_folder[0].folder
+        wanted = {c.artifact.id for c in of_folder} | {"torch", "onnx"}
+        yield f"artifacts/{index}/{MANIFEST}", path / MANIFEST
+        for artifact in folder.artifacts:
+            if artifact.id in wanted:
+                for file in folder.intact_files(artifact):
+                    yield f"artifacts/{index}/{file.name}", file
+
+
+def _with_folders(report: BenchReport, local: Mapping[str, str]) -> BenchReport:
+    """Name the folders as they are called here, not the temporary ones there."""
+    measurements = tuple(replace(m, folder=local[m.model]) for m in report.measurements)
+    return replace(report, measurements=measurements)
+
+
+def _close(stream: Any) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        stream.close()

@@ -1,0 +1,38 @@
+"""`bench --host`: the same benchmark on boards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ultraface_deploy.cli.console import note, progress
+
+if TYPE_CHECKING:
+    from ultraface_deploy.bench.result import BenchReport
+    from ultraface_deploy.bench.run import Progress, Settings
+
+
+def measure_on_boards(
+    hosts: list[str], found: list[Any], settings: Settings, cores: str | None, bootstrap: bool
+) -> BenchReport:
+    """Measure on all hosts at once and put the results into one report.
+
+    Raises:
+        RemoteFailed: no host could do it.
+    """
+    from ultraface_deploy.bench.remote import measure_on_hosts
+    from ultraface_deploy.bench.result import merged
+
+    hosts = list(dict.fromkeys(hosts))
+    with progress() as display:
+        tasks = {host: display.add_task(f"{host} connecting", total=None) for host in hosts}
+
+        def show(host: str, now: Progress) -> None:
+            text = f"{host} {now.doing}"
+            display.update(tasks[host], description=text, completed=now.done - 1, total=now.total)
+
+        reports, failures = measure_on_hosts(hosts, found, settings, cores, bootstrap, show, note)
+    if not reports:
+        raise next(iter(failures.values()))
+    for failure in failures.values():
+        note(f"warning: {failure}")
+    return merged(reports)

@@ -14,7 +14,7 @@ from ultraface_deploy import models
 from ultraface_deploy.backends.base import Backend, BackendError
 from ultraface_deploy.checkpoint import model_name
 from ultraface_deploy.child import ToolFailed, run_in_child
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.external_data import refuse_external_data
 from ultraface_deploy.files import sha256_of
 from ultraface_deploy.limits import Limit
@@ -168,9 +168,15 @@ def _recognise_here(
     input_size: tuple[int, int] | None,
     head: Head | None,
 ) -> ModelSpec:
-    if (stated := backend.stated_spec(files)) is not None:
-        return stated
-    size = input_size or backend.input_size(files)
+    try:
+        if (stated := backend.stated_spec(files)) is not None:
+            return stated
+        size = input_size or backend.input_size(files)
+    except UltraFaceError:
+        raise
+    except Exception as error:  # every runtime raises its own kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise BackendError(f"{files[0]}: {backend.name} cannot read it ({reason})") from error
     if size is None:
         raise InputError(f"{files[0]}: does not state its input size; give --input-size 320x240")
     spec = ModelSpec(model_name(files[0]), "unknown", *size)

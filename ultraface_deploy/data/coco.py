@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy.data.samples import Sample
-from ultraface_deploy.data.wider import Skip
+from ultraface_deploy.data.wider import FAR, Skip
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.files import PARSE_ERRORS, inside, require_file
 from ultraface_deploy.limits import Limit
@@ -66,7 +66,7 @@ def _boxes(
         box = [float(value) for value in annotation["bbox"]]
         if annotation["image_id"] not in names:
             skip(f"{source}: annotation {index} is of an image that is not listed; skipped")
-        elif len(box) != 4 or not np.isfinite(box).all() or min(box[2:]) <= 0:
+        elif len(box) != 4 or not np.abs(box).max() < FAR or min(box[2:]) <= 0:
             skip(
                 f"{source}: annotation {index} has no box with an area (x y width height); skipped"
             )

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from ultraface_deploy.data.samples import Sample
-from ultraface_deploy.data.wider import Skip
+from ultraface_deploy.data.wider import FAR, Skip
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.files import PARSE_ERRORS, inside, write_bytes
 from ultraface_deploy.limits import Limit
@@ -122,6 +122,6 @@ def _sample(images: Path, name: str, tree: ElementTree.Element) -> Sample:
 def _number(face: ElementTree.Element, path: str) -> float:
     text = face.findtext(path)
     value = float("nan" if text is None else text)
-    if not np.isfinite(value):
+    if not abs(value) < FAR:
         raise ValueError(f"a face without a number in {path}")
     return value

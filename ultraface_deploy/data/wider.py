@@ -18,6 +18,8 @@ from ultraface_deploy.files import inside
 from ultraface_deploy.limits import Limit
 
 Skip = Callable[[str], None]
+# No picture is so large; beyond it float32 would overflow.
+FAR = 1e9
 _INVALID = 7  # column of the official format: x y w h blur expression illumination invalid ...
 
 
@@ -93,7 +95,7 @@ def _sample(
             values = [float(value) for value in row.split()]
         except ValueError:
             values = []
-        if len(values) < 4 or not np.isfinite(values).all():
+        if len(values) < 4 or not np.abs(values).max() < FAR:
             skip(f"{source}:{number}: {row[:60]!r} is no face (x y width height); skipped")
         elif values[2] > 0 and values[3] > 0:
             faces.append(parse(values))

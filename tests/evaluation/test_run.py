@@ -113,6 +113,22 @@ def test_missing_images_are_an_error_unless_allowed(command, cli, pictures: Path
     assert json.loads(run.out)["results"][0]["missing"] == 1
 
 
+def test_broken_predictions_of_others_are_counted(cli, ground_truth: Path, tmp_path: Path) -> None:
+    for name in NAMES:
+        path = tmp_path / "theirs" / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x\n3\n60 30 80 90 0.9\nnan 1 2 3 0.5\n10 10 -5 4 0.4\n")
+    theirs = ["eval", "--predictions", tmp_path / "theirs", "--ground-truth", ground_truth]
+    run = cli(*theirs, "--json", "-")
+    assert run.code == 0 and "6 of 9 predictions are not finite or inverted" in run.err
+    result = json.loads(run.out)["results"][0]
+    assert (result["invalid_predictions"], result["easy"]) == (6, 1)
+    path.unlink()
+    assert "1 of 3 predictions are missing" in cli(*theirs).error
+    path.write_text("x\n7\n60 30 80 90 0.9\n")
+    assert "announces 7 predictions" in cli(*theirs).error
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

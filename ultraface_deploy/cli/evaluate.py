@@ -146,26 +146,19 @@ def run(
             on_image=lambda: display.advance(task),
         )
         if predictions is not None:
-            evaluation = score_predictions(
-                predictions, _required(ground_truth, "--ground-truth"), options
+            answers = _required(ground_truth, "--ground-truth")
+            evaluation = score_predictions(predictions, answers, options)
+        elif pictures is not None or labels is not None:
+            own = _required(pictures, "--folder"), _required(labels, "--labels")
+            images, truth = read_truth(*own, note)
+            subjects = _subjects(folder, backend or [], precision or [], input_size)
+            evaluation = evaluate_folder(
+                subjects, images, truth, false_positives, settings, options
             )
         else:
+            wider = _required(data, "--data"), _required(ground_truth, "--ground-truth")
             subjects = _subjects(folder, backend or [], precision or [], input_size)
-            if pictures is not None or labels is not None:
-                images, truth = read_truth(
-                    _required(pictures, "--folder"), _required(labels, "--labels"), note
-                )
-                evaluation = evaluate_folder(
-                    subjects, images, truth, false_positives, settings, options
-                )
-            else:
-                evaluation = evaluate_wider(
-                    subjects,
-                    _required(data, "--data"),
-                    _required(ground_truth, "--ground-truth"),
-                    settings,
-                    options,
-                )
+            evaluation = evaluate_wider(subjects, *wider, settings, options)
     if plot is not None:
         draw(evaluation.results, plot)
     if curves is not None:

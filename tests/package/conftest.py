@@ -10,15 +10,19 @@ from tests.package.native import Build, aarch64, native, ncnn_for
 from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.convert import convert
 from ultraface_deploy.model_source import resolve_source
+from ultraface_deploy.quantize.options import Int8Options
 
 
 @pytest.fixture(scope="session")
 def slim_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> ArtifactFolder:
-    """The published slim network as an ncnn artifact."""
+    """The published slim network for ncnn, as trained and in INT8."""
     pytest.importorskip("pnnx", reason="pnnx is not installed; pip install '.[ncnn]'")
     pytest.importorskip("torch", reason="torch is not installed; pip install '.[convert]'")
     source = resolve_source(shared / "checkpoints" / "version-slim-320.pth", name="slim-320")
-    return convert(source, ["ncnn"], output=tmp_path_factory.mktemp("artifacts") / "slim-320")
+    folder = tmp_path_factory.mktemp("artifacts") / "slim-320"
+    convert(source, ["ncnn"], output=folder)
+    quick = Int8Options(calibration=shared / "wider" / "WIDER_train", images=40, budget_s=1)
+    return convert(source, ["ncnn"], "int8", folder, int8=quick)
 
 
 @pytest.fixture(scope="session")

@@ -43,10 +43,8 @@ def photographs(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 
 @pytest.fixture(scope="session", params=["fp32", "int8"])
-def precision(request: pytest.FixtureRequest, slim_folder: ArtifactFolder) -> Precision:
+def precision(request: pytest.FixtureRequest) -> Precision:
     chosen: Precision = request.param
-    if not slim_folder.has("ncnn", chosen):
-        pytest.skip(f"no {chosen} artifact of ncnn")
     return chosen
 
 

@@ -20,10 +20,13 @@ def train(
         Path, typer.Option("--data", help="Data set in the VOC, WIDER FACE or RetinaFace layout.")
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
-    arch: Annotated[str, typer.Option("--arch", help="slim or rfb.")] = "slim",
+    arch: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Option("--arch", help="slim or rfb; default: the recipe's, else slim."),
+    ] = None,
     input_size: InputSize = None,
     recipe: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        Optional[Path],  # noqa: UP045
         typer.Option("--recipe", help="Recipe (TOML); default: the shipped model's of --arch."),
     ] = None,
     teacher: Annotated[

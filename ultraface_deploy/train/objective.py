@@ -113,7 +113,7 @@ class Objective(nn.Module):
         """
         assert self.teacher_taps is not None
         layers = convolutions(self.student) if self.stage.layerwise else []
-        momenta = [norm and norm.momentum for _, norm in layers]
+        momenta = [None if norm is None else norm.momentum for _, norm in layers]
         for _, norm in layers:
             if norm is not None:
                 norm.reset_running_stats()

@@ -127,29 +127,29 @@ def load_recipe(path: Path) -> Recipe:
 
 
 def choose_recipe(
-    architecture: str,
+    architecture: str | None = None,
     path: Path | None = None,
     input_size: str | None = None,
     seed: int | None = None,
 ) -> Recipe:
-    """Return the recipe of a file, or the one the shipped checkpoint was trained with.
+    """Return the recipe of a file, or the one that a shipped checkpoint was trained with.
 
     Args:
-        architecture: slim or rfb; a recipe file says its own.
-        path: a recipe file in place of the shipped model's.
+        architecture: slim or rfb, in place of the file's; without a file, whose recipe it is.
+        path: a recipe file; None for the shipped model's.
         input_size: WIDTHxHEIGHT in place of the recipe's.
         seed: in place of the recipe's.
 
     Raises:
         InputError: an unknown architecture, or the file is no recipe.
     """
-    if path is None and architecture not in get_args(Architecture):
+    if architecture not in (None, *get_args(Architecture)):
         raise InputError(f"--arch {architecture}: unknown; choose slim or rfb")
-    recipe = load_recipe(path or FOLDER / f"{architecture}-320.toml")
+    recipe = load_recipe(path or FOLDER / f"{architecture or 'slim'}-320.toml")
+    changes: dict[str, Any] = {"architecture": architecture, "seed": seed}
     if input_size is not None:
-        width, height = parse_input_size(input_size)
-        recipe = replace(recipe, width=width, height=height)
-    return recipe if seed is None else replace(recipe, seed=seed)
+        changes["width"], changes["height"] = parse_input_size(input_size)
+    return replace(recipe, **{key: value for key, value in changes.items() if value is not None})
 
 
 def _stage(data: dict[str, Any]) -> Stage:

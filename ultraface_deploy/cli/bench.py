@@ -17,7 +17,7 @@ from ultraface_deploy.cli.console import note, notes, progress, results, write_o
 from ultraface_deploy.cli.options import Backends, JsonTarget, chosen_backends
 
 if TYPE_CHECKING:
-    from ultraface_deploy.bench.result import BenchReport
+    from ultraface_deploy.bench.result import BenchReport, Measurement
     from ultraface_deploy.bench.run import Settings
 
 
@@ -211,7 +211,8 @@ def _measure(found: list[Any], settings: Settings, cores: list[int] | None) -> B
 
     launch = 1.2 + settings.warm_up_seconds + settings.launch_seconds
     least, most = (len(found) * n * launch for n in (settings.min_launches, settings.max_launches))
-    note(f"{len(found)} configurations, about {least:.0f} to {most:.0f} s")
+    duration = f"{least:.0f} s" if least == most else f"{least:.0f} to {most:.0f} s"
+    note(f"{len(found)} configuration{'s' if len(found) > 1 else ''}, about {duration}")
     with progress() as display:
         task = display.add_task("", total=None)
 
@@ -261,7 +262,7 @@ def _print(report: BenchReport) -> None:
             m.backend,
             m.precision,
             f"{m.threads}{' *' if m.threads > len(m.cores) else ''}",
-            f"{inference.median_ms:.2f}",
+            f"{inference.median_ms:.2f}{' !' if _doubtful(m) else ''}",
             f"{width:.1%}".rstrip("%"),
             f"{inference.p90_ms:.2f}",
             f"{inference.p99_ms:.2f}",
@@ -278,6 +279,15 @@ def _print(report: BenchReport) -> None:
             notes.print(f"warning: {m.title}: {warning}", markup=False)
 
 
+def _doubtful(measurement: Measurement) -> bool:
+    """Whether there is a warning besides the one that the number of threads carries."""
+    return len(measurement.warnings) > (measurement.threads > len(measurement.cores))
+
+
 def _caption(report: BenchReport) -> str:
-    marked = any(m.threads > len(m.cores) for m in report.measurements)
-    return "* more threads than cores at hand" if marked else ""
+    marks = []
+    if any(m.threads > len(m.cores) for m in report.measurements):
+        marks.append("* more threads than cores at hand")
+    if any(_doubtful(m) for m in report.measurements):
+        marks.append("! doubtful: see the warnings")
+    return "; ".join(marks)

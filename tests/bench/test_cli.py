@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.bench.made import measurement, report
+from tests.conftest import Cli
+from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.bench import machine
+from ultraface_deploy.bench.emulate import sysroot
+
+SHORT = ("--launches", 1, "--seconds", 0.2)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> dict[str, Path]:
+    made = {
+        "before": report(measurement(2.0)),
+        "again": report(measurement(2.0, seed=1)),
+        "slower": report(measurement(2.3, seed=2)),
+        "elsewhere": report(measurement(2.0, seed=3), cpu="Cortex-A76"),
+    }
+    for name, content in made.items():
+        (tmp_path / f"{name}.json").write_text(content.to_json())
+    return {name: tmp_path / f"{name}.json" for name in made}
+
+
+def test_json_alone_on_stdout(cli: Cli, folder: ArtifactFolder) -> None:
+    done = cli(
+        *("bench", folder.path, "--backend", "onnxruntime", "--backend", "opencv", *SHORT),
+        *("--threads", "1", "--json", "-"),
+    )
+    assert done.code == 0, done.err
+    data = json.loads(done.out)
+    assert [(r["backend"], r["stage"]) for r in data["results"] if r["stage"] == "inference"] == [
+        ("onnxruntime", "inference"),
+        ("opencv", "inference"),
+    ]
+    assert len(data["results"]) == 8
+    assert data["machine"]["cpu"]
+
+
+def test_table_and_files_and_recommendation(
+    cli: Cli, folder: ArtifactFolder, tmp_path: Path
+) -> None:
+    many = len(machine.allowed_cores()) + 1
+    files = {name: tmp_path / f"out.{name}" for name in ("json", "csv", "markdown", "html")}
+    done = cli(
+        *("bench", folder.path, "--backend", "mnn", "--threads", many, *SHORT, "--recommend"),
+        *(word for name, path in files.items() for word in (f"--{name}", path)),
+    )
+    assert done.code == 0, done.err
+    assert f"{many} *" in done.out
+    assert "* more threads than cores at hand" in done.out
+    assert f"{many} threads on {many - 1} core" in done.err
+    command = f"--model {folder.path} --backend mnn --precision fp32 --threads {many}"
+    assert command in done.out.replace("\n", "")
+    assert all(path.stat().st_size > 100 for path in files.values())
+
+
+def test_compare_exits_1_only_when_asked_to(cli: Cli, results: dict[str, Path]) -> None:
+    compare = ("bench", "compare", results["before"])
+    shown = cli(*compare, results["slower"])
+    assert shown.code == 0
+    assert "slower" in shown.out
+    failed = cli(*compare, results["slower"], "--fail-if-slower", 1.05)
+    assert failed.code == 1
+    assert "1 of 1 configurations became slower by more than 1.05" in failed.error
+    assert cli(*compare, results["slower"], "--fail-if-slower", 1.3).code == 0
+    equal = cli(*compare, results["again"], "--fail-if-slower", 1.05, "--json", "-")
+    assert equal.code == 0
+    assert json.loads(equal.out)["results"][0]["verdict"] == "no difference shown"
+
+
+def test_compare_refuses_another_machine(cli: Cli, results: dict[str, Path]) -> None:
+    compare = ("bench", "compare", results["before"], results["elsewhere"])
+    refused = cli(*compare)
+    assert refused.code == 2
+    assert "--ignore machine" in refused.error
+    assert cli(*compare, "--ignore", "machine").code == 0
+
+
+def test_report_and_recommend_from_a_file(
+    cli: Cli, results: dict[str, Path], tmp_path: Path
+) -> None:
+    page, plots = tmp_path / "page.html", tmp_path / "plots"
+    done = cli("bench", "report", results["before"], "-o", page, "--plots", plots)
+    assert done.code == 0, done.err
+    assert page.read_text().startswith("<!doctype html>")
+    assert {path.name for path in plots.iterdir()} >= {"latency.svg", "latency.png", "size.svg"}
+    chosen = cli("bench", "recommend", results["before"], "--max-ms", 10)
+    assert "ultraface-deploy detect SOURCE" in chosen.out
+    nothing = cli("bench", "recommend", results["before"], "--max-ms", 1)
+    assert nothing.code == 1
+    assert "no configuration keeps to the limits" in nothing.error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nowhere"], 2, "nowhere"),
+        (["--threads", "0"], 2, "--threads"),
+        (["--threads", "x"], 2, "--threads"),
+        (["--backend", "tensorrt"], 2, "tensorrt"),
+        (["--precision", "int4"], 2, "int4"),
+        (["--cores", "4096"], 2, "--cores"),
+        (["--input-size", "7x7"], 2, "input size"),
+        (["--image", "nowhere.jpg"], 2, "nowhere.jpg"),
+        (["compare", "a.json", "b.json"], 2, "a.json"),
+        (["report", "a.json"], 2, "a.json"),
+        (["recommend", "a.json"], 2, "a.json"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: list[str],
+    code: int,
+    message: str,
+    cli: Cli,
+    folder: ArtifactFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = [folder.path] if arguments[0].startswith("--") else []
+    refused = cli("bench", *where, *arguments)
+    assert refused.code == code
+    assert message in refused.error
+
+
+def test_emulation_explains_itself_where_it_is_not_set_up(
+    cli: Cli, folder: ArtifactFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = sysroot.Sysroot(tmp_path / "arm")
+    monkeypatch.setattr(sysroot.Sysroot, "default", classmethod(lambda cls: empty))
+    refused = cli("bench", folder.path, "--backend", "mnn", "--emulate", "cortex-a72")
+    assert refused.code == 3
+    assert "emulate" in refused.error
+    unknown = cli("bench", folder.path, "--backend", "mnn", "--emulate", "cortex-a57")
+    assert unknown.code == 2

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.bench.plan import configurations
+
+
+def test_every_combination(folder: ArtifactFolder) -> None:
+    found = configurations([folder.path], ["mnn", "opencv"], threads=[1, 2])
+    assert [(c.backend, c.artifact.id, c.threads) for c in found] == [
+        ("mnn", "mnn", 1),
+        ("mnn", "mnn", 2),
+        ("opencv", "onnxsim", 1),
+        ("opencv", "onnxsim", 2),
+    ]
+
+
+def test_all_means_what_is_there(folder: ArtifactFolder) -> None:
+    notes: list[str] = []
+    found = configurations([folder.path], None, precisions=None, note=notes.append)
+    assert {c.backend for c in found} >= {"onnxruntime", "mnn", "ncnn", "opencv"}
+    assert {c.artifact.precision for c in found} == {"fp32"}
+    assert notes == []
+
+
+def test_what_is_named_and_missing_is_converted(folder: ArtifactFolder) -> None:
+    notes: list[str] = []
+    (found,) = configurations([folder.path], ["mnn"], ["fp16"], note=notes.append)
+    assert found.artifact.id == "mnn-fp16"
+    assert "has no fp16 mnn yet: converting" in notes[0]
+
+
+def test_other_input_sizes_are_converted_beside_the_folder(folder: ArtifactFolder) -> None:
+    notes: list[str] = []
+    sizes = [(128, 96), (96, 64)]
+    found = configurations([folder.path], ["opencv"], input_sizes=sizes, note=notes.append)
+    assert [(c.folder.spec.width, c.folder.spec.height) for c in found] == sizes
+    assert found[1].folder.path.name == f"{folder.path.name}-96x64"
+    assert any("converting" in note for note in notes)
+    notes.clear()
+    configurations([folder.path], ["opencv"], input_sizes=sizes, note=notes.append)
+    assert notes == []
+
+
+def test_without_a_folder_the_default_model_is_converted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    notes: list[str] = []
+    (found,) = configurations(backends=["opencv"], note=notes.append)
+    assert found.folder.path == Path("artifacts/slim-320")
+    assert notes

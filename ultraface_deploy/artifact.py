@@ -14,7 +14,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import PARSE_ERRORS, make_folder, sha256_of, temporary_name, write_text
+from ultraface_deploy.files import (
+    PARSE_ERRORS,
+    inside,
+    make_folder,
+    sha256_of,
+    temporary_name,
+    write_text,
+)
 from ultraface_deploy.limits import Limit
 from ultraface_deploy.precision import Precision, parse_precision
 from ultraface_deploy.spec import ModelSpec
@@ -258,7 +265,7 @@ def _sweep(folder: Path) -> None:
 def _artifact_from_dict(data: Mapping[str, Any]) -> Artifact:
     files = tuple(str(name) for name in data["files"])
     for name in files:
-        if not name or Path(name).name != name or name.startswith("."):
+        if inside(Path(), name).name != name or name.startswith("."):
             raise ValueError(f"file name {name!r} leads out of the folder")
     if not files:
         raise ValueError("an artifact without files")

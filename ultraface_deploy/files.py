@@ -12,6 +12,8 @@ from pathlib import Path
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.limits import Limit
 
+_NAME_MAX = 255
+
 PARSE_ERRORS = (
     ValueError,
     # Of a key, an index, or the encoding that an XML file declares.
@@ -53,6 +55,12 @@ def inside(folder: Path, name: str) -> Path:
     parts = name.replace("\\", "/").split("/")
     if not name or name.startswith("/") or ".." in parts or "\0" in name:
         raise InputError(f"{folder}: the name {name[:80]!r} leads out of this folder")
+    try:
+        longest = max(len(os.fsencode(part)) for part in parts)
+    except UnicodeEncodeError as error:
+        raise InputError(f"{folder}: {name[:80]!r} is no name that a file can have") from error
+    if longest > _NAME_MAX:
+        raise InputError(f"{folder}: the name {name[:80]!r}... is longer than a file's can be")
     return folder / name
 
 

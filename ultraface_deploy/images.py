@@ -24,10 +24,10 @@ def read_image(path: Path) -> Image:
     Raises:
         InputError: missing, unreadable, too large, or no image.
     """
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: cannot be read, it is no file")
-    Limit.PICTURE.check(path)
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: cannot be read, it is no file")
+        Limit.PICTURE.check(path)
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

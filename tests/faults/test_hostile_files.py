@@ -1,0 +1,318 @@
+"""Files that were made to do harm: each would cost memory, read elsewhere, or crash a runtime."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ultraface_deploy import Detector, foreign
+from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
+from ultraface_deploy.backends import BackendError
+from ultraface_deploy.data.voc import read_annotations
+from ultraface_deploy.data.wider import read_wider
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.evaluation.result import unpack
+from ultraface_deploy.external_data import refuse_external_data
+from ultraface_deploy.files import inside
+from ultraface_deploy.images import read_image
+from ultraface_deploy.limits import Limit
+from ultraface_deploy.spec import AnchorSpec, ModelSpec
+
+
+@pytest.fixture
+def small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_MAX_MODEL_MB", "8")
+
+
+def test_limits_can_be_raised_and_say_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_limit: None
+) -> None:
+    path = tmp_path / "net.pth"
+    with path.open("wb") as file:
+        file.truncate(9 << 20)
+    with pytest.raises(InputError, match=r"9 MiB .* set ULTRAFACE_DEPLOY_MAX_MODEL_MB"):
+        Limit.MODEL.check(path)
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_MAX_MODEL_MB", "10")
+    Limit.MODEL.check(path)
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_MAX_MODEL_MB", "much")
+    with pytest.raises(InputError, match="give a whole number"):
+        Limit.MODEL.check(path)
+
+
+def test_zip_bomb_as_checkpoint(tmp_path: Path, small_limit: None) -> None:
+    pytest.importorskip("torch", reason="checkpoints are read with torch")
+    from ultraface_deploy.checkpoint import load_checkpoint
+
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(64 << 20))
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(InputError, match="64 MiB are more than the 8 allowed"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("claim", ["stride", "counter", "meta"])
+def test_checkpoint_whose_tensors_are_not_what_they_claim(
+    make_checkpoint: Callable[..., Path], tmp_path: Path, claim: str
+) -> None:
+    torch = pytest.importorskip("torch", reason="checkpoints are read with torch")
+    from ultraface_deploy.checkpoint import load_checkpoint
+
+    state = torch.load(make_checkpoint(), weights_only=True)
+    counter = next(key for key in state if key.endswith("num_batches_tracked"))
+    if claim == "stride":  # 3 G values over one number
+        state["classification_headers.3.bias"] = torch.zeros(1).expand(3 << 30)
+    elif claim == "counter":
+        state[counter] = torch.zeros((), dtype=torch.long).expand(1 << 40)
+    else:
+        state["base_net.0.0.weight"] = torch.empty(16, 3, 3, 3, device="meta")
+    path = tmp_path / "claims.pth"
+    torch.save(state, path)
+    with pytest.raises(InputError, match="not an UltraFace slim network"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("where", ["initializer", "constant", "subgraph"])
+def test_onnx_that_reads_another_file(tmp_path: Path, where: str) -> None:
+    onnx = pytest.importorskip("onnx", reason="makes the file")
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(16))
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[4], data_location=1)
+    tensor.external_data.add(key="location", value="../secret.bin")
+    constant = onnx.helper.make_node("Constant", [], ["w"], value=tensor)
+    add = onnx.helper.make_node("Add", ["x", "w"], ["y"])
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, [4]) for name in "xy")
+    inner = onnx.helper.make_graph([constant, add], "inner", [], [y])
+    graph = {
+        "initializer": onnx.helper.make_graph([add], "g", [x], [y], [tensor]),
+        "constant": onnx.helper.make_graph([constant, add], "g", [x], [y]),
+        "subgraph": onnx.helper.make_graph(
+            [onnx.helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)],
+            *("g", [x], [y]),
+        ),
+    }[where]
+    path = tmp_path / "folder" / "net.onnx"
+    path.parent.mkdir()
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    with pytest.raises(InputError, match="keeps its weights in other files"):
+        refuse_external_data(path)
+    with pytest.raises(InputError, match="keeps its weights in other files"):
+        Detector.open(path)
+
+
+def test_onnx_with_a_tensor_called_location_is_no_such_file(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="makes the file")
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, [4]) for name in ("location", "y"))
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Relu", ["location"], ["y"])], "g", [x], [y]
+    )
+    path = tmp_path / "net.onnx"
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    refuse_external_data(path)
+
+
+def test_file_that_crashes_mnn_is_one_line(folder: ArtifactFolder, tmp_path: Path) -> None:
+    """The crash happens in a child process; this one lives to tell."""
+    pytest.importorskip("MNN", reason="MNN reads it")
+    content = folder.files(folder.find("mnn"))[0].read_bytes()
+    for number in range(6):
+        path = tmp_path / f"{number}.mnn"
+        damaged = bytearray(content)
+        damaged[number * 8 + 4 : number * 8 + 12] = b"\xff" * 8
+        path.write_bytes(damaged)
+        with pytest.raises((BackendError, InputError)) as refused:
+            Detector.open(path, input_size=(128, 96))
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("step", "said"), [("segfault", "SIGSEGV"), ("eat_memory", "exit code 1: MemoryError")]
+)
+def test_runtime_that_crashes_or_eats_memory_does_so_in_the_child(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch, step: str, said: str
+) -> None:
+    real = foreign.run_in_child
+    monkeypatch.setattr(
+        foreign,
+        "run_in_child",
+        lambda target, arguments, **rest: real(f"tests.faults.misbehaving:{step}", {}, **rest),
+    )
+    foreign._recognised_in_child.cache_clear()
+    path = folder.path / "copy.onnx"
+    path.write_bytes(folder.files(folder.find("onnxsim"))[0].read_bytes())
+    with pytest.raises(BackendError, match=said):
+        Detector.open(path)
+
+
+def test_child_that_was_asked_once_is_not_asked_again(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    real = foreign.run_in_child
+    monkeypatch.setattr(
+        foreign,
+        "run_in_child",
+        lambda *arguments, **rest: asked.append(arguments) or real(*arguments, **rest),
+    )
+    foreign._recognised_in_child.cache_clear()
+    path = folder.path / "copy.onnx"
+    path.write_bytes(folder.files(folder.find("onnxsim"))[0].read_bytes())
+    for _ in range(2):
+        assert Detector.open(path).spec == folder.spec
+    assert len(asked) == 1
+    path.write_bytes(folder.files(folder.find("onnx"))[0].read_bytes())
+    Detector.open(path).close()
+    assert len(asked) == 2
+
+
+def test_file_swapped_within_a_folder_is_not_opened(folder: ArtifactFolder) -> None:
+    (path,) = folder.files(folder.find("onnxsim"))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    for model in (path, folder.path):
+        with pytest.raises(InputError, match="is not the file that was converted"):
+            Detector.open(model, backend="onnxruntime")
+
+
+def test_folder_that_claims_but_was_never_verified_is_tried_in_a_child(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ultraface_deploy import detector
+
+    asked = []
+    monkeypatch.setattr(detector, "prove_harmless", lambda *arguments: asked.append(arguments))
+    Detector.open(folder.path, backend="onnxruntime").close()
+    assert not asked
+    manifest = json.loads((folder.path / MANIFEST).read_text())
+    for record in manifest["artifacts"]:
+        record["verification"] = None
+    (folder.path / MANIFEST).write_text(json.dumps(manifest))
+    Detector.open(folder.path, backend="onnxruntime").close()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "", "a\0b", "..\\x", "a" * 300])
+def test_names_that_lead_out(name: str) -> None:
+    with pytest.raises(InputError):
+        inside(Path("folder"), name)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", 'a"; system("x', ".hidden", "a\nb", "a" * 101])
+def test_model_names_that_would_become_paths_or_code(name: str) -> None:
+    with pytest.raises(InputError, match="model name"):
+        ModelSpec(name, "slim")
+
+
+def test_description_that_asks_for_too_many_anchors() -> None:
+    anchors = AnchorSpec(strides=(1,), min_boxes=((8.0,) * 50,))
+    with pytest.raises(InputError, match="anchors are too many"):
+        ModelSpec("net", "slim", 4096, 4096, anchors=anchors)
+    with pytest.raises(InputError, match="classes"):
+        replace(ModelSpec("net", "slim"), num_classes=10**9)
+
+
+def test_labels_that_lead_out(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("../../secret.jpg\n1\n1 2 30 40\n")
+    with pytest.raises(InputError, match="leads out"):
+        list(read_wider(labels, tmp_path, print))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]>',
+        '<!DOCTYPE a [<!ENTITY b "ha"><!ENTITY c "&b;&b;&b;&b;&b;&b;">]>',
+    ],
+    ids=["external", "laughs"],
+)
+def test_entities_are_not_expanded(tmp_path: Path, head: str) -> None:
+    pytest.importorskip("defusedxml", reason="reads VOC files")
+    path = tmp_path / "a.xml"
+    path.write_text(f"{head}<annotation><filename>&b;</filename></annotation>")
+    said: list[str] = []
+    assert list(read_annotations([path], tmp_path, said.append)) == []
+    assert len(said) == 1
+
+
+def test_matlab_file_that_unpacks_to_too_much(tmp_path: Path, small_limit: None) -> None:
+    pytest.importorskip("scipy", reason="reads MAT-files")
+    from ultraface_deploy.wider.ground_truth import read_ground_truth
+
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    packed = zlib.compress(struct.pack("<II", 14, 64 << 20) + bytes(64 << 20))
+    (tmp_path / "wider_face_val.mat").write_bytes(
+        header + struct.pack("<II", 15, len(packed)) + packed
+    )
+    with pytest.raises(InputError, match="more than the 8 allowed"):
+        read_ground_truth(tmp_path)
+
+
+def test_counts_that_unpack_to_too_much() -> None:
+    import base64
+
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("image.npy", bytes(257 << 20))
+    with pytest.raises(ValueError, match="unpack"):
+        unpack(base64.b64encode(file.getvalue()).decode())
+
+
+def _png(width: int, height: int, depth: int = 8, kind: int = 2) -> bytes:
+    """The header of a PNG picture with the data of one row."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
+    rows = zlib.compress(bytes(1 + width * 8))
+    parts = (b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def test_picture_with_too_many_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(_png(20_000, 20_000))
+    with pytest.raises(InputError, match=r"pixels; .* set OPENCV_IO_MAX_IMAGE_PIXELS"):
+        read_image(path)
+
+
+def test_picture_that_is_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="it is no file"):
+        read_image(path)
+
+
+def test_pictures_of_every_kind(tmp_path: Path) -> None:
+    """One pixel, one row, grey, 16 bits, alpha: each becomes BGR of its size."""
+    import cv2
+
+    random = np.random.default_rng(0)
+    kinds = {
+        "pixel.png": random.integers(0, 255, (1, 1, 3), np.uint8),
+        "row.png": random.integers(0, 255, (1, 20_000, 3), np.uint8),
+        "gray.png": random.integers(0, 255, (30, 40), np.uint8),
+        "alpha.png": random.integers(0, 255, (30, 40, 4), np.uint8),
+        "deep.png": random.integers(0, 65535, (30, 40, 3), np.uint16),
+        "deep.tiff": random.integers(0, 65535, (30, 40), np.uint16),
+    }
+    with Detector.open() as detector:
+        for name, image in kinds.items():
+            cv2.imwrite(str(tmp_path / name), image)
+            read = read_image(tmp_path / name)
+            assert (read.shape, read.dtype) == ((*image.shape[:2], 3), np.uint8)
+            assert np.isfinite(detector.detect(read).boxes).all()

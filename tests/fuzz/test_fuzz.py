@@ -1,0 +1,46 @@
+"""A short run of the campaign over every reader; `make fuzz` is the long one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Convert, MakeCheckpoint
+from tests.fuzz.campaign import run
+from tests.fuzz.mutation import mutated
+from tests.fuzz.targets import TARGETS
+from ultraface_deploy.artifact import ArtifactFolder
+
+FILES = {True: 15, False: 40}
+
+
+@pytest.fixture(scope="module")
+def artifacts(converted: Convert, make_checkpoint: MakeCheckpoint) -> ArtifactFolder:
+    for package in ("onnx", "MNN", "ncnn", "scipy", "defusedxml"):
+        pytest.importorskip(package, reason="every reader is fuzzed")
+    return converted(make_checkpoint(), "onnx", "onnxsim", "mnn", "ncnn", "caffe", size=(128, 96))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_damaged_files_are_refused_or_read(artifacts: ArtifactFolder, name: str) -> None:
+    target = TARGETS[name]
+    tally = run(name, target.seeds(artifacts), FILES[target.native], seed=7)
+    assert tally.findings == {}
+    assert tally.read + tally.refused + sum(tally.in_child.values()) == tally.files
+    assert tally.peak_mb < 1024
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_seeds_are_good_files(artifacts: ArtifactFolder, name: str, tmp_path: object) -> None:
+    """What is damaged must have been readable, or nothing behind the first check is reached."""
+    target = TARGETS[name]
+    for number, seed in enumerate(target.seeds(artifacts)):
+        folder = tmp_path / str(number)  # type: ignore[operator]
+        folder.mkdir()
+        for file, content in seed.items():
+            (folder / file).write_bytes(content)
+        target.read(folder)
+
+
+def test_damage_can_be_repeated() -> None:
+    content = bytes(range(256)) * 100
+    assert mutated(content, "0/1") == mutated(content, "0/1") != mutated(content, "0/2")

@@ -1,0 +1,50 @@
+"""What ships finds faces, as well as its model card says, and is no copy of its teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from ultraface_deploy import models
+from ultraface_deploy.checkpoint import load_checkpoint
+from ultraface_deploy.detector import Detector
+from ultraface_deploy.pipeline import PostprocessOptions
+from ultraface_deploy.wider import read_ground_truth, score
+
+PROTOCOL = PostprocessOptions(score_threshold=0.02, candidates=800, top_k=400)
+# Below the published checkpoints' AP nothing of ours would be worth shipping.
+PUBLISHED = {"slim-320": (0.782, 0.680, 0.453), "rfb-320": (0.802, 0.701, 0.485)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_accuracy_on_images_never_trained_on(name: str, shared: Path) -> None:
+    pytest.importorskip("scipy", reason="the official ground truth is in MATLAB files")
+    truth = read_ground_truth(shared / "wider/ground_truth_dev")
+    detector = Detector.open(
+        models.FOLDER / str(models.find(name).onnx), backend="onnxruntime", options=PROTOCOL
+    )
+    found = {}
+    for image in truth:
+        bgr = cv2.imread(str(shared / f"wider/WIDER_val/images/{image.name}.jpg"))
+        assert bgr is not None
+        faces = detector.detect(bgr)
+        found[image.name] = (faces.boxes, faces.scores)
+    curves = score(found, truth)
+    reached = [curves[part].ap for part in ("easy", "medium", "hard")]
+    assert all(ap >= least for ap, least in zip(reached, PUBLISHED[name], strict=True)), reached
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_weights_are_no_copy_of_the_teachers(name: str, checkpoints: Path) -> None:
+    published = f"version-{name.replace('rfb', 'RFB')}.pth"
+    theirs = load_checkpoint(checkpoints / published).state_dict
+    ours = load_checkpoint(models.FOLDER / str(models.find(name).file)).state_dict
+    for key, value in ours.items():
+        if value.ndim > 1:
+            similarity = torch.cosine_similarity(value.ravel(), theirs[key].ravel(), dim=0)
+            assert not torch.equal(value, theirs[key]), key
+            assert abs(float(similarity)) < 0.9999, key

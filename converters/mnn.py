@@ -51,11 +51,7 @@ def call_tool(tool: str, arguments: list[str]) -> None:
     """
     import _tools
 
-    if tool == "mnnconvert":
-        _tools.mnnconvert([tool, *arguments])
-    else:
-        # As shipped, mnnquant aborts unless its arguments come one by one.
-        _tools.mnnquant(arguments)
+    getattr(_tools, tool)([tool, *arguments])
 
 
 CONVERTER = Converter(

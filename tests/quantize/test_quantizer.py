@@ -143,9 +143,7 @@ def test_formats_without_int8_are_refused(cli: Cli, checkpoints: Path, tmp_path:
 
 
 def test_weights_alone_in_8_bits(converted: Convert, checkpoints: Path) -> None:
-    folder = converted(
-        checkpoints / "version-slim-320.pth", "onnxsim", "mnn", size=SIZE, precision="w8"
-    )
+    folder = converted(checkpoints / "version-slim-320.pth", "mnn", size=SIZE, precision="w8")
     artifact = folder.find("mnn", "w8")
     assert artifact.id == "mnn-w8"
     assert artifact.bytes < 350_000

@@ -234,8 +234,8 @@ def shipped_table(network: Network) -> CalibrationTable:
             continue
         return table
     raise InputError(
-        "--int8 of a model that is not embedded needs photographs like those it will see: "
-        "--calibration DIR"
+        "--int8: no calibration table ships for this network; give photographs like those it will "
+        "see, by --calibration DIR"
     )
 
 

@@ -45,7 +45,7 @@ class Build:
             ["cmake", "--preset", preset, f"-Dncnn_DIR={self.ncnn}", *STRICT, *options],
             cwd=project,
         )
-        targets = ["--target", "all", "faces", "stages"]
+        targets = ["--target", "all", "faces"]
         run(["cmake", "--build", "--preset", preset, "--parallel", "2", *targets], cwd=project)
         return project / "build" / preset
 

@@ -124,6 +124,7 @@ def _readme_values(runtime: Runtime, precision: Precision, embed: bool) -> dict[
         "WEIGHTS": "`src/embedded_model.cpp`" if embed else "`models/`",
         "AND_MODELS": "" if embed else " and `models/`",
         "MODEL_OPTION": "" if embed else " --model models",
+        "STAGES_MODEL": "" if embed else " models",
         "MODEL_ARGUMENT": "NULL" if embed else '"models"',
     }
     building = (_TEMPLATES / "building" / f"{runtime}.md").read_text()

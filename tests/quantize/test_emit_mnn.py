@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +69,3 @@ def test_a_file_left_in_fp32_is_noticed(
     monkeypatch.setattr(emitter, "convert_onnx", ignoring)
     with pytest.raises(ToolFailed, match="quantised 0 of 40 convolutions"):
         emit_mnn(make_plan(slim.network, slim.table, RECIPE), tmp_path / "model.mnn")
-
-
-def test_a_file_without_its_uuid_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "model.mnn").write_bytes(b"no model")
-    with pytest.raises(ToolFailed, match="0 UUIDs"):
-        emitter.pin_uuid(tmp_path / "model.mnn")
-    shutil.rmtree(tmp_path)

@@ -94,14 +94,13 @@ def count_quantized(path: Path) -> int:
 
 
 def pin_uuid(path: Path) -> None:
-    """Derive the random UUID that MNN puts into every file from the rest of the file."""
+    """Derive the random UUID that MNN puts into a file from the rest of it; not all have one."""
     content = path.read_bytes()
-    found = _UUID.findall(content)
-    if len(found) != 1:
-        raise ToolFailed(f"MNN converter: {path.name} holds {len(found)} UUIDs in place of one")
-    blank = content.replace(found[0], b"0" * len(found[0]))
-    pinned = uuid.UUID(bytes=hashlib.sha256(blank).digest()[:16], version=4)
-    path.write_bytes(content.replace(found[0], str(pinned).encode()))
+    for found in _UUID.findall(content):
+        blank = content.replace(found, b"0" * len(found))
+        pinned = uuid.UUID(bytes=hashlib.sha256(blank).digest()[:16], version=4)
+        content = content.replace(found, str(pinned).encode())
+    path.write_bytes(content)
 
 
 def _asymmetric(bounds: Range) -> tuple[float, int]:

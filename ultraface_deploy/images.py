@@ -32,7 +32,8 @@ def read_image(path: Path) -> Image:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        sound = data.size and not _claims_more_than_it_has(data.tobytes())
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if sound else None
     except (cv2.error, MemoryError) as error:
         if "MAX_IMAGE_PIXELS" in str(error):
             raise InputError(
@@ -43,6 +44,22 @@ def read_image(path: Path) -> Image:
     if image is None:
         raise InputError(f"{path}: is no image that OpenCV can decode, or damaged")
     return as_bgr(image)
+
+
+def _claims_more_than_it_has(content: bytes) -> bool:
+    """Whether a PNG has a chunk larger than the file: OpenCV allocates and clears what it claims.
+
+    Layout: W3C, "Portable Network Graphics", a signature, then chunks of length, name, data, sum.
+    """
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return False
+    at = 8
+    while at + 8 <= len(content):
+        length = int.from_bytes(content[at : at + 4], "big")
+        if length > len(content):
+            return True
+        at += 12 + length
+    return False
 
 
 def list_images(folder: Path) -> list[Path]:

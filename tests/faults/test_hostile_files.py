@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -246,17 +247,22 @@ def test_entities_are_not_expanded(tmp_path: Path, head: str) -> None:
     assert len(said) == 1
 
 
-def test_matlab_file_that_unpacks_to_too_much(tmp_path: Path, small_limit: None) -> None:
+def test_matlab_file_that_unpacks_to_too_much(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("scipy", reason="reads MAT-files")
-    from ultraface_deploy.wider.ground_truth import read_ground_truth
+    from scipy.io import savemat
 
-    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
-    packed = zlib.compress(struct.pack("<II", 14, 64 << 20) + bytes(64 << 20))
-    (tmp_path / "wider_face_val.mat").write_bytes(
-        header + struct.pack("<II", 15, len(packed)) + packed
-    )
-    with pytest.raises(InputError, match="more than the 8 allowed"):
-        read_ground_truth(tmp_path)
+    from ultraface_deploy.wider import ground_truth
+
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_MAX_MODEL_MB", "400")
+    bomb = {"face_bbx_list": np.zeros((1, 50 << 20))}
+    for name in ("face", *(f"{name}" for name in ground_truth.SETS)):
+        savemat(tmp_path / f"wider_{name}_val.mat", bomb, do_compression=True)
+        bomb = {}
+    assert (tmp_path / "wider_face_val.mat").stat().st_size < 1 << 20
+    with pytest.raises(InputError, match="not an official WIDER FACE ground-truth file"):
+        ground_truth.read_ground_truth(tmp_path)
 
 
 def test_counts_that_unpack_to_too_much() -> None:
@@ -287,6 +293,15 @@ def test_picture_with_too_many_pixels(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(_png(20_000, 20_000))
     with pytest.raises(InputError, match=r"pixels; .* set OPENCV_IO_MAX_IMAGE_PIXELS"):
+        read_image(path)
+
+
+def test_picture_that_claims_a_huge_chunk(tmp_path: Path) -> None:
+    """OpenCV would allocate and clear four gigabytes."""
+    path = tmp_path / "a.png"
+    path.write_bytes(re.sub(rb"\0..\x0cIDAT", b"\xff\xff\xff\xffIDAT", _png(32, 24)))
+    assert b"\xff\xff\xff\xffIDAT" in path.read_bytes()
+    with pytest.raises(InputError, match="damaged"):
         read_image(path)
 
 

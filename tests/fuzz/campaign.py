@@ -29,7 +29,7 @@ from ultraface_deploy.errors import UltraFaceError
 from ultraface_deploy.limits import Limit
 
 _CPU_SECONDS = 10
-_MB = 1 << 20
+_MEMORY_MB = 1024
 
 
 @dataclass
@@ -94,13 +94,15 @@ def _outcomes(
             _read_files(target, seeds, numbers[at:], seed, sheltered, writer)
         os.close(writer)
         lines, hung = _listen(reader, process)
-        _, status, usage = os.wait4(process, 0)
-        yield from zip(numbers[at:], lines, strict=False)
+        _, status = os.waitpid(process, 0)
+        for number, line in zip(numbers[at:], lines, strict=False):
+            outcome, peak = line.split()
+            if not sheltered and int(peak) > max(_MEMORY_MB, tally.peak_mb):
+                tally.find("over 1 GB", number)
+            if not sheltered:
+                tally.peak_mb = max(tally.peak_mb, int(peak))
+            yield number, outcome
         at += len(lines)
-        if not sheltered:
-            tally.peak_mb = max(tally.peak_mb, usage.ru_maxrss // 1024)
-            if usage.ru_maxrss * 1024 > Limit.MODEL.bytes and lines:
-                tally.find("over 1 GB", numbers[at - 1])
         if at < len(numbers):
             ended = f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "exit"
             yield numbers[at], "hang" if hung else ended
@@ -151,7 +153,9 @@ def _read_files(
     try:
         for number in numbers:
             write_input(folder, seeds, seed, number)
-            os.write(writer, f"{_attempt(target, folder)}\n".encode())
+            outcome = _attempt(target, folder)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            os.write(writer, f"{outcome} {peak}\n".encode())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)

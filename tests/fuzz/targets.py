@@ -116,9 +116,9 @@ def _matlab(folder: ArtifactFolder) -> list[Files]:
 
 
 def _read_matlab(folder: Path) -> None:
-    from ultraface_deploy.wider.ground_truth import read_ground_truth
+    from ultraface_deploy.wider.ground_truth import read_in_child
 
-    read_ground_truth(folder)
+    read_in_child(str(folder))
 
 
 _VOC = b"""<?xml version="1.0" encoding="utf-8"?>
@@ -251,7 +251,7 @@ TARGETS: dict[str, Target] = {
         partial(_artifact, "caffe"), partial(_load, "opencv", ".prototxt"), native=True
     ),
     "manifest": Target(_manifest, _read_manifest),
-    "matlab": Target(_matlab, _read_matlab),
+    "matlab": Target(_matlab, _read_matlab, native=True),
     "voc": Target(
         lambda _: [
             {"a.xml": _VOC},

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ultraface_deploy.child import ToolFailed, run_in_child
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.files import PARSE_ERRORS, require_file
 from ultraface_deploy.limits import Limit
 
 SETS = ("easy", "medium", "hard")
 _ALL_FACES = "wider_face_val.mat"
-_COMPRESSED = 15
-_CHUNK = 1 << 20
+_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -43,15 +42,42 @@ def read_ground_truth(folder: str | Path) -> tuple[TruthImage, ...]:
         MissingDependency: scipy is not installed.
     """
     folder = Path(folder)
-    names, boxes = _read_faces(folder / _ALL_FACES)
-    lists = [_read_list(folder / f"wider_{name}_val.mat", names, boxes) for name in SETS]
+    for name in (_ALL_FACES, *(f"wider_{name}_val.mat" for name in SETS)):
+        require_file(folder / name, "WIDER FACE ground-truth file", Limit.TEXT)
+    if find_spec("scipy") is None:
+        raise MissingDependency.package("scipy", "eval", f"reading {_ALL_FACES}")
+    try:
+        # scipy's reader crashes, hangs or takes gigabytes on some damaged files.
+        images = run_in_child(
+            "ultraface_deploy.wider.ground_truth:read_in_child",
+            {"folder": str(folder.absolute())},
+            what="scipy",
+            timeout=_TIMEOUT_S,
+            memory=Limit.MODEL.bytes,
+        )
+    except ToolFailed as error:
+        raise InputError(f"{_damaged(folder)} ({error})") from error
+    return tuple(
+        TruthImage(
+            image["name"],
+            np.array(image["boxes"], dtype=np.float64).reshape(-1, 4),
+            np.array(image["kept"], dtype=bool).reshape(len(SETS), -1),
+        )
+        for image in images
+    )
+
+
+def read_in_child(folder: str) -> list[dict[str, Any]]:
+    """Return the fields of each `TruthImage` as JSON has them."""
+    names, boxes = _read_faces(Path(folder) / _ALL_FACES)
+    lists = [_read_list(Path(folder) / f"wider_{name}_val.mat", names, boxes) for name in SETS]
     images = []
     for index, (name, faces) in enumerate(zip(names, boxes, strict=True)):
         kept = np.zeros((len(SETS), len(faces)), dtype=bool)
         for row, indices in zip(kept, lists, strict=True):
             row[indices[index]] = True
-        images.append(TruthImage(name, faces, kept))
-    return tuple(images)
+        images.append({"name": name, "boxes": faces.tolist(), "kept": kept.tolist()})
+    return images
 
 
 def _read_faces(path: Path) -> tuple[list[str], list[npt.NDArray[np.float64]]]:
@@ -112,40 +138,13 @@ def _image_names(content: dict[str, Any]) -> list[str]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    require_file(path, "WIDER FACE ground-truth file", Limit.TEXT)
+    from scipy.io import loadmat
+
     try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise MissingDependency.package("scipy", "eval", f"reading {path.name}") from error
-    try:
-        Limit.MODEL.check(path, _unpacked_size(path))
         content: dict[str, Any] = loadmat(path)
-    except InputError:
-        raise
     except Exception as error:  # scipy raises nearly everything on damaged files
         raise _damaged(path) from error
     return content
-
-
-def _unpacked_size(path: Path) -> int:
-    """Return the bytes of the variables of a MAT-file (version 5) when they are unpacked.
-
-    Layout: MathWorks, "MAT-File Format": a header of 128 bytes, then elements, each a type and
-    a size; type 15 is compressed.
-    """
-    total, content = 0, path.read_bytes()
-    order = "<" if content[126:128] == b"IM" else ">"
-    at = 128
-    while at + 8 <= len(content):
-        kind, size = struct.unpack_from(f"{order}II", content, at)
-        unpacker, packed = zlib.decompressobj(), content[at + 8 : at + 8 + size]
-        if kind != _COMPRESSED:
-            total += size
-        while kind == _COMPRESSED and packed and total <= Limit.MODEL.bytes:
-            total += len(unpacker.decompress(packed, _CHUNK))
-            packed = unpacker.unconsumed_tail
-        at += 8 + size
-    return total
 
 
 def _damaged(path: Path) -> InputError:

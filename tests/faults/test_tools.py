@@ -1,0 +1,186 @@
+"""Native tools that crash, hang, abort, do nothing or compute something else: nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, MakeCheckpoint
+from ultraface_deploy import child
+from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.child import ToolFailed
+from ultraface_deploy.convert import convert
+from ultraface_deploy.converters import mnn as mnn_converter
+from ultraface_deploy.converters import ncnn, onnxsim
+from ultraface_deploy.errors import CheckFailed, UltraFaceError
+from ultraface_deploy.model_source import resolve_source
+
+STEPS = {
+    "segfault": "crashed with SIGSEGV",
+    "abort": "crashed with SIGABRT: .*length_error",
+    "hang": "did not finish within",
+    "write_nothing": "ended without a file",
+}
+Misbehave = Callable[[str], None]
+
+
+def contents(folder: ArtifactFolder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()}
+
+
+def refuses(folder: ArtifactFolder, target: str, error: type[UltraFaceError], said: str) -> None:
+    """A conversion fails in one line and leaves the folder byte for byte as it was."""
+    before = contents(folder)
+    with pytest.raises(error, match=said) as failed:
+        convert(resolve_source(folder.path), [target], output=folder.path)
+    assert "\n" not in str(failed.value)
+    assert contents(folder) == before
+    assert not [path for path in folder.path.iterdir() if path.name.startswith(".scratch")]
+
+
+@pytest.fixture
+def in_child(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, str], None]:
+    """Return a function that has a module run another step in its child."""
+
+    def replace(module: Any, step: str, **arguments: Any) -> None:
+        real = child.run_in_child
+        monkeypatch.setattr(
+            module,
+            "run_in_child",
+            lambda target, given, *, what, **rest: real(
+                f"tests.faults.misbehaving:{step}",
+                arguments and {k: given.get(k) or v for k, v in arguments.items()},
+                what=what,
+                timeout=5 if step == "hang" else 60,
+            ),
+        )
+
+    return replace
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("target", "module"), [("onnxsim", onnxsim), ("mnn", mnn_converter)], ids=["onnxsim", "mnn"]
+)
+def test_tool_in_a_child(
+    folder: ArtifactFolder, in_child: Any, target: str, module: Any, step: str
+) -> None:
+    in_child(module, step)
+    refuses(folder, target, ToolFailed, STEPS[step])
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_mnn_quantiser(in_child: Any, step: str, tmp_path: Path) -> None:
+    in_child(mnn_converter, step)
+    if step == "write_nothing":
+        # Whether there is a file is for the caller to see, who alone knows its name.
+        mnn_converter.run_tool("mnnquant", [])
+        assert not list(tmp_path.iterdir())
+        return
+    with pytest.raises(ToolFailed, match=f"MNN quantiser {STEPS[step]}"):
+        mnn_converter.run_tool("mnnquant", [])
+
+
+FAKES = {
+    "segfault": "kill -SEGV $$",
+    "abort": "echo std::length_error >&2; kill -ABRT $$",
+    "hang": "sleep 600",
+    "write_nothing": "exit 0",
+}
+
+
+@pytest.fixture
+def fake_pnnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return a function that puts a shell script in the place of pnnx."""
+
+    def install(script: str) -> None:
+        program = tmp_path / "pnnx"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(ncnn, "_pnnx", lambda: program)
+        monkeypatch.setattr(ncnn, "run_program", partial(child.run_program, timeout=5))
+
+    return install
+
+
+@pytest.mark.parametrize("step", FAKES)
+def test_pnnx(folder: ArtifactFolder, fake_pnnx: Callable[[str], None], step: str) -> None:
+    fake_pnnx(FAKES[step])
+    refuses(folder, "ncnn", ToolFailed, f"pnnx {STEPS[step]}")
+
+
+@pytest.mark.parametrize("target", ["onnxsim", "mnn", "ncnn"])
+def test_file_with_wrong_numbers(
+    folder: ArtifactFolder,
+    converted: Any,
+    make_checkpoint: MakeCheckpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    fake_pnnx: Callable[[str], None],
+    target: str,
+    tmp_path: Path,
+) -> None:
+    """A sound file of a network with other weights: only comparing outputs tells."""
+    other = converted(make_checkpoint("rfb"), "onnx", "onnxsim", "mnn", "ncnn", size=(128, 96))
+    files = other.files(other.find(target))
+    if target == "ncnn":
+        param, weights = files
+        fake_pnnx(f"cp {param} model.ncnn.param; cp {weights} model.ncnn.bin")
+        monkeypatch.setattr(ncnn, "rename_blobs", lambda text, spec: text)
+    elif target == "mnn":
+        monkeypatch.setattr(
+            mnn_converter, "run_tool", lambda tool, given: shutil.copy(files[0], given[5])
+        )
+    else:
+        monkeypatch.setattr(
+            onnxsim,
+            "run_in_child",
+            lambda name, given, **rest: shutil.copy(files[0], given["output"]),
+        )
+    refuses(folder, target, CheckFailed, f"{target} on .* is not the original network")
+
+
+@pytest.mark.slow
+def test_no_socket_is_opened_and_nothing_is_installed(tmp_path: Path) -> None:
+    """MNN's console scripts install a package and post usage data; what we call does not."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("needs strace, which watches the system calls of all child processes")
+    pytest.importorskip("MNN", reason="its converter is what is watched")
+    log = tmp_path / "calls"
+    done = subprocess.run(
+        [
+            *(strace, "-f", "-qq", "-e", "trace=socket,connect,execve", "-o", str(log)),
+            *(sys.executable, "-m", "ultraface_deploy", "convert", "slim-320", "--to", "all"),
+            *("--int8", "-o", str(tmp_path / "out")),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    assert done.returncode == 0, done.stderr
+    calls = log.read_text()
+    assert "execve" in calls, "strace saw nothing"
+    assert not network_calls(calls)
+    programs = re.findall(r'execve\("[^"]*", \[(.*?)\]', calls)
+    assert not [program for program in programs if "pip" in program or "aliyun" in program]
+
+
+def network_calls(calls: str) -> Sequence[str]:
+    """Sockets that could leave the machine."""
+    return re.findall(r"socket\(AF_(?:INET6?|PACKET).*", calls)
+
+
+def test_what_the_watch_would_see() -> None:
+    assert network_calls("12 socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, IPPROTO_IP) = 3\n")
+    assert not network_calls("12 socket(AF_UNIX, SOCK_STREAM, 0) = 3\n")

@@ -242,28 +242,23 @@ def _write(report: BenchReport, targets: dict[str, str | None], eval_file: Path 
 
 
 def _print(report: BenchReport) -> None:
+    from rich.box import SIMPLE
     from rich.table import Table
 
     from ultraface_deploy.bench.tables import machine_line
 
-    table = Table(title=f"ms on {machine_line(report)}", caption=_caption(report))
-    for heading in ("model", "input", "backend", "precision"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("threads", "inference", "± %", "p90", "p99", "end to end", "fps"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("cold start", "MB", "kB"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = Table(title=f"ms on {machine_line(report)}", caption=_caption(report), box=SIMPLE)
+    table.add_column("configuration")
+    numbers = ("inference", "± %", "p90", "p99", "end to end", "fps", "cold start", "MB", "kB")
+    for heading in numbers:
+        table.add_column(heading, justify="right")
     for m in report.measurements:
         inference, whole = m.row("inference"), m.row("end_to_end")
         width = (inference.ci_high_ms - inference.ci_low_ms) / 2 / inference.median_ms
         table.add_row(
-            m.model,
-            m.input,
-            m.backend,
-            m.precision,
-            f"{m.threads}{' *' if m.threads > len(m.cores) else ''}",
+            f"{m.title}{' *' if m.threads > len(m.cores) else ''}",
             f"{inference.median_ms:.2f}{' !' if _doubtful(m) else ''}",
-            f"{width:.1%}".rstrip("%"),
+            f"{100 * width:.1f}",
             f"{inference.p90_ms:.2f}",
             f"{inference.p99_ms:.2f}",
             f"{whole.median_ms:.2f}",

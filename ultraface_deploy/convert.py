@@ -266,7 +266,8 @@ class _Work:
             progress=self.progress,
         )
         # The table of other people's photographs is worth keeping: it is reviewed, and reused.
-        if self.int8.calibration is not None:
+        given = self.int8.calibration
+        if given is not None and given.is_dir():
             quantizer.table.save(self.folder.path / f"{self.folder.spec.name}{TABLE_SUFFIX}")
         return quantizer
 

@@ -14,7 +14,13 @@ from tests.conftest import Convert
 from tests.quantize.conftest import SIZE, Case
 from tests.quantize.helpers import run_onnx, tensor_of
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.quantize.emit_ncnn import NcnnModel, emit_ncnn, input_shifts, ncnn_table
+from ultraface_deploy.quantize.emit_ncnn import (
+    NcnnModel,
+    emit_ncnn,
+    input_shifts,
+    ncnn_table,
+    plan_from_table,
+)
 from ultraface_deploy.quantize.graph import Network
 from ultraface_deploy.quantize.ncnn_files import (
     ParamLine,
@@ -168,6 +174,21 @@ def test_table_goes_to_ncnns_text_and_back(slim: Case, tmp_path: Path) -> None:
     for name, row in rows.items():
         np.testing.assert_allclose(back[name].weight_scales, row.weight_scales, rtol=1e-8)
         assert back[name].input_scale == pytest.approx(row.input_scale, rel=1e-8)
+
+
+def test_plan_from_a_table_has_its_numbers(slim: Case) -> None:
+    model = load_model(slim)
+    plan = make_plan(slim.network, slim.table, Recipe("mse-symmetric", "none", correct_bias=False))
+    rows = ncnn_table(plan, model)
+    dropped = next(iter(rows))
+    del rows[dropped]
+    again = plan_from_table(slim.network, model, rows)
+    assert len(again.quantized) == len(plan.quantized) - 1
+    for name, quantized in again.quantized.items():
+        np.testing.assert_array_equal(quantized.weight, plan.quantized[name].weight)
+    assert ncnn_table(again, model).keys() == rows.keys()
+    with pytest.raises(InputError, match="names no layer"):
+        plan_from_table(slim.network, model, {"other": rows[next(iter(rows))]})
 
 
 @given(

@@ -15,6 +15,7 @@ from ultraface_deploy.cli.options import InputSize, JsonTarget
 from ultraface_deploy.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from ultraface_deploy.artifact import ArtifactFolder
     from ultraface_deploy.quantize.quantizer import Quantizer
 
 Model = Annotated[
@@ -54,16 +55,25 @@ def calibrate(
         typer.Option("-o", "--output", help="Table to write; default: <model>.calibration.json."),
     ] = None,
     input_size: InputSize = None,
+    ncnn_table: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--ncnn-table", help="Write the scales for `ncnn2int8` as well."),
+    ] = None,
 ) -> None:
     """Collect activation ranges and layer costs over photographs into a small readable table."""
     from ultraface_deploy.errors import InputError
+    from ultraface_deploy.files import write_text
     from ultraface_deploy.quantize.quantizer import TABLE_SUFFIX
 
     if calibration is None or calibration.is_file():
         raise InputError("quantize calibrate needs photographs: --calibration DIR")
-    with _open(model, calibration, images, input_size) as quantizer:
+    formats = ["onnxsim"] if ncnn_table is None else ["onnxsim", "ncnn"]
+    with _open(model, calibration, images, input_size, formats) as (quantizer, folder):
         target = output or Path(f"{quantizer.spec.name}{TABLE_SUFFIX}")
         quantizer.table.save(target)
+        if ncnn_table is not None:
+            files = folder.files(folder.find("ncnn"))
+            write_text(ncnn_table, quantizer.ncnn_table(*files))
     note(f"{target}: {quantizer.table.images['count']} photographs")
 
 
@@ -83,7 +93,7 @@ def report(
 
     from ultraface_deploy.quantize.report import draw_report, report_to_dict, sensitivity_report
 
-    with _open(model, calibration, images, input_size) as quantizer:
+    with _open(model, calibration, images, input_size, ["onnxsim"]) as (quantizer, _):
         table = quantizer.table
         rows = sensitivity_report(quantizer.network, table)
     if output is not None:
@@ -108,9 +118,13 @@ def report(
 
 @contextmanager
 def _open(
-    model: str, calibration: Path | None, images: int, input_size: str | None
-) -> Iterator[Quantizer]:
-    """Simplify a model in a folder of its own and show a bar while it is calibrated."""
+    model: str,
+    calibration: Path | None,
+    images: int,
+    input_size: str | None,
+    formats: list[str],
+) -> Iterator[tuple[Quantizer, ArtifactFolder]]:
+    """Convert a model in a folder of its own and show a bar while it is calibrated."""
     from ultraface_deploy.convert import convert
     from ultraface_deploy.model_source import resolve_source
     from ultraface_deploy.quantize import Int8Options
@@ -120,13 +134,14 @@ def _open(
     size = None if input_size is None else parse_input_size(input_size)
     options = Int8Options(calibration=calibration, images=images)
     with TemporaryDirectory(prefix="ultraface-deploy-") as scratch, progress() as bar:
-        folder = convert(resolve_source(model, size), ["onnxsim"], output=Path(scratch) / "model")
+        folder = convert(resolve_source(model, size), formats, output=Path(scratch) / "model")
         (onnx_file,) = folder.files(folder.find("onnxsim"))
         task = bar.add_task("calibrating", total=None)
-        yield Quantizer(
+        quantizer = Quantizer(
             onnx_file,
             folder.spec,
             options,
             Path(scratch) / "int8",
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
+        yield quantizer, folder

@@ -27,7 +27,13 @@ from ultraface_deploy.quantize.ncnn_files import (
     read_weights,
     write_param,
 )
-from ultraface_deploy.quantize.plan import LEVELS, Plan, dequantized, symmetric_threshold
+from ultraface_deploy.quantize.plan import (
+    LEVELS,
+    Plan,
+    dequantized,
+    round_weights,
+    symmetric_threshold,
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,9 @@ def input_shifts(plan: Plan) -> dict[str, float]:
         readers = plan.network.readers(layer.name)
         pointwise = readers and all(r.groups == 1 and r.weight.shape[2:] == (1, 1) for r in readers)
         if pointwise and layer.relu and any(r.name in plan.quantized for r in readers or ()):
-            shifts[layer.name] = float(np.float32(plan.ranges[layer.name][1] / 2))
+            low, high = plan.ranges[layer.name]
+            if low == 0:
+                shifts[layer.name] = float(np.float32(high / 2))
     return shifts
 
 
@@ -125,6 +133,30 @@ def ncnn_table(plan: Plan, model: NcnnModel) -> dict[str, TableRow]:
         for line in model.lines
         if model.layer_of.get(line.name) in plan.quantized
     }
+
+
+def plan_from_table(network: Network, model: NcnnModel, rows: Mapping[str, TableRow]) -> Plan:
+    """Return the plan that a calibration table of `ncnn2table` describes.
+
+    Layers that the table does not name stay FP32; nothing is equalised or corrected.
+
+    Raises:
+        InputError: the table names none of the model's layers, or has other channels.
+    """
+    quantized, ranges = {}, {}
+    for line in model.lines:
+        if line.name not in rows or line.name not in model.layer_of:
+            continue
+        layer, row = network.layer(model.layer_of[line.name]), rows[line.name]
+        if len(row.weight_scales) != len(layer.weight) or min(row.weight_scales) <= 0:
+            raise InputError(f"ncnn table: {line.name} has {len(layer.weight)} output channels")
+        scales = 1 / np.array(row.weight_scales, np.float32)
+        quantized[layer.name] = round_weights(layer, scales)
+        threshold = LEVELS / row.input_scale
+        ranges[layer.source] = (-threshold, threshold)
+    if not quantized:
+        raise InputError("ncnn table: names no layer of this model; make it from the same .param")
+    return Plan(network, quantized, ranges)
 
 
 def _scales(plan: Plan, name: str, shifts: Mapping[str, float]) -> TableRow:

@@ -30,8 +30,8 @@ class Int8Options:
     """What the user says about quantisation.
 
     Attributes:
-        calibration: a folder of photographs or a calibration table; None for the table that ships
-            with an embedded model.
+        calibration: a folder of photographs, a calibration table, or a `.table` of ncnn2table;
+            None for the table that ships with an embedded model.
         images: how many photographs to calibrate on, and as many to judge on.
         validation: a folder to judge on; None for photographs of the calibration folder that were
             not calibrated on, or else those that ship.

@@ -104,9 +104,13 @@ def quantize_weights(layer: Layer, method: WeightMethod) -> QuantizedLayer:
     scales = np.abs(flat).max(axis=1) / LEVELS
     if method == "mse":
         scales = _least_squares_scales(flat, scales)
-    scales = np.where(scales > 0, scales, 1.0).astype(np.float32)
-    rounded = np.clip(np.rint(flat / scales[:, None]), -LEVELS, LEVELS).astype(np.int8)
-    return QuantizedLayer(layer, rounded.reshape(layer.weight.shape), scales)
+    return round_weights(layer, np.where(scales > 0, scales, 1.0).astype(np.float32))
+
+
+def round_weights(layer: Layer, scales: Floats) -> QuantizedLayer:
+    """Round a layer's weights to -127..127 with the scales (out,) given."""
+    steps = layer.weight / scales[:, None, None, None]
+    return QuantizedLayer(layer, np.clip(np.rint(steps), -LEVELS, LEVELS).astype(np.int8), scales)
 
 
 def _least_squares_scales(flat: Floats, largest: Floats) -> Floats:

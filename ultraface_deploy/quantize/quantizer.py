@@ -17,12 +17,13 @@ from ultraface_deploy.images import read_image
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.quantize.calibrate import Progress, calibrate
 from ultraface_deploy.quantize.emit_mnn import emit_mnn
-from ultraface_deploy.quantize.emit_ncnn import NcnnModel, emit_ncnn
+from ultraface_deploy.quantize.emit_ncnn import NcnnModel, emit_ncnn, ncnn_table, plan_from_table
 from ultraface_deploy.quantize.emit_onnx import emit_onnx
 from ultraface_deploy.quantize.gate import Gate
 from ultraface_deploy.quantize.graph import Network
 from ultraface_deploy.quantize.images import readable_images, sample_images, shipped_images
 from ultraface_deploy.quantize.mnn_tool import MnnMethod, quantize_with_mnn
+from ultraface_deploy.quantize.ncnn_files import read_table, write_table
 from ultraface_deploy.quantize.options import TARGETS, Int8Options
 from ultraface_deploy.quantize.plan import Plan, Recipe, make_plan
 from ultraface_deploy.quantize.search import Candidate, Search, Trial, search
@@ -32,6 +33,7 @@ from ultraface_deploy.spec import ModelSpec
 from ultraface_deploy.wider import TruthImage, read_ground_truth
 
 TABLE_SUFFIX = ".calibration.json"
+NCNN_TABLE_SUFFIX = ".table"
 # Fewer photographs than this say little about a percent of lost faces.
 _FEW_IMAGES = 20
 # Tried in this order: bytes spent on layers that stay FP32, then how ranges are found.
@@ -136,8 +138,18 @@ class Quantizer:
             shutil.move(made, output)
         return found.best
 
+    def ncnn_table(self, param: Path, weights: Path) -> str:
+        """Return the calibration as `ncnn2int8` reads it, for FP32 ncnn files of the network."""
+        recipe = Recipe("mse-symmetric", "none", correct_bias=False)
+        model = NcnnModel.load(param, weights, self.network)
+        return write_table(ncnn_table(make_plan(self.network, self.table, recipe), model))
+
     def _candidates(self, format: str, sources: Sequence[Path]) -> Iterator[Candidate]:
         emit = self._emitter(format, sources)
+        given = self.options.calibration
+        if given is not None and given.suffix == NCNN_TABLE_SUFFIX:
+            yield self._ncnn_table_candidate(format, sources, emit)
+            return
         multiplications = self.network.multiplications()
         for recipe in self._recipes():
             kept = sum(multiplications[name] for name in recipe.keep)
@@ -181,6 +193,16 @@ class Quantizer:
             return [param, weights]
 
         return {"onnx": to_onnx, "mnn": to_mnn, "ncnn": to_ncnn}[format]
+
+    def _ncnn_table_candidate(
+        self, format: str, sources: Sequence[Path], emit: Callable[[Plan, Path], Sequence[Path]]
+    ) -> Candidate:
+        path = self.options.calibration
+        if format != "ncnn" or path is None:
+            raise InputError(f"{path}: a table of ncnn2table serves --to ncnn alone")
+        model = NcnnModel.load(sources[1], sources[2], self.network)
+        plan = plan_from_table(self.network, model, read_table(path))
+        return Candidate(path.name, 1.0, lambda folder: emit(plan, folder))
 
     def _mnn_candidate(self, method: MnnMethod) -> Candidate:
         def make(folder: Path) -> Sequence[Path]:

@@ -54,6 +54,7 @@ def train(
 ) -> None:
     """Train a network; under torchrun, on several GPUs. The recipe decides the result."""
     from ultraface_deploy.cli.console import note, progress, results
+    from ultraface_deploy.train.processes import rank
     from ultraface_deploy.train.recipe import choose_recipe
     from ultraface_deploy.train.run import train as run
 
@@ -69,10 +70,11 @@ def train(
             resume=resume,
             cache=cache,
             workers=workers,
-            report=note,
+            report=note if rank() == 0 else lambda message: None,
             on_image=lambda total: display.update(bar, advance=1, total=total),
             on_step=lambda state: display.update(
                 bar, description=str(state), completed=state.step, total=state.steps
             ),
         )
-    results.print(str(best), markup=False, soft_wrap=True)
+    if rank() == 0:
+        results.print(str(best), markup=False, soft_wrap=True)

@@ -30,9 +30,10 @@ def read_image(path: Path, max_side: int) -> tuple[Image, float]:
     """
     bgr = read_picture(path)
     factor = min(1.0, max_side / max(bgr.shape[:2]))
-    if factor < 1:
-        bgr = cv2.resize(bgr, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    return bgr, factor  # type: ignore[return-value]
+    if factor == 1:
+        return bgr, factor
+    scaled = cv2.resize(bgr, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return scaled, factor  # type: ignore[return-value]
 
 
 class ImageCache:

@@ -80,7 +80,8 @@ class Objective(nn.Module):
             losses = {"features": self._feature_loss(self._run_layers())}
         else:
             logits, offsets = self.student(normalise(batch.images, self.spec))
-            losses = self._losses(logits, offsets, batch, taught)
+            # Half precision is for the convolutions; sums over thousands of anchors overflow it.
+            losses = self._losses(logits.float(), offsets.float(), batch, taught)
         return losses | {"total": torch.stack(list(losses.values())).sum()}
 
     def _losses(

@@ -12,8 +12,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def rank() -> int:
-    """Return this process' number; 0 writes the files."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    """Return this process' number; 0 writes the files and talks to the user."""
+    if distributed.is_initialized():
+        return distributed.get_rank()
+    return int(os.environ.get("RANK", "0"))
 
 
 def world() -> int:

@@ -1,0 +1,93 @@
+"""`train` and `data prepare` on the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ultraface_deploy.checkpoint import load_checkpoint
+from ultraface_deploy.data import Sample
+from ultraface_deploy.data.prepare import prepare
+
+ROOT = Path(__file__).resolve().parents[2]
+Cli = Callable[..., Any]
+
+RECIPE = """\
+architecture = "rfb"
+input_size = "64x64"
+[[stages]]
+name = "labels"
+epochs = 1
+batch_size = 4
+weights = { labels = 1.0 }
+"""
+
+
+@pytest.fixture
+def voc(tiny: list[Sample], tmp_path: Path) -> Path:
+    prepare({"train": tiny}, tmp_path / "voc")
+    return tmp_path / "voc"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+def test_a_run_its_repetition_and_its_continuation(
+    cli: Cli, voc: Path, recipe: Path, tmp_path: Path
+) -> None:
+    arguments = ("train", "--data", voc, "--recipe", recipe, "-o", tmp_path / "run")
+    assert cli(*arguments).out.strip() == str(tmp_path / "run/best.pth")
+    spec = load_checkpoint(tmp_path / "run/best.pth").spec
+    assert (spec.architecture, spec.width, spec.height) == ("rfb", 64, 64)
+    again = cli(*arguments)
+    assert again.code == 2 and "--resume" in again.error
+    assert cli(*arguments, "--resume").code == 0
+    events = list((tmp_path / "run").glob("events.out.tfevents.*"))
+    assert events and (tmp_path / "run/metrics.csv").read_text().count("labels,") == 1
+
+
+def test_fine_tuning_refuses_another_architecture(
+    cli: Cli, voc: Path, recipe: Path, tmp_path: Path, make_checkpoint: Callable[..., Path]
+) -> None:
+    arguments = ("train", "--data", voc, "--recipe", recipe, "-o", tmp_path / "run")
+    refused = cli(*arguments, "--init", make_checkpoint("slim"))
+    assert refused.code == 2 and "slim" in refused.error and "rfb" in refused.error
+    assert cli(*arguments, "--init", make_checkpoint("rfb")).code == 0
+
+
+def test_a_teacher_that_is_not_there_is_named(cli: Cli, voc: Path, tmp_path: Path) -> None:
+    refused = cli("train", "--data", voc, "-o", tmp_path / "run")
+    assert refused.code == 2 and "models pull published-" in refused.error
+
+
+def test_data_prepare(cli: Cli, tmp_path: Path) -> None:
+    labels = tmp_path / "wider/wider_face_split/wider_face_train_bbx_gt.txt"
+    labels.parent.mkdir(parents=True)
+    labels.write_text("a/b.jpg\n1\n1 2 30 40 0 0 0 0 0 0\n")
+    done = cli("data", "prepare", tmp_path / "wider", "-o", tmp_path / "voc")
+    assert done.code == 0 and "1 damaged images" in done.out and "b.jpg" in done.err
+    refused = cli("data", "prepare", tmp_path / "nothing", "-o", tmp_path / "voc")
+    assert refused.code == 2 and "nothing" in refused.error
+
+
+@pytest.mark.slow
+def test_torchrun_with_two_processes(voc: Path, recipe: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    command += ["--standalone", "-m", "ultraface_deploy", "train", "--data", str(voc)]
+    command += ["--recipe", str(recipe), "-o", str(tmp_path / "run")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == [str(tmp_path / "run/best.pth")]

@@ -14,18 +14,6 @@ from ultraface_deploy.quantize.options import Int8Options
 
 
 @pytest.fixture(scope="session")
-def slim_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> ArtifactFolder:
-    """The published slim network for ncnn, as trained and in INT8."""
-    pytest.importorskip("pnnx", reason="pnnx is not installed; pip install '.[ncnn]'")
-    pytest.importorskip("torch", reason="torch is not installed; pip install '.[convert]'")
-    source = resolve_source(shared / "checkpoints" / "version-slim-320.pth", name="slim-320")
-    folder = tmp_path_factory.mktemp("artifacts") / "slim-320"
-    convert(source, ["ncnn"], output=folder)
-    quick = Int8Options(calibration=shared / "wider" / "WIDER_train", images=40, budget_s=1)
-    return convert(source, ["ncnn"], "int8", folder, int8=quick)
-
-
-@pytest.fixture(scope="session")
 def native_build() -> Build:
     """This machine's compiler with an ncnn built by it."""
     return ncnn_for(native())
@@ -35,3 +23,17 @@ def native_build() -> Build:
 def aarch64_build() -> Build:
     """The cross compiler with an ncnn built by it, and the emulator."""
     return ncnn_for(aarch64())
+
+
+@pytest.fixture(scope="session")
+def slim_folder(
+    native_build: Build, shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> ArtifactFolder:
+    """The published slim network for ncnn, as trained and in INT8; made where it can be built."""
+    pytest.importorskip("pnnx", reason="pnnx is not installed; pip install '.[ncnn]'")
+    pytest.importorskip("torch", reason="torch is not installed; pip install '.[convert]'")
+    source = resolve_source(shared / "checkpoints" / "version-slim-320.pth", name="slim-320")
+    folder = tmp_path_factory.mktemp("artifacts") / "slim-320"
+    convert(source, ["ncnn"], output=folder)
+    quick = Int8Options(calibration=shared / "wider" / "WIDER_train", images=40, budget_s=1)
+    return convert(source, ["ncnn"], "int8", folder, int8=quick)

@@ -26,6 +26,8 @@ from ultraface_deploy.child import run_in_child
 from ultraface_deploy.images import DEMO_PHOTO
 
 _MB_PER_WORKER = 300
+_BUSY_CORES = 0.15
+_BUSY_SAMPLES = 0.05
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Settings:
 
     A configuration is launched in `min_launches` to `max_launches` fresh processes, each timed for
     `launch_seconds` in rounds of `round_seconds`; no more are launched once the 95 % confidence
-    interval of its median inference is within `ci_percent` to either side.
+    interval of its median inference is within `ci_percent` to either side, or after `run_seconds`
+    for all configurations together.
     """
 
     min_launches: int = 4
@@ -43,6 +46,7 @@ class Settings:
     round_seconds: float = 0.1
     warm_up_seconds: float = 0.5
     ci_percent: float = 1.0
+    run_seconds: float = 75.0
     image: str = str(DEMO_PHOTO)
 
     @property
@@ -169,9 +173,12 @@ def _run(
     done = 0
     size = _group_size()
     shuffle = random.Random(0).shuffle
+    started = time.monotonic()
     for sweep in range(settings.max_launches):
         open_ones = [s for s in subjects if s.failure is None]
         if sweep >= settings.min_launches:
+            if time.monotonic() - started > settings.run_seconds:
+                return
             open_ones = [s for s in open_ones if not s.narrow(settings.ci_percent)]
         for start in range(0, len(open_ones), size):
             group = open_ones[start : start + size]
@@ -264,9 +271,12 @@ def _warnings(subject: _Subject, measured: Measurement, facts: dict[str, Any]) -
     threads, cores = measured.threads, len(measured.cores)
     if threads > cores:
         found.append(f"{threads} threads on {cores} core{'s' if cores > 1 else ''}")
-    found += subject.watch.warnings()
-    if (share := measured.preempted_share) > 0.05:
-        found.append(f"busy: lost a core during {share:.0%} of the samples")
+    found += sorted(subject.watch.throttled)
+    others, lost = subject.watch.other_cores, measured.preempted_share
+    if others > _BUSY_CORES or lost > _BUSY_SAMPLES:
+        found.append(
+            f"busy: other processes used {others:.1f} cores, it lost one in {lost:.0%} of samples"
+        )
     if saving := machine.POWER_SAVING.intersection(facts["governors"]):
         found.append(f"governor {', '.join(sorted(saving))} saves power")
     return found

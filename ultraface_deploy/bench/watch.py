@@ -13,8 +13,6 @@ import psutil
 
 from ultraface_deploy.bench import machine
 
-_BUSY_CORES = 0.15
-
 
 @dataclass
 class Watch:
@@ -46,13 +44,6 @@ class Watch:
         """Cores that other processes kept busy, on average."""
         others = self.busy_cpu_seconds - self.own_cpu_seconds
         return max(0.0, others / self.seconds) if self.seconds else 0.0
-
-    def warnings(self) -> list[str]:
-        """Say what makes the figures doubtful."""
-        found = sorted(self.throttled)
-        if self.other_cores > _BUSY_CORES:
-            found.append(f"busy: other processes used {self.other_cores:.1f} cores")
-        return found
 
     @staticmethod
     def summary(watches: Sequence[Watch]) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def run_in_child(
             "arguments": dict(arguments),
             "result": str(result_file),
             "memory": memory,
+            "what": what,
         }
         output = _run([sys.executable, "-c", _BOOT], what, timeout, Path(folder), json.dumps(job))
         if not result_file.is_file():
@@ -148,6 +149,10 @@ def _serve(job: Mapping[str, Any]) -> None:
     except UltraFaceError as error:
         name = f"{type(error).__module__}:{type(error).__qualname__}"
         result = {"error": name, "message": str(error)}
+    except OSError as error:  # a full disk, most of all
+        where = error.filename or job["what"]
+        message = f"{where}: {error.strerror or error}"
+        result = {"error": "ultraface_deploy.errors:InputError", "message": message}
     Path(job["result"]).write_text(json.dumps(result))
 
 

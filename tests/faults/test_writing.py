@@ -1,0 +1,140 @@
+"""Kills, full disks, folders that cannot be written, two runs at once: old or new, and whole."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.faults.kill import VICTIMS, hunt
+from ultraface_deploy import models
+from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
+from ultraface_deploy.files import write_bytes
+from ultraface_deploy.verify import verify_folder
+
+SOURCE = models.FOLDER / str(models.find(models.DEFAULT_MODEL).onnx)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kills"), [("convert", 3), ("pull", 6), ("prepare", 3)])
+def test_killed_at_any_moment(name: str, kills: int, tmp_path: Path) -> None:
+    if name == "convert":
+        pytest.importorskip("MNN", reason="converts to MNN")
+    assert hunt(VICTIMS[name](tmp_path), kills)["kills"] == kills
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "ultraface_deploy", *map(str, arguments)]
+
+
+def to_onnxsim(out: Path) -> list[str]:
+    return command("convert", SOURCE, "--to", "onnxsim", "--input-size", "128x96", "-o", out)
+
+
+def sound(out: Path) -> ArtifactFolder:
+    folder = ArtifactFolder.open(out)
+    assert [folder.check_files(artifact) for artifact in folder.artifacts].count(None) == len(
+        folder.artifacts
+    )
+    assert not [path for path in out.iterdir() if path.name.startswith((".scratch", ".manifest"))]
+    return folder
+
+
+def test_disk_that_is_full(tmp_path: Path) -> None:
+    """A limit on the size of a file ends a write as a full disk does: in the middle."""
+    pytest.importorskip("onnxsim", reason="converts to onnxsim")
+    out = tmp_path / "out"
+    for limit, code in ((300_000, 2), (None, 0), (300_000, 2)):
+        before = {p.name: p.read_bytes() for p in out.glob("[!.]*")} if out.is_dir() else {}
+        done = subprocess.run(
+            to_onnxsim(out),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            preexec_fn=None
+            if limit is None
+            else lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+        assert done.returncode == code, done.stderr
+        if code:
+            assert done.stderr.splitlines()[-1].startswith("error: ")
+            assert "Traceback" not in done.stderr
+            assert {p.name: p.read_bytes() for p in out.glob("[!.]*")} == before
+    assert sound(out).has("onnxsim")
+
+
+def test_two_conversions_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("MNN", reason="one of them converts to MNN")
+    out = tmp_path / "out"
+    mnn = command("convert", SOURCE, "--to", "mnn", "--input-size", "128x96", "-o", out)
+    both = [
+        subprocess.Popen(line, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for line in (to_onnxsim(out), mnn)
+    ]
+    for process in both:
+        _, said = process.communicate()
+        assert process.returncode == 0, said.decode()
+    assert {"onnx", "onnxsim", "mnn"} <= {artifact.id for artifact in sound(out).artifacts}
+
+
+def _give_up_roots_rights() -> None:
+    """Root may write anywhere; PR_CAPBSET_DROP of CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH."""
+    for capability in (1, 2):
+        ctypes.CDLL(None).prctl(24, capability)
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000])
+def test_folder_that_cannot_be_written(tmp_path: Path, mode: int) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "keep").write_text("kept")
+    out.chmod(mode)
+    program = (
+        "from pathlib import Path; from ultraface_deploy.files import make_folder;"
+        f"make_folder(Path({str(out)!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        preexec_fn=_give_up_roots_rights,
+        capture_output=True,
+        text=True,
+    )
+    out.chmod(0o755)
+    assert "cannot be written; choose another with -o" in done.stderr
+    assert (out / "keep").read_text() == "kept"
+
+
+def test_single_flipped_bits_are_noticed(folder: ArtifactFolder) -> None:
+    from ultraface_deploy.images import embedded_images
+
+    (path,) = folder.files(folder.find("onnxsim"))
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 0x01
+    path.write_bytes(content)
+    results = verify_folder(folder, embedded_images(), ["onnxruntime"])
+    failed = [result for result in results if not result.passed]
+    assert {result.artifact for result in failed} == {"onnxsim"}
+    assert all("SHA-256 differs" in str(result.reason) for result in failed)
+
+
+def test_what_killed_runs_left_goes_and_what_runs_stays(folder: ArtifactFolder) -> None:
+    dead = folder.path / ".scratch-dead"
+    dead.mkdir()
+    (dead / "half.mnn").write_bytes(bytes(10))
+    half = folder.path / ".manifest.abc.tmp.json"
+    half.write_text("{")
+    with folder.scratch() as first:
+        write_bytes(first / "mine", b"x")
+        assert not dead.exists()
+        assert not half.exists()
+        with folder.scratch() as second:
+            assert (first / "mine").is_file()
+            assert second != first
+    assert not first.exists()
+    assert (folder.path / MANIFEST).is_file()

@@ -40,12 +40,12 @@ class Stage:
 
     `teacher` names a registered checkpoint. `windows` draws that many windows of each image,
     which then recur with other colours while the teacher's answers are remembered; 0 draws a new
-    one every epoch. With `layerwise` each convolution learns alone to give
-    what the teacher's gives, from what the teacher's is given, instead of the whole network end
-    to end. `input_size` trains at another size than the network's.
-    `freeze_bn` measures the BatchNorm statistics once and keeps them: small batches then add no
-    noise. `schedule` cosine falls to zero; multistep falls tenfold at the `milestones`
-    (fractions of the stage). `ema` 0 switches averaging off.
+    one every epoch. With `layerwise` each convolution learns alone to give what the teacher's
+    gives, from what the teacher's is given, instead of the whole network end to end.
+    `input_size` trains at another size than the network's. `freeze_bn` keeps the BatchNorm
+    statistics, which a layer-wise stage measures first: small batches then add no noise.
+    `schedule` cosine falls to a hundredth; multistep falls tenfold at the `milestones` (fractions
+    of the stage). `ema` is the decay of the averaged weights; 0 switches averaging off.
     """
 
     name: str

@@ -20,7 +20,7 @@ from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.benchmarks.cpp import count_stages
 from ultraface_deploy.package import write_project
 from ultraface_deploy.package.library import LibraryDetector, LibraryError
-from ultraface_deploy.pipeline import NmsKind, PostprocessOptions
+from ultraface_deploy.pipeline import NmsKind, PostprocessOptions, iou_matrix
 from ultraface_deploy.precision import Precision
 
 pytestmark = pytest.mark.native
@@ -132,12 +132,20 @@ class TestSameFaces:
         self,
         arm_demo: Path,
         aarch64_build: Build,
+        precision: Precision,
         detector: Detector,
         photographs: dict[str, Path],
     ) -> None:
+        together = found = wanted = 0
         for path in photographs.values():
             faces = demo_faces([*aarch64_build.runner, str(arm_demo), str(path)])
-            assert_same_faces(faces, detector.detect(read(path)), path.name)
+            expected = detector.detect(read(path))
+            if precision == "fp32":
+                assert_same_faces(faces, expected, path.name)
+            together += int((iou_matrix(expected.boxes, faces.boxes) > 0.8).any(axis=1).sum())
+            found, wanted = found + len(faces), wanted + len(expected)
+        # ncnn's INT8 kernels round differently on Arm and on x86: scores differ by up to 0.03.
+        assert together >= 0.97 * max(found, wanted) > 0
 
     @pytest.mark.parametrize("format", ["rgb", "gray", "nv21"])
     def test_other_formats_with_gaps_between_rows(

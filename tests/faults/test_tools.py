@@ -176,6 +176,24 @@ def test_no_socket_is_opened_and_nothing_is_installed(tmp_path: Path) -> None:
     assert not [program for program in programs if "pip" in program or "aliyun" in program]
 
 
+@pytest.mark.slow
+def test_no_runtime_reports_what_is_done(folder: ArtifactFolder, tmp_path: Path) -> None:
+    """ONNX Runtime reports a few seconds after it is loaded, unless it was told not to."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("needs strace, which watches the system calls")
+    log = tmp_path / "calls"
+    program = (
+        "import time, numpy as np; from ultraface_deploy import Detector;"
+        f"[Detector.open({str(folder.path)!r}, name).detect(np.zeros((99, 99, 3), np.uint8))"
+        " for name in ('onnxruntime', 'mnn', 'ncnn', 'opencv')]; time.sleep(8)"
+    )
+    watch = [strace, "-f", "-qq", "-e", "trace=socket,connect,execve", "-o", str(log)]
+    subprocess.run([*watch, sys.executable, "-c", program], cwd=ROOT, check=True)
+    assert "execve" in log.read_text(), "strace saw nothing"
+    assert not network_calls(log.read_text())
+
+
 def network_calls(calls: str) -> Sequence[str]:
     """Sockets that could leave the machine."""
     return re.findall(r"socket\(AF_(?:INET6?|PACKET).*", calls)

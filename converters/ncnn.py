@@ -1,4 +1,4 @@
-"""Simplified ONNX -> ncnn, through pnnx, with the blob names put back."""
+"""Simplified ONNX -> ncnn: through pnnx where it is installed, else through our own writer."""
 
 from __future__ import annotations
 
@@ -8,11 +8,28 @@ from pathlib import Path
 
 from ultraface_deploy.child import ToolFailed, run_program
 from ultraface_deploy.converters.base import Conversion, Converter
-from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.spec import ModelSpec
 
 
 def _convert(job: Conversion) -> None:
+    pnnx = _pnnx()
+    if pnnx is None:
+        _write(job)
+    else:
+        _run_pnnx(pnnx, job)
+
+
+def _write(job: Conversion) -> None:
+    from ultraface_deploy.converters import onnx as onnx_files
+    from ultraface_deploy.converters.ncnn_writer import write_ncnn
+
+    param, weights = job.outputs
+    text, content = write_ncnn(onnx_files.load(job.sources[0]), job.precision)
+    param.write_text(text)
+    weights.write_bytes(content)
+
+
+def _run_pnnx(pnnx: Path, job: Conversion) -> None:
     param, weights = job.outputs
     scratch = param.parent / "pnnx"
     scratch.mkdir()
@@ -21,7 +38,7 @@ def _convert(job: Conversion) -> None:
         shape = ",".join(str(side) for side in job.spec.input_shape)
         fp16 = int(job.precision == "fp16")
         output = run_program(
-            [str(_pnnx()), "model.onnx", f"inputshape=[{shape}]", f"fp16={fp16}"],
+            [str(pnnx), "model.onnx", f"inputshape=[{shape}]", f"fp16={fp16}"],
             what="pnnx",
             cwd=scratch,
         )
@@ -35,13 +52,13 @@ def _convert(job: Conversion) -> None:
         shutil.rmtree(scratch)
 
 
-def _pnnx() -> Path:
+def _pnnx() -> Path | None:
     """The program inside the pnnx wheel; the wheel's own script imports torch to start it."""
     wheel = find_spec("pnnx")
     for folder in (wheel and wheel.submodule_search_locations) or ():
         if (Path(folder) / "pnnx").is_file():
             return Path(folder) / "pnnx"
-    raise MissingDependency.package("pnnx", "ncnn", "converting to ncnn")
+    return None
 
 
 def rename_blobs(param: str, spec: ModelSpec) -> str:
@@ -71,7 +88,7 @@ CONVERTER = Converter(
     source="onnxsim",
     suffixes=(".ncnn.param", ".ncnn.bin"),
     precisions=("fp32", "fp16"),
-    packages=("pnnx", "onnx", "onnxsim"),
+    packages=("ncnn", "onnx", "onnxsim"),
     extra="ncnn",
     run=_convert,
 )

@@ -55,7 +55,7 @@ def test_folder_is_complete(converted: Convert, make_checkpoint: MakeCheckpoint)
         *(f"{name}.ncnn.param", f"{name}.ncnn.bin", MANIFEST),
     }
     assert folder.source.file == "random-slim-2.pth"
-    assert folder.tools.keys() >= {"torch", "onnx", "onnxsim", "mnn", "pnnx"}
+    assert folder.tools.keys() >= {"torch", "onnx", "onnxsim", "mnn", "ncnn"}
     for artifact in folder.artifacts:
         assert folder.check_files(artifact) is None
         assert artifact.format == "torch" or (artifact.verification or {})["passed"]
@@ -144,9 +144,9 @@ def test_missing_package_is_found_before_anything_is_written(
 
     monkeypatch.setattr(
         "ultraface_deploy.converters.base.find_spec",
-        lambda name: None if name == "pnnx" else find_spec(name),
+        lambda name: None if name == "ncnn" else find_spec(name),
     )
-    with pytest.raises(MissingDependency, match="'pnnx': pip install"):
+    with pytest.raises(MissingDependency, match="'ncnn': pip install"):
         convert(resolve_source(make_checkpoint()), ["ncnn"], output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

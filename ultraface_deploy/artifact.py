@@ -197,7 +197,7 @@ class ArtifactFolder:
         """
         with _locked(self.path):
             _sweep(self.path)
-            scratch = Path(tempfile.mkdtemp(dir=self.path, prefix=_SCRATCH))
+            scratch = Path(tempfile.mkdtemp(dir=self.path.resolve(), prefix=_SCRATCH))
             in_use = FileLock(scratch / _LOCK)
             in_use.acquire()
         try:

@@ -244,8 +244,10 @@ class _Work:
         """Search for the INT8 artifact of a format; one calibration serves them all."""
         target, converter = int8_target(step.format), get_converter(step.format)
         files = self._names(converter.suffixes, "int8")
+        # Absolute, because the runtimes that judge candidates run in folders of their own.
         sources = {
-            format: self.folder.intact_files(self.folder.find(format)) for format in target.sources
+            format: [path.resolve() for path in self.folder.intact_files(self.folder.find(format))]
+            for format in target.sources
         }
         self._quantizer = self._quantizer or self._new_quantizer(sources["onnxsim"][0])
         inputs = [file for format in target.sources for file in sources[format]]

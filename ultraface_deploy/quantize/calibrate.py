@@ -38,7 +38,8 @@ class _Channels:
 
     @classmethod
     def of(cls, channels: int) -> _Channels:
-        return cls(*(np.zeros(channels, np.float32) for _ in range(3)))
+        low, high, total = np.zeros((3, channels), np.float32)
+        return cls(low, high, total)
 
     def add(self, values: Floats) -> None:
         # Zero belongs to every range: convolutions pad with it.
@@ -139,7 +140,7 @@ def calibrate(
         },
         images={"count": count, "sha256": digest.hexdigest()},
         absmax=absmax,
-        mean={name: _rounded(entry.total / count) for name, entry in channels.items()},
+        mean={name: _rounded(entry.total / np.float32(count)) for name, entry in channels.items()},
         ranges={
             kind: {name: found[name][_key(factors[kind].get(name))] for name in found}
             for kind in EQUALIZATIONS

@@ -172,8 +172,8 @@ def _with_readable_names(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in graph.node:
         for ends in (node.input, node.output):
             ends[:] = [names.get(name, name) for name in ends]
-    for tensor in graph.initializer:
-        tensor.name = names.get(tensor.name, tensor.name)
+    for parameter in graph.initializer:
+        parameter.name = names.get(parameter.name, parameter.name)
     del graph.value_info[:]
     return out
 

@@ -24,9 +24,9 @@ class Histogram:
     @property
     def centers(self) -> Doubles:
         """The middle of each bin."""
-        width = (self.high - self.low) / len(self.counts)
-        middles: Doubles = self.low + (np.arange(len(self.counts)) + 0.5) * width
-        return middles
+        bins = len(self.counts)
+        middles = np.arange(bins, dtype=np.float64) + 0.5
+        return self.low + middles * ((self.high - self.low) / bins)
 
 
 def min_max(histogram: Histogram) -> Range:
@@ -92,7 +92,8 @@ def relative_entropy(histogram: Histogram) -> Range:
 def _magnitudes(histogram: Histogram, bins: int) -> tuple[Doubles, float]:
     top = max(-histogram.low, histogram.high) or 1.0
     place = np.minimum((np.abs(histogram.centers) / top * bins).astype(int), bins - 1)
-    return np.bincount(place, histogram.counts, minlength=bins), top
+    counts = np.bincount(place, histogram.counts, minlength=bins)
+    return counts.astype(np.float64), top
 
 
 def _divergence(counts: Doubles, edge: int, levels: int) -> float:

@@ -22,7 +22,8 @@ Outputs = tuple[Floats, Floats]
 def undecided(scores: Floats) -> npt.NDArray[np.bool_]:
     """Return which anchors of (..., N, C) scores are undecided between background and face."""
     face = scores[..., 1:].max(axis=-1)
-    return (face > UNDECIDED[0]) & (face < UNDECIDED[1])
+    where: npt.NDArray[np.bool_] = (face > UNDECIDED[0]) & (face < UNDECIDED[1])
+    return where
 
 
 def measure_costs(

@@ -121,7 +121,7 @@ class CalibrationTable:
 
 def weight_norms(network: Network) -> dict[str, float]:
     """Return the L2 norm of each layer's weights."""
-    return {layer.name: rounded(np.linalg.norm(layer.weight)) for layer in network.layers}
+    return {layer.name: rounded(float(np.linalg.norm(layer.weight))) for layer in network.layers}
 
 
 def rounded(value: float) -> float:

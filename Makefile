@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-arm lint format clean
+.PHONY: demo test test-arm fuzz soak licences lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,24 @@ test: $(STAMP)
 test-arm: $(STAMP)
 	$(BIN)/ultraface-deploy bench emulate-setup
 	ARM_CORES=all $(BIN)/python -m pytest tests/bench/emulate -v
+
+# Damaged files for every reader, kills at random moments: hours. The suite has a short run of each.
+fuzz: $(STAMP)
+	nice -n 15 $(BIN)/python -m tests.fuzz.campaign --files 10000
+	nice -n 15 $(BIN)/python -m tests.faults.kill --command convert --kills 100
+	nice -n 15 $(BIN)/python -m tests.faults.kill --command pull --kills 100
+	nice -n 15 $(BIN)/python -m tests.faults.kill --command prepare --kills 100
+
+# Whether memory grows: ten minutes a runtime.
+soak: $(STAMP)
+	$(BIN)/ultraface-deploy convert slim-320 --to all -o artifacts/slim-320
+	nice -n 15 $(BIN)/python -m tests.faults.soak artifacts/slim-320
+
+# What is installed, under which licences.
+licences: $(STAMP)
+	$(PYTHON) -m venv build/licences
+	build/licences/bin/python -m pip install --quiet --disable-pip-version-check pip-licenses
+	build/licences/bin/pip-licenses --python=$(BIN)/python --format=markdown --order=name
 
 # mypy follows no import hooks, so it checks the package as it is laid out when installed.
 lint: $(STAMP)

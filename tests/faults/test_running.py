@@ -1,0 +1,73 @@
+"""What goes wrong while detecting: videos that stop or change size, threads, memory."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.faults.soak import soak
+from ultraface_deploy import Detector
+from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.frames import open_source
+from ultraface_deploy.images import embedded_images
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    random = np.random.default_rng(0)
+    for _ in range(40):
+        writer.write(random.integers(0, 255, (48, 64, 3), dtype=np.uint8))
+    writer.release()
+    return path
+
+
+def test_whole_video(video: Path) -> None:
+    source = open_source(str(video))
+    assert len(list(source)) == 40
+    assert source.stopped is None
+
+
+def test_video_that_stops_says_so(video: Path) -> None:
+    source = open_source(str(video))
+    content = video.read_bytes()
+    video.write_bytes(content[: len(content) // 2])
+    assert 0 < len(list(source)) < 38
+    assert "of 40 pictures" in str(source.stopped)
+
+
+def test_limit_is_no_early_stop(video: Path) -> None:
+    source = open_source(str(video))
+    frames = iter(source)
+    next(frames)
+    del frames
+    assert source.stopped is None
+
+
+def test_one_detector_a_thread(folder: ArtifactFolder) -> None:
+    """A detector is not shared between threads; several at once give the same faces."""
+    images = list(embedded_images())
+    with Detector.open(folder.path, backend="onnxruntime") as detector:
+        alone = [detector.detect(image).boxes for image in images]
+
+    def detect(_: int) -> list[np.ndarray]:
+        with Detector.open(folder.path, backend="onnxruntime") as own:
+            return [own.detect(image).boxes for image in images]
+
+    with ThreadPoolExecutor(4) as pool:
+        for boxes in pool.map(detect, range(4)):
+            for mine, theirs in zip(boxes, alone, strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "mnn", "ncnn", "opencv"])
+def test_memory_does_not_grow(folder: ArtifactFolder, backend: str) -> None:
+    """A leak of one output (20 kB at this size) each time would show as 8 MB."""
+    growth = soak(folder.path, backend, 0)["growth_mb"]
+    assert isinstance(growth, float)
+    assert growth < 6

@@ -56,7 +56,7 @@ class Artifact:
     @property
     def verified(self) -> bool:
         """Whether it was compared with the original network and agreed."""
-        return bool(self.verification) and self.verification.get("passed") is True
+        return self.verification is not None and self.verification.get("passed") is True
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def slim_folder(
     native_build: Build, shared: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> ArtifactFolder:
     """The published slim network for ncnn, as trained and in INT8; made where it can be built."""
-    pytest.importorskip("pnnx", reason="pnnx is not installed; pip install '.[ncnn]'")
+    pytest.importorskip("pnnx", reason="pnnx is not installed; pip install '.[convert]'")
     pytest.importorskip("torch", reason="torch is not installed; pip install '.[convert]'")
     source = resolve_source(shared / "checkpoints" / "version-slim-320.pth", name="slim-320")
     folder = tmp_path_factory.mktemp("artifacts") / "slim-320"

@@ -69,8 +69,10 @@ def _macs(configuration: Any) -> int | None:
     from ultraface_deploy.errors import MissingDependency
 
     folder = configuration.folder
+    if not folder.has("onnx"):
+        return None
     try:
-        return cost_of_onnx(folder.files(folder.find("onnx"))[0]).macs if folder.has("onnx") else None
+        return cost_of_onnx(folder.files(folder.find("onnx"))[0]).macs
     except MissingDependency:
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -142,8 +143,14 @@ def converted(across_workers: Path) -> Convert:
 @pytest.fixture
 def folder(converted: Convert, make_checkpoint: MakeCheckpoint, tmp_path: Path) -> ArtifactFolder:
     """A small folder with every format, a test's own to damage."""
-    made = converted(make_checkpoint(), "onnx", "onnxsim", "mnn", "ncnn", size=(128, 96))
-    return ArtifactFolder.open(shutil.copytree(made.path, tmp_path / "folder"))
+    formats = ("onnx", "onnxsim", "mnn", "ncnn")
+    made = converted(make_checkpoint(), *formats, size=(128, 96))
+    copy = shutil.copytree(made.path, tmp_path / "folder")
+    # Other tests may have converted more into the shared folder meanwhile.
+    manifest = json.loads((copy / MANIFEST).read_text())
+    manifest["artifacts"] = [a for a in manifest["artifacts"] if a["id"] in ("torch", *formats)]
+    (copy / MANIFEST).write_text(json.dumps(manifest, indent=2))
+    return ArtifactFolder.open(copy)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ def test_every_reader_computes_what_onnx_computes(
         assert set(outputs) == {"scores", "boxes"}
         for name, value in expected.items():
             assert outputs[name].shape == value.shape
-            np.testing.assert_allclose(outputs[name], value, atol=1e-5)
+            # Offsets of these random networks reach 30, ten times those of trained ones.
+            np.testing.assert_allclose(outputs[name], value, rtol=1e-5, atol=1e-4)
     for name, value in expected.items():
         np.testing.assert_array_equal(back[name], value)
 

@@ -1,4 +1,7 @@
-"""The Arm suite: `make test-arm`. ARM_CORES=one is the short form, one core; ARM_CORES=all takes all three."""
+"""The Arm suite: `make test-arm`.
+
+ARM_CORES=one is the short form, one core; ARM_CORES=all takes all three.
+"""
 
 from __future__ import annotations
 

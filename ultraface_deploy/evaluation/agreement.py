@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ultraface_deploy.agreement import MATCH_IOU, f1_score
 from ultraface_deploy.pipeline import iou_matrix
 from ultraface_deploy.wider import Detections
 
 SCORE = 0.5
-_IOU = 0.5
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,13 @@ def agreement(
     wanted = found = given = right = 0
     for image, detections in reference.items():
         expected, made = _confident(detections), _confident(candidate[image])
-        overlaps = iou_matrix(expected, made) >= _IOU
+        overlaps = iou_matrix(expected, made) >= MATCH_IOU
         wanted, given = wanted + len(expected), given + len(made)
         found += int(overlaps.any(axis=1).sum())
         right += int(overlaps.any(axis=0).sum())
     recall = found / wanted if wanted else 1.0
     precision = right / given if given else 1.0
-    total = recall + precision
-    return Agreement(name, recall, precision, 2 * recall * precision / total if total else 0.0)
+    return Agreement(name, recall, precision, f1_score(recall, precision))
 
 
 def _confident(detections: Detections) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -27,10 +27,11 @@ test: $(STAMP)
 test-cpp: $(STAMP)
 	ULTRAFACE_BUILD_NCNN=1 $(BIN)/python -m pytest tests/package
 
-# Every artifact on emulated Arm cores (Pi 3, 4, 5); the set-up says what it downloads, once.
+# Artifacts on emulated Arm cores (Pi 3, 4, 5); the set-up says what it downloads, once.
+CORES ?= cortex-a53,cortex-a72,cortex-a76
 test-arm: $(STAMP)
 	$(BIN)/ultraface-deploy bench emulate-setup
-	ARM_CORES=all $(BIN)/python -m pytest tests/bench/emulate -v
+	ARM_CORES=$(CORES) $(BIN)/python -m pytest -n 2 tests/bench/emulate
 
 # Damaged files for every reader, kills at random moments: hours. The suite has a short run of each.
 fuzz: $(STAMP)

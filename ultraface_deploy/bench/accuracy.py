@@ -10,6 +10,8 @@ from typing import Any
 
 from ultraface_deploy.bench.result import Measurement
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.files import require_file
+from ultraface_deploy.limits import Limit
 
 SETS = ("easy", "medium", "hard")
 
@@ -32,6 +34,7 @@ class Accuracies:
         Raises:
             InputError: there is no such file, or it holds something else.
         """
+        require_file(path, "result of eval --json", Limit.TEXT)
         try:
             records = json.loads(path.read_text())["results"]
             return cls({_subject(record): _aps(record) for record in records})

@@ -37,10 +37,6 @@ class Difference:
     ratio_high: float
     verdict: Verdict
 
-    def slower_than(self, factor: float) -> bool:
-        """Whether it is shown to be slower, and by more than the factor."""
-        return self.verdict == "slower" and self.ratio > factor
-
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return asdict(self)

@@ -1,8 +1,8 @@
-"""The original network's outputs, recorded once, for every timing child to be compared with."""
+"""Outputs recorded once, for every timing child or emulated core to be compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.artifact import ArtifactFolder
-from ultraface_deploy.backends import Session
+from ultraface_deploy.backends import Session, get_backend
 from ultraface_deploy.backends.base import Tensor
 from ultraface_deploy.comparison import Candidate, Comparison, Reference, compare, tolerance_for
-from ultraface_deploy.images import DEMO_PHOTO, embedded_images, read_image
+from ultraface_deploy.images import embedded_images, read_image
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.precision import Precision
@@ -22,30 +22,41 @@ from ultraface_deploy.spec import ModelSpec
 from ultraface_deploy.verify import open_reference
 
 
-def record(folder: str, image: str, target: str) -> str:
-    """Run the original network of a folder on the timed image and on those that ship.
+def record(
+    folder: str,
+    images: Sequence[str],
+    target: str,
+    artifact: str | None = None,
+    backend: str | None = None,
+) -> None:
+    """Run the original network of a folder, or an artifact of it, on photographs.
 
     Runs in a child process, because the original may need torch. The photographs are kept at the
     size of the network's input, where preprocessing no longer depends on how a processor resizes.
 
     Args:
         folder: artifact folder.
-        image: the photograph that will be timed.
+        images: photographs to run on besides those that ship.
         target: `.npz` file to write.
-
-    Returns:
-        The name of the runtime that ran it.
+        artifact: what to run instead of the original network.
+        backend: the runtime of that artifact.
     """
-    reference = open_reference(ArtifactFolder.open(folder))
-    spec = reference.session.spec
+    session = _open(ArtifactFolder.open(folder), artifact, backend)
+    spec = session.spec
     recorded: dict[str, npt.NDArray[Any]] = {}
-    for index, photo in enumerate(_images(Path(image))):
+    for index, photo in enumerate(_photographs(images)):
         resized = cv2.resize(photo, (spec.width, spec.height), interpolation=cv2.INTER_LINEAR)
-        outputs = reference.session.run(preprocess(np.asarray(resized, np.uint8), spec))
+        outputs = session.run(preprocess(np.asarray(resized, np.uint8), spec))
         recorded |= {f"{key}{index}": value for key, value in outputs.items()}
         recorded[f"photo{index}"] = resized
     np.savez(target, **recorded)  # type: ignore[arg-type]  # any name is an array
-    return reference.name
+
+
+def _open(folder: ArtifactFolder, artifact: str | None, backend: str | None) -> Session:
+    if artifact is None or backend is None:
+        return open_reference(folder).session
+    found = folder.get(artifact)
+    return get_backend(backend).load(folder.files(found), folder.spec, precision=found.precision)
 
 
 def compare_with_recorded(
@@ -72,7 +83,7 @@ class Recorded(Session):
         return {key: self._outputs[f"{key}{index}"] for key in ("scores", "boxes")}
 
 
-def _images(timed: Path) -> Iterator[Image]:
-    if timed != DEMO_PHOTO:
-        yield read_image(timed)
+def _photographs(images: Sequence[str]) -> Iterator[Image]:
+    for name in images:
+        yield read_image(Path(name))
     yield from embedded_images()

@@ -17,9 +17,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import ultraface_deploy
 from ultraface_deploy.artifact import MANIFEST
 from ultraface_deploy.backends import get_backend
+from ultraface_deploy.bench.layout import installed_files
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import Progress, Settings
@@ -34,7 +34,6 @@ _MODULES = {
     "filelock": "filelock",
     "platformdirs": "platformdirs",
 }
-_SUBPACKAGES = ("backends", "converters", "models")
 
 OnProgress = Callable[[str, Progress], None]
 Note = Callable[[str], None]
@@ -204,7 +203,7 @@ def _archive(
     }
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name, path in (*_toolkit(), *_artifacts(configurations, folders)):
+        for name, path in (*installed_files(), *_artifacts(configurations, folders)):
             archive.add(path, name, recursive=False)
         if not shipped:
             archive.add(image, photo, recursive=False)
@@ -213,19 +212,6 @@ def _archive(
         entry.size = len(text)
         archive.addfile(entry, io.BytesIO(text))
     return buffer.getvalue()
-
-
-def _toolkit() -> Iterator[tuple[str, Path]]:
-    """The package's modules in the layout they have when installed."""
-    main = Path(ultraface_deploy.__file__).resolve().parent
-    roots = {"ultraface_deploy": main}
-    for name in _SUBPACKAGES:
-        places = (Path(place) / name for place in ultraface_deploy.__path__)
-        roots[f"ultraface_deploy/{name}"] = next(place for place in places if place.is_dir())
-    for prefix, root in roots.items():
-        for path in sorted(root.rglob("*")):
-            if path.suffix in (".py", ".jpg") or path.name == "registry.json":
-                yield f"{prefix}/{path.relative_to(root).as_posix()}", path
 
 
 def _artifacts(

@@ -14,6 +14,8 @@ import numpy as np
 
 from ultraface_deploy.bench.statistics import Launches, Samples, median_interval, pooled
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.files import require_file
+from ultraface_deploy.limits import Limit
 
 SCHEMA = 1
 Stage = Literal["preprocess", "inference", "postprocess", "end_to_end"]
@@ -262,6 +264,7 @@ class BenchReport:
         Raises:
             InputError: there is no such file, or it holds something else.
         """
+        require_file(Path(path), "result of bench --json", Limit.TEXT)
         try:
             return cls.from_dict(json.loads(Path(path).read_text()))
         except OSError as error:

@@ -76,7 +76,11 @@ def run(
     ] = None,
     image: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--image", help="Photograph to time on; default: one that ships."),
+        typer.Option(
+            "--image",
+            help="Photograph to time on, default one that ships; with --emulate a photograph or "
+            "a folder of them to compare on besides.",
+        ),
     ] = None,
     launches: Annotated[
         int, typer.Option("--launches", min=1, max=100, help="Fewest processes a configuration.")
@@ -151,6 +155,10 @@ def run(
     from ultraface_deploy.errors import CheckFailed
     from ultraface_deploy.spec import parse_input_size
 
+    if emulate is not None:
+        timing = {"--threads": threads != "1", "--cores": cores, "--host": host}
+        timing |= {"--csv": csv, "--markdown": markdown, "--html": html, "--recommend": recommend}
+        _refuse_with_emulation([option for option, value in timing.items() if value])
     chosen_cores = None if host else choose_cores(cores)
     backends = chosen_backends(backend)
     if emulate is not None and backends is None:
@@ -164,7 +172,7 @@ def run(
         note,
     )
     if emulate is not None:
-        bench_emulate.run_emulated(found, emulate, json)
+        bench_emulate.run_emulated(found, emulate, _photographs(image), json)
         return
     settings = _settings(launches, seconds, ci, image)
     if host:
@@ -180,6 +188,24 @@ def run(
         )
     if recommend:
         print_recommendation(report, max_ms, max_cores, min_ap, eval_file)
+
+
+def _refuse_with_emulation(given: list[str]) -> None:
+    from ultraface_deploy.errors import InputError
+
+    if given:
+        raise InputError(
+            f"{given[0]} is about time and does not go with --emulate, which counts the "
+            "instructions of one thread; leave it out"
+        )
+
+
+def _photographs(image: Path | None) -> list[Path]:
+    from ultraface_deploy.images import list_images
+
+    if image is None:
+        return []
+    return list_images(image) if image.is_dir() else [image]
 
 
 def _precisions(names: list[str] | None) -> list[Any] | None:

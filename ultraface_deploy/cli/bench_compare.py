@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from ultraface_deploy.cli.bench_emulate import compare_emulated
 from ultraface_deploy.cli.console import results, write_json
 from ultraface_deploy.cli.options import JsonTarget
 
@@ -44,28 +46,49 @@ def compare(
     ] = None,
     json: JsonTarget = None,
 ) -> None:
-    """Compare two results of `bench --json`: ratios of undisturbed times with 95 % intervals."""
+    """Compare two results of `bench --json`: ratios of undisturbed times with 95 % intervals.
+
+    Two results of `bench --emulate CORE --json` are compared by their instructions.
+    """
+    from ultraface_deploy.bench.emulate.report import CountReport
+    from ultraface_deploy.errors import CheckFailed, InputError
+
+    if unknown := set(ignore or ()) - set(_MAY_DIFFER):
+        raise InputError(f"--ignore {unknown.pop()}: unknown; there are {', '.join(_MAY_DIFFER)}")
+    may_differ = frozenset(ignore or ())
+    counted = [CountReport.load(path) for path in (before, after)]
+    worse: list[tuple[str, float]]
+    if counted[0] is not None and counted[1] is not None:
+        counts = compare_emulated(counted[0], counted[1], may_differ, json)
+        worse = [(d.configuration, d.ratio) for d in counts if d.verdict == "more"]
+    elif counted == [None, None]:
+        times = _compare_times(before, after, stage, may_differ, json)
+        worse = [(d.configuration, d.ratio) for d in times if d.verdict == "slower"]
+    else:
+        raise InputError(f"{before} and {after}: one holds times, the other instructions")
+    limit = math.inf if fail_if_slower is None else fail_if_slower
+    if beyond := [(name, ratio) for name, ratio in worse if ratio > limit]:
+        raise CheckFailed(
+            f"{len(beyond)} configuration{'s' if len(beyond) > 1 else ''} became slower by more "
+            f"than {limit:g}: {beyond[0][0]} by {beyond[0][1]:.3f}"
+        )
+
+
+def _compare_times(
+    before: Path, after: Path, stage: str, ignore: frozenset[str], json: str | None
+) -> list[Difference]:
     from ultraface_deploy.bench import compare as comparison
     from ultraface_deploy.bench.result import STAGES, BenchReport
-    from ultraface_deploy.errors import CheckFailed, InputError
+    from ultraface_deploy.errors import InputError
 
     if stage not in STAGES:
         raise InputError(f"--stage {stage}: unknown; there are {', '.join(STAGES)}")
-    if unknown := set(ignore or ()) - set(_MAY_DIFFER):
-        raise InputError(f"--ignore {unknown.pop()}: unknown; there are {', '.join(_MAY_DIFFER)}")
-    found = comparison(
-        BenchReport.load(before), BenchReport.load(after), stage, frozenset(ignore or ())
-    )
+    found = comparison(BenchReport.load(before), BenchReport.load(after), stage, ignore)
     if json is not None:
         write_json({"schema": 1, "results": [item.to_dict() for item in found]}, json)
     if json != "-":
         _print(found)
-    slower = [d for d in found if fail_if_slower and d.slower_than(fail_if_slower)]
-    if slower:
-        raise CheckFailed(
-            f"{len(slower)} of {len(found)} configurations became slower by more than "
-            f"{fail_if_slower:g}: {slower[0].configuration} by {slower[0].ratio:.3f}"
-        )
+    return found
 
 
 def _print(found: list[Difference]) -> None:

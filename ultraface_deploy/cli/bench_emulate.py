@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -10,6 +11,7 @@ from ultraface_deploy.cli.console import note, progress, results, write_json
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.emulate.count import Count
+    from ultraface_deploy.bench.emulate.report import CountDifference, CountReport
     from ultraface_deploy.bench.plan import Configuration
 
 BACKENDS = ("onnxruntime", "mnn", "ncnn", "opencv")
@@ -31,31 +33,31 @@ def emulate_setup() -> None:
     note(f"ready: {sysroot.path}")
 
 
-def run_emulated(found: list[Configuration], core: str, json: str | None) -> None:
+def run_emulated(
+    found: list[Configuration], core: str, photographs: list[Path], json: str | None
+) -> None:
     """Run the configurations on an emulated core and print or write what was counted.
 
     Raises:
         CheckFailed: an artifact does not run there, or computes something else.
     """
     from ultraface_deploy.bench.emulate.count import count_instructions
+    from ultraface_deploy.bench.emulate.report import CountReport
     from ultraface_deploy.bench.emulate.sysroot import Sysroot
     from ultraface_deploy.errors import CheckFailed
 
     with progress() as display:
-        task = display.add_task("", total=len(found))
+        task = display.add_task("", total=len(found), completed=-1)
 
         def show(configuration: Configuration) -> None:
             c = configuration
             display.update(task, description=f"{core} {c.backend} {c.artifact.precision}")
-
-        counts: list[Count] = []
-        for configuration in found:
-            counts += count_instructions([configuration], core, _macs(configuration), None, show)
             display.advance(task)
+
+        counts = count_instructions(found, core, None, photographs, show)
     if json is not None:
-        packages = Sysroot.default().versions()
-        rows = [count.to_dict() for count in counts]
-        write_json({"schema": 1, "core": core, "packages": packages, "results": rows}, json)
+        report = CountReport(core, Sysroot.default().versions(), tuple(counts))
+        write_json(report.to_dict(), json)
     if json != "-":
         _print(core, counts)
     if failed := [count for count in counts if not count.passed]:
@@ -64,17 +66,28 @@ def run_emulated(found: list[Configuration], core: str, json: str | None) -> Non
         )
 
 
-def _macs(configuration: Any) -> int | None:
-    from ultraface_deploy.bench.cost import cost_of_onnx
-    from ultraface_deploy.errors import MissingDependency
+def compare_emulated(
+    before: CountReport, after: CountReport, ignore: frozenset[str], json: str | None
+) -> list[CountDifference]:
+    """Compare two results, print or write the differences, and return them."""
+    from rich.table import Table
 
-    folder = configuration.folder
-    if not folder.has("onnx"):
-        return None
-    try:
-        return cost_of_onnx(folder.files(folder.find("onnx"))[0]).macs
-    except MissingDependency:
-        return None
+    from ultraface_deploy.bench.emulate.report import compare_counts
+
+    found = compare_counts(before, after, ignore)
+    if json is not None:
+        write_json({"schema": 1, "results": [item.to_dict() for item in found]}, json)
+    if json != "-":
+        table = Table(title="million instructions per inference")
+        table.add_column("configuration")
+        for heading in ("before", "after", "ratio"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
+        for d in found:
+            numbers = (f"{d.before / 1e6:.2f}", f"{d.after / 1e6:.2f}", f"{d.ratio:.4f}")
+            table.add_row(d.configuration, *numbers, d.verdict)
+        results.print(table)
+    return found
 
 
 def _print(core: str, counts: list[Count]) -> None:
@@ -82,14 +95,16 @@ def _print(core: str, counts: list[Count]) -> None:
 
     table = Table(
         title=f"million instructions per inference on an emulated {core}, one thread",
-        caption="Instructions rank kernels on one core; they are no latency.",
+        caption="as here: F1 of the faces against those the same artifact finds on this machine. "
+        "Instructions rank kernels on one core; they are no latency.",
     )
     for heading in ("model", "backend", "precision", "agrees"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("all", "FMA", "dot", "int mul", "load/store", "floor of MACs"):
+    for heading in ("as here", "all", "FMA", "dot", "int mul", "load/store", "floor of MACs"):
         table.add_column(heading, justify="right", no_wrap=True)
     for c in counts:
         classes = (c.instructions, c.fma, c.dot_product, c.integer_multiply, c.load_store, c.floor)
         cells = ("-" if value is None else f"{value / 1e6:.2f}" for value in classes)
-        table.add_row(c.model, c.backend, c.precision, "yes" if c.passed else "NO", *cells)
+        here = "-" if c.as_here is None else f"{c.as_here:.3f}"
+        table.add_row(c.model, c.backend, c.precision, "yes" if c.passed else "NO", here, *cells)
     results.print(table)

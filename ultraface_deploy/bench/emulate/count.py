@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ultraface_deploy
+from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.backends import BackendError
+from ultraface_deploy.bench.cost import cost_of_onnx
 from ultraface_deploy.bench.emulate.sysroot import Sysroot, cpuinfo, require_programs, run_tool
+from ultraface_deploy.bench.layout import installed_files
 from ultraface_deploy.bench.plan import Configuration
-from ultraface_deploy.child import run_in_child
+from ultraface_deploy.child import ToolFailed, run_in_child
+from ultraface_deploy.errors import MissingDependency
+from ultraface_deploy.files import make_folder
 from ultraface_deploy.images import DEMO_PHOTO
 
 _SOURCE = Path(__file__).with_name("counter.c")
 _TIMEOUT_S = 600
 # What `counter.c` counts, in its order.
 _CLASSES = ("instructions", "fma", "dot_product", "integer_multiply", "load_store")
+_NOTHING: Sequence[int | None] = (None,) * len(_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,11 @@ class Count:
     Instructions executed by one inference, by class (Advanced SIMD and floating point), beside
     `floor`: the multiply-accumulate instructions that the network's MACs need at the least, with
     all lanes of the widest instruction for this precision that the core has. None where the
-    artifact did not run; `reason` says why it did not run or does not agree.
+    artifact did not run.
+
+    It passed when it agrees with the original network and with what the same artifact computes
+    on this machine; `reason` says what is wrong. Recall and differences are from the original,
+    `as_here` is the F1 of the faces against those that the artifact finds here.
     """
 
     core: str
@@ -49,17 +60,16 @@ class Count:
     recall: float | None
     max_abs_scores: float | None
     max_abs_boxes: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
+    as_here: float | None
+    images: int | None
+    sha256: dict[str, str]
 
 
 def count_instructions(
     configurations: Sequence[Configuration],
     core: str,
-    macs: int | None = None,
     sysroot: Sysroot | None = None,
+    photographs: Sequence[Path] = (),
     on_progress: Callable[[Configuration], None] = lambda configuration: None,
 ) -> list[Count]:
     """Run each configuration on an emulated core, compare it with the original, and count.
@@ -67,8 +77,8 @@ def count_instructions(
     Args:
         configurations: what to run; thread counts do not matter, one thread is used.
         core: `cortex-a53`, `cortex-a72` or `cortex-a76`.
-        macs: multiply-accumulates of the network, for the floor.
         sysroot: the emulated machine; None for the default one.
+        photographs: what to compare on besides the photographs that ship.
         on_progress: called before each configuration.
 
     Raises:
@@ -80,42 +90,51 @@ def count_instructions(
     sysroot = sysroot or Sysroot.default()
     sysroot.versions()
     with tempfile.TemporaryDirectory(prefix="ultraface-arm-") as folder:
-        machine = _Machine(core, sysroot, Path(folder))
+        machine = _Machine(core, sysroot, [str(path.absolute()) for path in photographs], folder)
         found = []
         for configuration in configurations:
             on_progress(configuration)
-            found.append(machine.count(configuration, macs))
+            found.append(machine.count(configuration))
         return found
 
 
 class _Machine:
     """An emulated core with the counting plugin, and a scratch folder."""
 
-    def __init__(self, core: str, sysroot: Sysroot, scratch: Path) -> None:
+    def __init__(self, core: str, sysroot: Sysroot, photographs: list[str], scratch: str) -> None:
         self._core = core
-        self._scratch = scratch
-        self._plugin = build_plugin(scratch)
-        self._root = sysroot.view(core, scratch)
+        self._photographs = photographs
+        self._scratch = Path(scratch)
+        self._plugin = build_plugin(self._scratch)
+        self._root = sysroot.view(core, self._scratch)
         self._site = sysroot.site
-        self._references: dict[Path, str] = {}
+        self._package = copy_package(self._scratch / "package")
+        self._recorded: dict[tuple[str | None, ...], str] = {}
 
-    def count(self, configuration: Configuration, macs: int | None) -> Count:
+    def count(self, configuration: Configuration) -> Count:
         """Run one configuration; a failure is a result."""
-        result, counts = self._run(self._job(configuration))
         c = configuration
+        try:
+            result, counts = self._run(self._job(c))
+        except (BackendError, ToolFailed) as error:
+            result, counts = {"reason": str(error)}, _NOTHING
+        macs = _macs(c.folder)
         return Count(
             core=self._core,
             model=c.folder.spec.name,
             artifact=c.artifact.id,
             backend=c.backend,
             precision=c.artifact.precision,
-            passed=bool(result["passed"]),
+            passed=result["reason"] is None,
             reason=result["reason"],
             **dict(zip(_CLASSES, counts, strict=True)),
             floor=None if macs is None else floor(macs, c.artifact.precision, self._core),
             recall=result.get("recall"),
             max_abs_scores=result.get("max_abs_scores"),
             max_abs_boxes=result.get("max_abs_boxes"),
+            as_here=result.get("as_here"),
+            images=result.get("images"),
+            sha256=dict(c.artifact.sha256),
         )
 
     def _job(self, configuration: Configuration) -> dict[str, Any]:
@@ -127,19 +146,21 @@ class _Machine:
             "precision": c.artifact.precision,
             "threads": 1,
             "image": str(DEMO_PHOTO),
-            "reference": self._reference(c.folder.path),
+            "original": self._record(c.folder.path),
+            "here": self._record(c.folder.path, c.artifact.id, c.backend),
         }
 
-    def _reference(self, folder: Path) -> str:
-        if folder not in self._references:
-            target = str(self._scratch / f"{len(self._references)}.npz")
-            run_in_child(
-                "ultraface_deploy.bench.reference:record",
-                {"folder": str(folder.absolute()), "image": str(DEMO_PHOTO), "target": target},
-                what="the original network",
-            )
-            self._references[folder] = target
-        return self._references[folder]
+    def _record(self, folder: Path, artifact: str | None = None, backend: str | None = None) -> str:
+        """Return the file with what the original, or an artifact, computes on this machine."""
+        key = (str(folder.absolute()), artifact, backend)
+        if key not in self._recorded:
+            target = str(self._scratch / f"{len(self._recorded)}.npz")
+            arguments = {"images": self._photographs, "target": target}
+            arguments |= dict(zip(("folder", "artifact", "backend"), key, strict=True))
+            what = "the original network" if backend is None else f"{artifact} on {backend}"
+            run_in_child("ultraface_deploy.bench.reference:record", arguments, what=what)
+            self._recorded[key] = target
+        return self._recorded[key]
 
     def _run(self, job: dict[str, Any]) -> tuple[dict[str, Any], Sequence[int | None]]:
         paths = {name: self._scratch / name for name in ("job.json", "result.json", "counts")}
@@ -154,20 +175,18 @@ class _Machine:
             timeout=_TIMEOUT_S,
             check=False,
         )
-        nothing = (None,) * len(_CLASSES)
         if not paths["result.json"].is_file():
             lines = [line for line in answer.stderr.splitlines() if line.strip()]
             last = lines[-1].strip()[:200] if lines else "no message"
-            return {"passed": False, "reason": f"exit code {answer.returncode}: {last}"}, nothing
+            return {"reason": f"exit code {answer.returncode}: {last}"}, _NOTHING
         result = json.loads(paths["result.json"].read_text())
         if not paths["counts"].is_file():
-            return result, nothing
+            return result, _NOTHING
         return result, [int(word) for word in paths["counts"].read_text().split()]
 
     def _command(self, job: Path, result: Path, counts: Path) -> list[str]:
-        package = Path(ultraface_deploy.__file__).resolve().parent.parent
         environment = {
-            "PYTHONPATH": f"{self._site}{os.pathsep}{package}",
+            "PYTHONPATH": f"{self._site}{os.pathsep}{self._package}",
             "PYTHONHASHSEED": "0",
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
@@ -183,6 +202,14 @@ class _Machine:
         ]
 
 
+def copy_package(target: Path) -> Path:
+    """Copy this package to where the emulated Python can import it: installed, it has one root."""
+    for name, path in installed_files():
+        make_folder((target / name).parent)
+        shutil.copyfile(path, target / name)
+    return target
+
+
 def build_plugin(folder: Path) -> Path:
     """Compile the counting plugin, a second's work.
 
@@ -193,6 +220,15 @@ def build_plugin(folder: Path) -> Path:
     command = ["cc", "-shared", "-fPIC", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra"]
     run_tool([*command, "-o", str(plugin), str(_SOURCE)])
     return plugin
+
+
+def _macs(folder: ArtifactFolder) -> int | None:
+    if not folder.has("onnx"):
+        return None
+    try:
+        return cost_of_onnx(folder.files(folder.find("onnx"))[0]).macs
+    except MissingDependency:
+        return None
 
 
 def floor(macs: int, precision: str, core: str) -> int:

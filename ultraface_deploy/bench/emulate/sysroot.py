@@ -79,12 +79,14 @@ class Sysroot:
         return versions
 
     def view(self, core: str, folder: Path) -> Path:
-        """Make a root that shows one kind of core: links to Debian's files, its own cpuinfo."""
+        """Make a root that shows one kind of core: links to Debian's files, its own cpuinfo.
+
+        What it does not hold, QEMU looks for on this machine: /tmp and the user's files are real.
+        """
         view = folder / core
         make_folder(view / "proc")
-        for entry in self.root.iterdir():
-            if entry.name != "proc":
-                (view / entry.name).symlink_to(entry)
+        for name in ("bin", "etc", "lib", "usr"):
+            (view / name).symlink_to(self.root / name)
         write_text(view / "proc/cpuinfo", cpuinfo(core))
         return view
 

@@ -1,0 +1,129 @@
+"""Counts kept in a file, and two of them compared: exact, whatever machine emulated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ultraface_deploy.bench.emulate.count import Count
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.files import require_file
+from ultraface_deploy.limits import Limit
+
+SCHEMA = 1
+# The same files and packages give the same count to 0.01 %; ten times that is a change.
+RESOLUTION = 0.001
+
+
+@dataclass(frozen=True)
+class CountReport:
+    """What was counted on one kind of core; `packages` are the aarch64 wheels that ran."""
+
+    core: str
+    packages: Mapping[str, str]
+    counts: tuple[Count, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "schema": SCHEMA,
+            "core": self.core,
+            "packages": dict(self.packages),
+            "results": [asdict(count) for count in self.counts],
+        }
+
+    @classmethod
+    def load(cls, path: Path) -> CountReport | None:
+        """Read a file that `bench --emulate CORE --json` wrote; None where it is something else.
+
+        Raises:
+            InputError: the file cannot be read, or is a damaged result.
+        """
+        require_file(path, "result of bench --json", Limit.TEXT)
+        try:
+            data = json.loads(path.read_text())
+            if not isinstance(data, dict) or "core" not in data:
+                return None
+            if data["schema"] != SCHEMA:
+                raise InputError(f"{path}: schema {data['schema']!r} is not {SCHEMA}; count again")
+            counts = tuple(Count(**record) for record in data["results"])
+            return cls(data["core"], dict(data["packages"]), counts)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(
+                f"{path}: no result of `bench --emulate --json` ({error!r})"
+            ) from error
+
+
+@dataclass(frozen=True)
+class CountDifference:
+    """Instructions of one configuration in both results; `ratio` is after / before."""
+
+    configuration: str
+    before: int
+    after: int
+    ratio: float
+    verdict: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return asdict(self)
+
+
+def compare_counts(
+    before: CountReport, after: CountReport, ignore: frozenset[str] = frozenset()
+) -> list[CountDifference]:
+    """Compare every configuration that both results hold.
+
+    Args:
+        before: the earlier result.
+        after: the later result.
+        ignore: of `machine`, `artifact`: what may differ although it makes them different
+            experiments. Other packages are what one wants to compare and need no leave.
+
+    Raises:
+        InputError: they cannot be compared; says what differs.
+    """
+    if "machine" not in ignore and before.core != after.core:
+        raise InputError(
+            f"the two results come from different cores ({before.core} and {after.core}); "
+            "compare them all the same with --ignore machine"
+        )
+    earlier = {_key(count): count for count in before.counts if count.instructions}
+    found = []
+    for new in after.counts:
+        old = earlier.get(_key(new))
+        if old is None or not new.instructions or not old.instructions:
+            continue
+        if "artifact" not in ignore and old.sha256 != new.sha256:
+            raise InputError(
+                f"{_title(new)}: the two results ran different files; "
+                "compare them all the same with --ignore artifact"
+            )
+        ratio = new.instructions / old.instructions
+        found.append(
+            CountDifference(
+                _title(new), old.instructions, new.instructions, round(ratio, 5), _verdict(ratio)
+            )
+        )
+    if not found:
+        raise InputError("the two results have no configuration in common")
+    return found
+
+
+def _verdict(ratio: float) -> str:
+    if abs(ratio - 1) <= RESOLUTION:
+        return "the same"
+    return "more" if ratio > 1 else "fewer"
+
+
+def _key(count: Count) -> tuple[str, ...]:
+    return count.model, count.artifact, count.backend
+
+
+def _title(count: Count) -> str:
+    return f"{count.model}, {count.backend} {count.precision}, {count.core}"

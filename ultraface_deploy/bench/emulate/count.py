@@ -155,8 +155,13 @@ class _Machine:
         key = (str(folder.absolute()), artifact, backend)
         if key not in self._recorded:
             target = str(self._scratch / f"{len(self._recorded)}.npz")
-            arguments = {"images": self._photographs, "target": target}
-            arguments |= dict(zip(("folder", "artifact", "backend"), key, strict=True))
+            arguments = {
+                "folder": key[0],
+                "images": self._photographs,
+                "target": target,
+                "artifact": artifact,
+                "backend": backend,
+            }
             what = "the original network" if backend is None else f"{artifact} on {backend}"
             run_in_child("ultraface_deploy.bench.reference:record", arguments, what=what)
             self._recorded[key] = target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,7 +55,7 @@ def latency(measured: Sequence[Measurement]) -> Figure | None:
     """Median inference over the number of threads, with its confidence interval."""
     if not measured:
         return None
-    figure, axes = _figure(0.62, "threads", "median inference (ms)")
+    figure, axes = _figure(0.75, "threads", "median inference (ms)")
     for label, group in _by_artifact(measured).items():
         rows = [m.row("inference") for m in group]
         medians = np.array([row.median_ms for row in rows])
@@ -67,7 +67,7 @@ def latency(measured: Sequence[Measurement]) -> Figure | None:
         axes.errorbar(threads, medians, yerr=bars, marker="o", capsize=3, label=label)
     axes.set_ylim(bottom=0)
     _whole_numbers(axes, measured)
-    axes.legend(fontsize="small")
+    _legend(figure)
     return figure
 
 
@@ -80,7 +80,7 @@ def speedup(measured: Sequence[Measurement]) -> Figure | None:
     }
     if not groups:
         return None
-    figure, axes = _figure(0.62, "threads", "speed-up over one thread")
+    figure, axes = _figure(0.75, "threads", "speed-up over one thread")
     most = max(m.threads for group in groups.values() for m in group)
     axes.plot([1, most], [1, most], color="gray", linestyle="--", label="ideal")
     for label, group in groups.items():
@@ -89,7 +89,7 @@ def speedup(measured: Sequence[Measurement]) -> Figure | None:
             [m.threads for m in group], [medians[0] / ms for ms in medians], "o-", label=label
         )
     _whole_numbers(axes, measured)
-    axes.legend(fontsize="small")
+    _legend(figure)
     return figure
 
 
@@ -98,11 +98,10 @@ def distribution(measured: Sequence[Measurement]) -> Figure | None:
     if not measured:
         return None
     figure, axes = _figure(0.2 + 0.08 * len(measured), "inference (ms)", "")
+    label = _labels(measured)
     samples = [pooled(m.samples("inference")) for m in reversed(measured)]
     axes.boxplot(samples, whis=(1, 99), showfliers=False, orientation="horizontal")
-    axes.set_yticklabels(
-        [f"{_label(m)} x{m.threads}" for m in reversed(measured)], fontsize="small"
-    )
+    axes.set_yticklabels([f"{label(m)} x{m.threads}" for m in reversed(measured)], fontsize="small")
     axes.set_xlim(left=0)
     return figure
 
@@ -125,12 +124,13 @@ def accuracy(measured: Sequence[Measurement], accuracies: Accuracies) -> Figure 
     known = [(m, aps["hard"]) for m in measured if (aps := accuracies.of(m)) and "hard" in aps]
     if not known:
         return None
-    figure, axes = _figure(0.62, "median inference (ms)", "AP, WIDER FACE hard")
+    figure, axes = _figure(0.75, "median inference (ms)", "AP, WIDER FACE hard")
+    label = _labels(measured)
     for m, ap in known:
         x = m.row("inference").median_ms
         axes.plot(x, ap, "o")
         axes.annotate(
-            f" {_label(m)} x{m.threads}", (x, ap), fontsize="small", rotation=20, va="bottom"
+            f" {label(m)} x{m.threads}", (x, ap), fontsize="small", rotation=20, va="bottom"
         )
     axes.set_xlim(left=0)
     axes.margins(0.2)
@@ -158,12 +158,26 @@ def _whole_numbers(axes: Axes, measured: Sequence[Measurement]) -> None:
 def _by_artifact(measured: Sequence[Measurement]) -> dict[str, list[Measurement]]:
     """Group what differs in nothing but the number of threads, fewest first."""
     groups: defaultdict[str, list[Measurement]] = defaultdict(list)
+    label = _labels(measured)
     for m in sorted(measured, key=lambda m: m.threads):
-        groups[_label(m)].append(m)
+        groups[label(m)].append(m)
     return dict(groups)
 
 
-def _label(measurement: Measurement) -> str:
-    m = measurement
-    host = f" @ {m.host}" if m.host else ""
-    return f"{m.model} {m.input} {m.backend} {m.precision}{host}"
+def _labels(measured: Sequence[Measurement]) -> Callable[[Measurement], str]:
+    """Return what names a measurement among these: what all have in common is left out."""
+    several = {
+        name for name in ("model", "input", "host") if len({getattr(m, name) for m in measured}) > 1
+    }
+
+    def label(m: Measurement) -> str:
+        words = [m.model] * ("model" in several) + [m.input] * ("input" in several)
+        words += [m.backend, m.precision] + [f"@ {m.host}"] * ("host" in several)
+        return " ".join(words)
+
+    return label
+
+
+def _legend(figure: Figure) -> None:
+    """Below the axes, where it covers no line however many there are."""
+    figure.legend(loc="outside lower left", ncols=2, fontsize="small", frameon=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ultraface_deploy import models
 from ultraface_deploy.artifact import MANIFEST, Artifact, ArtifactFolder, Source, describe_files
-from ultraface_deploy.backends import get_backend
+from ultraface_deploy.backends import Backend, get_backend
 from ultraface_deploy.caffe import read_caffe
 from ultraface_deploy.comparison import Reference
 from ultraface_deploy.converters import Conversion, Converter, get_converter, target_names
@@ -60,11 +60,30 @@ def plan(source_format: str, targets: Sequence[str], precision: Precision) -> li
         for name in target_names():
             steps |= dict.fromkeys(_road(source_format, Step(name)))
         for name in target_names():
-            if precision in get_converter(name).precisions or (
-                precision == "int8" and name in TARGETS
-            ):
+            if has_precision(name, precision):
                 steps |= dict.fromkeys(_road(source_format, Step(name, precision)))
     return list(steps)
+
+
+def has_precision(format: str, precision: Precision) -> bool:
+    """Whether a format can be converted to in a precision."""
+    if precision == "int8":
+        return format in TARGETS
+    return precision in get_converter(format).precisions
+
+
+def step_for(backend: Backend, precision: Precision) -> Step:
+    """Return the artifact that a backend runs best in a precision.
+
+    Raises:
+        InputError: none of its formats has that precision.
+    """
+    if precision == "fp32":
+        return Step(backend.formats[0])
+    for format in backend.formats:
+        if format in target_names() and has_precision(format, precision):
+            return Step(format, precision)
+    raise InputError(f"--backend {backend.name} has no {precision}; choose another --precision")
 
 
 def _road(source_format: str, step: Step) -> list[Step]:

@@ -180,7 +180,10 @@ def choose_artifact(
                     runtime.require()
                     return runtime, folder.find(format, precision)
     have = ", ".join(artifact.id for artifact in folder.artifacts) or "nothing"
-    target = get_backend(backend).formats[0] if backend else "all"
+    # Imported late: on a board without the converters this only costs time.
+    from ultraface_deploy.convert import step_for
+
+    target = step_for(get_backend(backend), precision).format if backend else "all"
     raise InputError(
         f"{folder.path}: has no {precision} artifact for {backend or 'any installed backend'} "
         f"(it has {have}); make it with: ultraface-deploy convert {folder.path} --to {target} "

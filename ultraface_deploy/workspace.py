@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ultraface_deploy import models
 from ultraface_deploy.backends import backend_names, get_backend
-from ultraface_deploy.convert import Step, ensure
+from ultraface_deploy.convert import ensure, step_for
 from ultraface_deploy.detector import Detector
 from ultraface_deploy.pipeline import PostprocessOptions
 from ultraface_deploy.precision import Precision
@@ -32,7 +32,7 @@ def open_detector(
         runtime.require()
         own_size = input_size in (None, (entry.width, entry.height))
         if not (own_size and precision == "fp32" and {"onnx", "torch"} & set(runtime.formats)):
-            step = Step(runtime.formats[0], precision)
+            step = step_for(runtime, precision)
             model = str(ensure(None, [step], model, input_size, report).path)
             input_size = None
     return Detector.open(model, backend, precision, threads, options, input_size)

@@ -1,11 +1,23 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifact import ArtifactFolder, describe_files
 from ultraface_deploy.bench.plan import configurations
+from ultraface_deploy.errors import InputError
+
+
+@pytest.fixture
+def int8_ready(folder: ArtifactFolder) -> ArtifactFolder:
+    """A folder with an entry for INT8 ONNX, its file a copy."""
+    (onnx,) = folder.files(folder.find("onnx"))
+    name = f"{folder.spec.name}.int8.onnx"
+    with folder.scratch() as scratch:
+        made = Path(shutil.copyfile(onnx, scratch / name))
+        return folder.publish(describe_files("onnx", "int8", {name: made}), [made], {})
 
 
 def test_every_combination(folder: ArtifactFolder) -> None:
@@ -31,6 +43,14 @@ def test_what_is_named_and_missing_is_converted(folder: ArtifactFolder) -> None:
     (found,) = configurations([folder.path], ["mnn"], ["fp16"], note=notes.append)
     assert found.artifact.id == "mnn-fp16"
     assert "has no fp16 mnn yet: converting" in notes[0]
+
+
+def test_the_format_is_one_that_has_the_precision(int8_ready: ArtifactFolder) -> None:
+    """The simplified ONNX that ONNX Runtime runs best in FP32 has no INT8; the plain one has."""
+    (found,) = configurations([int8_ready.path], ["onnxruntime"], ["int8"])
+    assert found.artifact.id == "onnx-int8"
+    with pytest.raises(InputError, match="--backend onnxruntime has no fp16"):
+        configurations([int8_ready.path], ["onnxruntime"], ["fp16"])
 
 
 def test_other_input_sizes_are_converted_beside_the_folder(folder: ArtifactFolder) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ultraface_deploy import models as registry
 from ultraface_deploy.artifact import Artifact, ArtifactFolder
 from ultraface_deploy.backends import backend_names, get_backend
-from ultraface_deploy.convert import Step, ensure
+from ultraface_deploy.convert import Step, ensure, has_precision, step_for
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.precision import PRECISIONS, Precision
 from ultraface_deploy.verify import readers
@@ -70,17 +70,17 @@ def configurations(
 
 def _steps(backends: Sequence[str] | None, precisions: Sequence[Precision] | None) -> list[Step]:
     """What must be converted: what was asked for by name, and nothing where all are wanted."""
-    formats = [get_backend(name).formats[0] for name in backends or ()]
-    if backends is None and precisions is not None and set(precisions) - {"fp32"}:
-        formats = [name for name in ("onnxsim", "mnn", "ncnn") if _installed(name)]
-    return [Step(format, precision) for format in formats for precision in precisions or ()]
-
-
-def _installed(format: str) -> bool:
-    return any(
-        format in get_backend(name).formats and get_backend(name).available()
-        for name in backend_names()
-    )
+    if precisions is None or (backends is None and set(precisions) == {"fp32"}):
+        return []
+    if backends is not None:
+        return [step_for(get_backend(name), kind) for name in backends for kind in precisions]
+    runtimes = (get_backend(name) for name in ("onnxruntime", "mnn", "ncnn"))
+    return [
+        step_for(runtime, kind)
+        for runtime in runtimes
+        for kind in precisions
+        if runtime.available() and any(has_precision(format, kind) for format in runtime.formats)
+    ]
 
 
 def _open(model: str | Path, size: Size | None, steps: list[Step], note: Note) -> ArtifactFolder:

@@ -271,7 +271,7 @@ def _subjects(
     folder: Path | None, backends: list[str], precisions: list[str], input_size: str | None
 ) -> list[Subject]:
     from ultraface_deploy.backends import get_backend
-    from ultraface_deploy.convert import Step, ensure
+    from ultraface_deploy.convert import ensure, step_for
     from ultraface_deploy.evaluation import find_subjects
     from ultraface_deploy.precision import parse_precision
     from ultraface_deploy.spec import parse_input_size
@@ -281,7 +281,7 @@ def _subjects(
     if folder is None:
         names = backends or ["onnxruntime"]
         runtimes = [] if "all" in names else [get_backend(name) for name in names]
-        steps = [Step(each.formats[0], kind) for each in runtimes for kind in kinds or ["fp32"]]
+        steps = [step_for(each, kind) for each in runtimes for kind in kinds or ["fp32"]]
         folder = ensure(None, steps, input_size=size, report=note).path
     return find_subjects(folder, backends, kinds, size)
 

@@ -77,6 +77,7 @@ def main() -> None:
     if asked.json:
         write_text(asked.json, report.to_json())
     print(to_markdown(report), end="")
+    sys.exit(bool(report.failures))
 
 
 if __name__ == "__main__":

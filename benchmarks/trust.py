@@ -27,7 +27,7 @@ from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import measure
 from ultraface_deploy.bench.worker import Runner, raise_priority
 from ultraface_deploy.child import run_in_child
-from ultraface_deploy.files import write_text
+from ultraface_deploy.files import make_folder, write_text
 from ultraface_deploy.images import DEMO_PHOTO
 from ultraface_deploy.spec import ModelSpec
 
@@ -87,6 +87,8 @@ def main() -> None:
     parser.add_argument("--slow-down", type=float, default=1.10)
     parser.add_argument("--keep", type=Path, help="folder for the results of all runs")
     asked = parser.parse_args()
+    if asked.keep:
+        make_folder(asked.keep)
     (configuration,) = configurations([asked.folder], [asked.backend], threads=[asked.threads])
     print(f"overhead on an inference of {_SPIN_MS:g} ms: {overhead(configuration):.2%}")
     delayed = (sys.executable, "-m", "ultraface_deploy.benchmarks.delayed_worker")

@@ -1,8 +1,9 @@
-"""The timing child with a session that returns garbage at once, or only after it was verified."""
+"""The timing child, broken: it crashes, or its session returns garbage at once or later."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -32,8 +33,24 @@ def break_after(runs: int) -> None:
     Session.run = broken  # type: ignore[method-assign]
 
 
+def crash_at_the_end(backend: str) -> None:
+    """End without an answer when the last question comes, on one backend."""
+    made = worker.Runner.__init__
+
+    def init(self: worker.Runner, job: dict[str, Any]) -> None:
+        made(self, job)
+        if job["backend"] == backend:
+            worker.peak_rss_mb = lambda: sys.exit(3)
+
+    worker.Runner.__init__ = init  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "crash":
+    how = sys.argv[1]
+    if how == "crash":
         sys.exit(3)
-    break_after({"at-once": 0, "later": VERIFIED_RUNS}[sys.argv[1]])
+    if how.startswith("at-the-end-"):
+        crash_at_the_end(how.removeprefix("at-the-end-"))
+    else:
+        break_after({"at-once": 0, "later": VERIFIED_RUNS}[how])
     worker.main()

@@ -42,6 +42,40 @@ def test_json_alone_on_stdout(cli: Cli, folder: ArtifactFolder) -> None:
     assert data["machine"]["cpu"]
 
 
+def test_json_alone_on_stdout_with_a_recommendation(cli: Cli, folder: ArtifactFolder) -> None:
+    arguments = ("bench", folder.path, "--backend", "opencv", *SHORT, "--max-cores", 1)
+    done = cli(*arguments, "--json", "-")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["results"]
+    assert "--backend opencv --precision fp32 --threads 1" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--json", "-", "--csv", "-"], "only one"),
+        (["--json", "nowhere/b.json"], "--json nowhere/b.json"),
+        (["--html", "/proc/nowhere/b.html"], "--html /proc/nowhere/b.html"),
+        (["--eval", "nowhere.json"], "nowhere.json"),
+        (["--min-ap", "7"], "--min-ap"),
+        (["--min-ap", "0.4"], "--eval"),
+    ],
+)
+def test_what_would_lose_the_result_is_refused_before_measuring(
+    arguments: list[str],
+    message: str,
+    cli: Cli,
+    folder: ArtifactFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ultraface_deploy.bench.run.measure", lambda *_: pytest.fail("measured"))
+    refused = cli("bench", folder.path, "--backend", "opencv", *arguments)
+    assert refused.code == 2
+    assert message in refused.error
+
+
 def test_table_and_files_and_recommendation(
     cli: Cli, folder: ArtifactFolder, tmp_path: Path
 ) -> None:
@@ -72,6 +106,23 @@ def test_compare_exits_1_only_when_asked_to(cli: Cli, results: dict[str, Path]) 
     equal = cli(*compare, results["again"], "--fail-if-slower", 1.05, "--json", "-")
     assert equal.code == 0
     assert json.loads(equal.out)["results"][0]["verdict"] == "no difference shown"
+
+
+def test_what_the_later_result_lost_fails_where_slower_would(
+    cli: Cli, results: dict[str, Path], tmp_path: Path
+) -> None:
+    both = tmp_path / "both.json"
+    both.write_text(report(measurement(2.0), measurement(2.0, threads=4)).to_json())
+    compare = ("bench", "compare", both, results["again"])
+    shown = cli(*compare)
+    assert shown.code == 0
+    assert f"only in {both}: slim-320 320x240, ncnn fp32, 4 threads" in shown.err
+    failed = cli(*compare, "--fail-if-slower", 1.05)
+    assert failed.code == 1
+    assert "but not in" in failed.error
+    too_fine = cli(*compare, "--fail-if-slower", 1.01)
+    assert too_fine.code == 2
+    assert "1.05 or more" in too_fine.error
 
 
 def test_compare_refuses_another_machine(cli: Cli, results: dict[str, Path]) -> None:
@@ -127,6 +178,15 @@ def test_bad_input_is_one_line(
     refused = cli("bench", *where, *arguments)
     assert refused.code == code
     assert message in refused.error
+
+
+@pytest.mark.parametrize("option", [["--threads", "2"], ["--seconds", "3"], ["--recommend"]])
+def test_emulation_takes_nothing_about_time(
+    option: list[str], cli: Cli, folder: ArtifactFolder
+) -> None:
+    refused = cli("bench", folder.path, "--emulate", "cortex-a72", *option)
+    assert refused.code == 2
+    assert f"{option[0]} is about time" in refused.error
 
 
 def test_emulation_explains_itself_where_it_is_not_set_up(

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.bench.made import measurement, report
-from ultraface_deploy.bench.comparison import compare, difference, verdict
+from ultraface_deploy.bench.comparison import compare, difference, not_in_both, verdict
+from ultraface_deploy.bench.result import Failure, merged
 from ultraface_deploy.errors import InputError
 
 
@@ -26,6 +29,21 @@ def test_medians_alone_would_be_fooled_by_a_busy_machine() -> None:
     found = difference(measurement(seed=1), measurement(seed=2, busy=0.7))
     assert found.after_median_ms > 1.2 * found.before_median_ms
     assert found.verdict == "no difference shown"
+
+
+def test_a_path_that_is_only_slow_at_times_is_found() -> None:
+    """Four of five samples take 1.5 times as long; the fastest ones know nothing of it."""
+    before, after = measurement(seed=1), measurement(seed=2)
+    generator = np.random.default_rng(0)
+    for launch in after.launches:
+        for samples in launch.rounds:
+            times = np.array(samples.inference)
+            times[generator.random(len(times)) < 0.8] *= 1.5
+            samples.inference[:] = times.tolist()
+    found = difference(before, after)
+    assert found.ratio == pytest.approx(1, abs=0.03)
+    assert found.verdict == "slower"
+    assert found.shown_ratio == pytest.approx(1.5, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +83,40 @@ def test_what_is_not_comparable_is_refused_unless_told_to(
     with pytest.raises(InputError, match=f"--ignore {what}"):
         compare(before, after)
     assert len(compare(before, after, ignore=frozenset({what}))) == 1
+
+
+def test_another_photograph_is_refused_where_it_matters() -> None:
+    before, after = report(measurement()), report(measurement(seed=1))
+    after.settings["image_sha256"] = "cd"
+    assert compare(before, after, "inference")
+    with pytest.raises(InputError, match="--ignore image"):
+        compare(before, after, "end_to_end")
+    assert compare(before, after, "end_to_end", frozenset({"image"}))
+
+
+def test_every_host_must_be_the_same_machine() -> None:
+    one = report(measurement())
+    pi3, pi5 = report(measurement(), cpu="Cortex-A53"), report(measurement(), cpu="Cortex-A76")
+    with pytest.raises(InputError, match="different machines"):
+        compare(merged({"a": one, "b": pi3}), merged({"a": one, "b": pi5}))
+    assert len(compare(merged({"a": one, "b": pi3}), merged({"b": pi3, "a": one}))) == 2
+
+
+def test_what_was_lost_and_what_is_new_is_named() -> None:
+    four, mnn = measurement(threads=4), measurement(backend="mnn", artifact="mnn")
+    before = report(measurement(), four)
+    after = report(measurement(), mnn)
+    crashed = Failure("slim-320", "ncnn", "ncnn", "fp32", 4, "crashed with SIGSEGV")
+    lost, added = not_in_both(before, replace(after, failures=(crashed,)))
+    assert lost == [f"{four.title}: crashed with SIGSEGV"]
+    assert added == [mnn.title]
+
+
+def test_several_sizes_cannot_be_compared_without_their_size() -> None:
+    both = report(measurement(), measurement(width=128, height=96))
+    assert len(compare(both, both)) == 2
+    with pytest.raises(InputError, match="one input size each"):
+        compare(both, both, ignore=frozenset({"input"}))
 
 
 def test_only_what_both_hold_is_compared() -> None:

@@ -43,11 +43,76 @@ def test_reads_a_board(board: Path) -> None:
     assert machine.governors(board) == ["powersave"]
     assert machine.frequencies_mhz(board) == dict.fromkeys("0123", 1500.0)
     assert machine.temperature_c(board) == 61.2
-    # Bits 0 and 2 are now; 16 and 18 are history, which says nothing about this run.
-    assert machine.throttling(board) == ["under-voltage", "throttled"]
+    # Bits 0 and 2 are now; 16 and 18 are history.
+    assert machine.throttle_bits(board) == 0x50005
+    assert machine.power_saving(board) == ["powersave"]
     facts = machine.describe(board)
     assert facts["board"] == "Raspberry Pi 5 Model B"
     assert facts["memory_mb"] == 3792
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (0x50005, 0x50005, ["under-voltage", "throttled"]),
+        (0x50000, 0x50000, []),
+        # It came and went between two looks: only the memory of it is new.
+        (0x10000, 0x50000, ["throttled"]),
+        (0, 0xE0008, ["frequency capped", "throttled", "soft temperature limit"]),
+        (None, None, []),
+    ],
+)
+def test_throttling_between_two_readings(
+    before: int | None, after: int | None, expected: list[str]
+) -> None:
+    assert machine.throttling(before, after) == expected
+
+
+@pytest.mark.parametrize(
+    "script", ["exit 255", "echo 'VCHI initialization failed'", "echo throttled=soon", "sleep 9"]
+)
+def test_a_vcgencmd_that_does_not_tell_is_no_answer(
+    script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "vcgencmd"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(machine, "_VCGENCMD_TIMEOUT_S", 0.2)
+    assert machine.throttle_bits() is None
+
+
+def test_powersave_of_a_driver_that_scales_by_itself_saves_nothing(board: Path) -> None:
+    (board / "sys/devices/system/cpu/cpu0/cpufreq/scaling_driver").write_text("intel_pstate\n")
+    assert machine.governors(board) == ["powersave"]
+    assert machine.power_saving(board) == []
+
+
+def test_only_the_governors_of_the_cores_in_use_count(board: Path) -> None:
+    for core in (2, 3):
+        path = board / f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"
+        path.write_text("performance\n")
+    assert machine.power_saving(board, [2, 3]) == []
+    assert machine.power_saving(board, [0, 2]) == ["powersave"]
+
+
+def test_preferred_cores_are_no_cluster_of_their_own(tmp_path: Path) -> None:
+    for core, khz in enumerate((5_137_000, 5_137_000, 5_010_000, 4_890_000)):
+        path = tmp_path / f"sys/devices/system/cpu/cpu{core}/cpufreq/cpuinfo_max_freq"
+        path.parent.mkdir(parents=True)
+        path.write_text(str(khz))
+    (cluster,) = machine.clusters(tmp_path)
+    assert (cluster.name, cluster.cores, cluster.max_mhz) == ("all", (0, 1, 2, 3), 5137.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("150000 100000", 1.5), ("max 100000", None), ("", None)]
+)
+def test_quota_of_a_container(text: str, expected: float | None, tmp_path: Path) -> None:
+    path = tmp_path / "sys/fs/cgroup/cpu.max"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert machine.core_quota(tmp_path) == expected
 
 
 def test_names_clusters(board: Path) -> None:
@@ -61,7 +126,11 @@ def test_invents_nothing(tmp_path: Path) -> None:
     assert machine.energy_uj(tmp_path) is None
     assert machine.governors(tmp_path) == []
     assert machine.frequencies_mhz(tmp_path) == {}
-    assert machine.throttling(tmp_path) == []
+    assert machine.throttle_bits(tmp_path) is None
+    assert machine.throttle_count(tmp_path) is None
+    assert machine.core_quota(tmp_path) is None
+    (cluster,) = machine.clusters(tmp_path) or [None]
+    assert cluster is None
 
 
 @pytest.mark.parametrize(
@@ -76,6 +145,11 @@ def test_sums_energy_meters(names: list[str], tmp_path: Path) -> None:
         path = tmp_path / "sys/class" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{value}000000\n")
+        (path.parent / "name").write_text(f"package-{value - 1}\n")
+    psys = tmp_path / "sys/class/powercap/intel-rapl:9"
+    psys.mkdir(parents=True)
+    (psys / "name").write_text("psys\n")
+    (psys / "energy_uj").write_text("9000000\n")
     assert machine.energy_uj(tmp_path) == 3_000_000
 
 

@@ -30,6 +30,15 @@ def test_every_combination(folder: ArtifactFolder) -> None:
     ]
 
 
+def test_two_folders_of_one_model_are_told_apart(folder: ArtifactFolder, tmp_path: Path) -> None:
+    other = shutil.copytree(folder.path, tmp_path / "other")
+    found = configurations([folder.path, other], ["mnn"])
+    assert [c.model for c in found] == [
+        f"{folder.spec.name} ({path})" for path in (folder.path, other)
+    ]
+    assert configurations([other], ["mnn"])[0].model == folder.spec.name
+
+
 def test_all_means_what_is_there(folder: ArtifactFolder) -> None:
     notes: list[str] = []
     found = configurations([folder.path], None, precisions=None, note=notes.append)

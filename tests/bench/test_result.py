@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bench.made import MACHINE, measurement, report
-from ultraface_deploy.bench.result import BenchReport, Failure, Round, merged
+from ultraface_deploy.bench.result import BenchReport, Failure, Launch, Round, merged
 from ultraface_deploy.bench.tables import to_csv, to_markdown
 from ultraface_deploy.errors import InputError
 
@@ -138,3 +139,31 @@ def test_hosts_are_put_side_by_side() -> None:
     ]
     assert both.machines["pi5"]["cpu"] == "A76"
     assert "slim-320 on pi5" in to_markdown(both)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        {"preprocess": [], "inference": [], "postprocess": []},
+        {"preprocess": [1.0], "inference": [1.0, 2.0], "postprocess": [1.0]},
+        {"preprocess": [1.0], "inference": [-1.0], "postprocess": [1.0]},
+        {"preprocess": [1.0], "inference": [math.inf], "postprocess": [1.0]},
+    ],
+)
+def test_rounds_without_sense_are_refused(samples: dict[str, list[float]]) -> None:
+    data = report(measurement()).to_dict()
+    data["measurements"][0]["launches"][0]["rounds"][0] |= samples
+    with pytest.raises(InputError, match="no result of `bench --json`"):
+        BenchReport.from_dict(data)
+
+
+def test_a_result_without_its_machine_is_refused() -> None:
+    data = report(measurement()).to_dict() | {"machine": {}}
+    with pytest.raises(InputError, match="no result of `bench --json`"):
+        BenchReport.from_dict(data)
+
+
+def test_energy_is_shared_by_the_inferences_before_the_samples_too() -> None:
+    spent = Round([1.0] * 7, [1.0] * 7, [1.0] * 7, [], energy_uj=10_000.0, settling=3)
+    measured = measurement(launches=[Launch(1.0, 1.0, [spent])])
+    assert measured.row("end_to_end").energy_mj == 1.0

@@ -4,8 +4,10 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
@@ -71,6 +73,36 @@ def test_what_is_not_verified_is_not_timed(how: str, reason: str, folder: Artifa
     report = measure(found, SHORT, command=command)
     assert not report.measurements
     assert reason in report.failures[0].reason
+
+
+def test_a_crash_at_the_end_costs_that_configuration_only(folder: ArtifactFolder) -> None:
+    found = configurations([folder.path], ["opencv", "mnn"])
+    report = measure(found, SHORT, command=(sys.executable, str(BROKEN), "at-the-end-opencv"))
+    assert [m.backend for m in report.measurements] == ["mnn"]
+    assert [f.backend for f in report.failures] == ["opencv"]
+
+
+def test_the_run_ends_when_its_time_is_up_but_not_before_two_launches(
+    folder: ArtifactFolder,
+) -> None:
+    short = replace(SHORT, min_launches=4, max_launches=4, run_seconds=0.1)
+    (measured,) = measure(configurations([folder.path], ["opencv"]), short).measurements
+    assert len(measured.launches) == 2
+
+
+def test_the_child_does_not_count_as_another_process(folder: ArtifactFolder) -> None:
+    """All that it uses in a round it reports, what precedes the samples included."""
+    (c,) = configurations([folder.path], ["opencv"])
+    files = [str(path) for path in folder.files(c.artifact)]
+    job = {"backend": "opencv", "files": files, "spec": folder.spec.to_dict()}
+    job |= {"precision": "fp32", "threads": 1, "cores": [], "image": SHORT.image}
+    with Worker(job) as worker:
+        process = psutil.Process(worker.pid)
+        before = sum(process.cpu_times()[:2])
+        reported = sum(worker.ask(do="round", seconds=0.01)["cpu_seconds"] for _ in range(20))
+        used = sum(process.cpu_times()[:2]) - before
+    # The kernel counts in hundredths of a second here.
+    assert reported == pytest.approx(used, rel=0.1, abs=0.03)
 
 
 def test_a_delay_in_every_inference_shows(folder: ArtifactFolder) -> None:

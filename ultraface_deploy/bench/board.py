@@ -99,7 +99,7 @@ def run(python: str, folder: Path) -> object:
     """Run the benchmark and return its report; end it when the connection is lost."""
     result = folder / "report.json"
     # What a killed benchmark leaves behind goes with the folder.
-    own = {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(folder)}
+    own = {"PYTHONPATH": str(folder), "TMPDIR": str(folder)}
     child = subprocess.Popen(
         [python, "-m", "ultraface_deploy.bench.on_board", "job.json", str(result)],
         cwd=str(folder),

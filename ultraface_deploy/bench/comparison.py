@@ -7,15 +7,22 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from ultraface_deploy.bench.result import BenchReport, Measurement, Stage
-from ultraface_deploy.bench.statistics import ratio_interval, undisturbed
+from ultraface_deploy.bench.statistics import (
+    median_ratio_interval,
+    ratio_interval,
+    undisturbed,
+)
 from ultraface_deploy.errors import InputError
 
 Verdict = Literal["faster", "slower", "no difference shown"]
+NONE_SHOWN: Verdict = "no difference shown"
 
 # Two runs of the same files differ by up to this much on a shared machine: memory lands elsewhere,
 # neighbours come and go (see benchmarks/trust.py). Smaller differences are not called, however
 # narrow their interval.
 RESOLUTION = 0.05
+# Their medians differ by up to 9 % there, also without the samples that were interrupted.
+MEDIAN_RESOLUTION = 0.15
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,10 @@ class Difference:
     """One configuration in both runs.
 
     `ratio` is after / before of the undisturbed times (see `statistics.undisturbed`), with its
-    95 % confidence interval; the medians are given besides.
+    95 % confidence interval. A path that is only slow at times leaves these alone: `median_ratio`
+    is that of the medians of all samples that were not interrupted, None where most were. The
+    verdict follows from `ratio`; where that shows no difference, from `median_ratio`, with a
+    coarser resolution.
     """
 
     configuration: str
@@ -35,7 +45,14 @@ class Difference:
     ratio: float
     ratio_low: float
     ratio_high: float
+    median_ratio: float | None
     verdict: Verdict
+
+    @property
+    def shown_ratio(self) -> float:
+        """The ratio that the verdict rests on."""
+        by_median = verdict(self.ratio, self.ratio_low, self.ratio_high) != self.verdict
+        return self.median_ratio if by_median and self.median_ratio else self.ratio
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -54,8 +71,8 @@ def compare(
         before: the earlier run.
         after: the later run.
         stage: what to compare.
-        ignore: of `machine`, `artifact`, `input`: what may differ although it makes the runs
-            different experiments.
+        ignore: of `machine`, `artifact`, `input`, `image`: what may differ although it makes the
+            runs different experiments.
 
     Returns:
         The differences, in the order of `after`.
@@ -65,14 +82,22 @@ def compare(
     """
     if "machine" not in ignore:
         _require_same_machine(before, after)
+    if "image" not in ignore and stage != "inference":
+        _require_same_image(before, after)
     earlier = {_key(m, ignore): m for m in before.measurements}
+    if len(earlier) < len(before.measurements):
+        raise InputError(
+            "the earlier result holds a configuration more than once; "
+            "with --ignore input give results of one input size each"
+        )
     pairs = [(earlier.get(_key(m, ignore)), m) for m in after.measurements]
     both = [(old, new) for old, new in pairs if old is not None]
     if not both:
         raise InputError(
             "the two results have no configuration in common: "
             f"{_titles(before)} against {_titles(after)}; "
-            "other input sizes are compared with --ignore input"
+            "other input sizes are compared with --ignore input, and what ran on other cores "
+            "(--cores) not at all"
         )
     for old, new in both:
         if "artifact" not in ignore and _artifact(old) != _artifact(new):
@@ -87,6 +112,13 @@ def difference(before: Measurement, after: Measurement, stage: Stage = "inferenc
     """Compare two measurements of one configuration."""
     old, new = before.samples(stage), after.samples(stage)
     ratio, low, high = ratio_interval(old, new)
+    usual_old, usual_new = before.uninterrupted(stage), after.uninterrupted(stage)
+    found, median_ratio = verdict(ratio, low, high), None
+    if usual_old is not None and usual_new is not None:
+        medians = median_ratio_interval(usual_old, usual_new)
+        median_ratio = round(medians[0], 4)
+        if found == NONE_SHOWN:
+            found = verdict(*medians, MEDIAN_RESOLUTION)
     return Difference(
         configuration=after.title,
         stage=stage,
@@ -97,27 +129,56 @@ def difference(before: Measurement, after: Measurement, stage: Stage = "inferenc
         ratio=round(ratio, 4),
         ratio_low=round(low, 4),
         ratio_high=round(high, 4),
-        verdict=verdict(ratio, low, high),
+        median_ratio=median_ratio,
+        verdict=found,
     )
 
 
-def verdict(ratio: float, low: float, high: float) -> Verdict:
+def verdict(ratio: float, low: float, high: float, resolution: float = RESOLUTION) -> Verdict:
     """Name a difference only when its interval excludes 1 and it is above the resolution."""
-    if low > 1 and ratio > 1 + RESOLUTION:
+    if low > 1 and ratio > 1 + resolution:
         return "slower"
-    if high < 1 and ratio < 1 / (1 + RESOLUTION):
+    if high < 1 and ratio < 1 / (1 + resolution):
         return "faster"
-    return "no difference shown"
+    return NONE_SHOWN
+
+
+def not_in_both(
+    before: BenchReport, after: BenchReport, ignore: frozenset[str] = frozenset()
+) -> tuple[list[str], list[str]]:
+    """Return what was timed only earlier, with why if the later run says it, and only later."""
+    old = {_key(m, ignore): m.title for m in before.measurements}
+    new = {_key(m, ignore): m.title for m in after.measurements}
+    reasons = {
+        (f.host, f.model, f.backend, f.precision, f.threads): f.reason for f in after.failures
+    }
+    lost = []
+    for m in before.measurements:
+        if _key(m, ignore) not in new:
+            reason = reasons.get((m.host, m.model, m.backend, m.precision, m.threads))
+            lost.append(m.title + (f": {reason}" if reason else ""))
+    return lost, [title for key, title in new.items() if key not in old]
 
 
 def _require_same_machine(before: BenchReport, after: BenchReport) -> None:
-    for name in ("hostname", "cpu", "allowed_cores"):
-        old, new = before.machine.get(name), after.machine.get(name)
-        if old != new:
-            raise InputError(
-                f"the two results come from different machines ({name}: {old} and {new}); "
-                "compare them all the same with --ignore machine"
-            )
+    for host in before.machines.keys() & after.machines.keys() or [None]:
+        earlier, later = (
+            report.machine if host is None else report.machines[host] for report in (before, after)
+        )
+        for name in ("hostname", "cpu", "allowed_cores"):
+            if earlier.get(name) != later.get(name):
+                raise InputError(
+                    f"the two results come from different machines ({name}: {earlier.get(name)} "
+                    f"and {later.get(name)}); compare them all the same with --ignore machine"
+                )
+
+
+def _require_same_image(before: BenchReport, after: BenchReport) -> None:
+    if before.settings.get("image_sha256") != after.settings.get("image_sha256"):
+        raise InputError(
+            "the two results were timed on different photographs, which only the stage inference "
+            "does not see; compare them all the same with --ignore image"
+        )
 
 
 def _key(measurement: Measurement, ignore: frozenset[str]) -> tuple[object, ...]:

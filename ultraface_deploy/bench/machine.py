@@ -22,11 +22,17 @@ from ultraface_deploy.errors import InputError
 ROOT = Path("/")
 _CPU = "sys/devices/system/cpu"
 _LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "MNN", "ncnn", "torch")
-POWER_SAVING = frozenset({"powersave", "conservative"})
+_POWER_SAVING = frozenset({"powersave", "conservative"})
+# With these drivers `powersave` is the usual governor, which scales up to full speed; kernel
+# documentation, admin-guide/pm/intel_pstate and amd-pstate.
+_SCALES_IN_POWERSAVE = frozenset({"intel_pstate", "amd-pstate-epp"})
+# Cores whose speed differs by less are of one kind: preferred cores and speed bins.
+_SAME_KIND = 1.15
 # The features that decide which kernels a runtime picks.
 _X86 = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni")
 _ARM = ("neon", "asimd", "fphp", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2")
 _FEATURES = frozenset((*_X86, *_ARM))
+_VCGENCMD_TIMEOUT_S = 5.0
 # Meaning of the bits of `vcgencmd get_throttled`, Raspberry Pi documentation.
 _THROTTLED_BITS = {
     0: "under-voltage",
@@ -43,7 +49,6 @@ class Cluster:
     name: str
     cores: tuple[int, ...]
     max_mhz: float | None
-    capacity: int | None
 
 
 def describe(root: Path = ROOT) -> dict[str, Any]:
@@ -59,6 +64,7 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
         "clusters": [
             {"name": c.name, "cores": list(c.cores), "max_mhz": c.max_mhz} for c in clusters(root)
         ],
+        "core_quota": core_quota(root),
         "memory_mb": _memory_mb(root),
         "board": _text(root / "proc/device-tree/model"),
         "system": f"{platform.system()} {platform.release()}",
@@ -91,21 +97,29 @@ def allowed_cores() -> list[int]:
 
 def clusters(root: Path = ROOT) -> list[Cluster]:
     """Return the kinds of cores, slowest first, named little, mid and big where they differ."""
-    kinds: dict[tuple[int | None, float | None], list[int]] = {}
+    speeds = {}
     for core in allowed_cores() if root == ROOT else _core_numbers(root):
         folder = root / _CPU / f"cpu{core}"
         capacity = _number(folder / "cpu_capacity")
         khz = _number(folder / "cpufreq/cpuinfo_max_freq")
-        kind = (None if capacity is None else int(capacity), None if khz is None else khz / 1000)
-        kinds.setdefault(kind, []).append(core)
-    ordered = sorted(kinds, key=lambda kind: (kind[0] or 0, kind[1] or 0))
+        speeds[core] = (capacity or 0.0, 0.0 if khz is None else khz / 1000)
+    kinds: list[list[int]] = []
+    for core in sorted(speeds, key=lambda core: (speeds[core], core)):
+        if kinds and _one_kind(speeds[kinds[-1][0]], speeds[core]):
+            kinds[-1].append(core)
+        else:
+            kinds.append([core])
     names = {1: ["all"], 2: ["little", "big"], 3: ["little", "mid", "big"]}.get(
-        len(ordered), [f"cluster{index}" for index in range(len(ordered))]
+        len(kinds), [f"cluster{index}" for index in range(len(kinds))]
     )
     return [
-        Cluster(name, tuple(kinds[kind]), kind[1], kind[0])
-        for name, kind in zip(names, ordered, strict=True)
+        Cluster(name, tuple(sorted(cores)), max(speeds[core][1] for core in cores) or None)
+        for name, cores in zip(names, kinds, strict=True)
     ]
+
+
+def _one_kind(slow: tuple[float, float], fast: tuple[float, float]) -> bool:
+    return all(b <= a * _SAME_KIND for a, b in zip(slow, fast, strict=True))
 
 
 def choose_cores(text: str | None, root: Path = ROOT) -> list[int]:
@@ -145,9 +159,27 @@ def parse_numbers(text: str, option: str, smallest: int = 0) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-def governors(root: Path = ROOT) -> list[str]:
-    """Return the frequency governors in use; empty where the kernel shows none."""
-    return sorted({text for core in _core_numbers(root) if (text := _cpufreq(root, core))})
+def governors(root: Path = ROOT, cores: Sequence[int] | None = None) -> list[str]:
+    """Return the frequency governors of some cores or of all; empty where the kernel shows none."""
+    chosen = _core_numbers(root) if cores is None else cores
+    texts = (_text(root / _CPU / f"cpu{core}/cpufreq/scaling_governor") for core in chosen)
+    return sorted({text for text in texts if text})
+
+
+def power_saving(root: Path = ROOT, cores: Sequence[int] | None = None) -> list[str]:
+    """Return those of the governors in use that keep a core from its full speed."""
+    if _text(root / _CPU / "cpu0/cpufreq/scaling_driver") in _SCALES_IN_POWERSAVE:
+        return []
+    return sorted(_POWER_SAVING.intersection(governors(root, cores)))
+
+
+def core_quota(root: Path = ROOT) -> float | None:
+    """Return how many cores' time this process may use (cgroup v2, `docker --cpus`); None for all.
+
+    Only the cgroup that a container sees as its own is read.
+    """
+    quota, _, period = (_text(root / "sys/fs/cgroup/cpu.max") or "max").partition(" ")
+    return float(quota) / float(period) if quota.isdecimal() and period.isdecimal() else None
 
 
 def frequencies_mhz(root: Path = ROOT) -> dict[str, float]:
@@ -167,16 +199,41 @@ def temperature_c(root: Path = ROOT) -> float | None:
     return max(values) if values else None
 
 
-def throttling(root: Path = ROOT) -> list[str]:
-    """Return what slows the processor down right now, as far as the machine tells."""
-    bits = _raspberry_pi_bits(root)
-    return [meaning for bit, meaning in _THROTTLED_BITS.items() if bits >> bit & 1]
+def throttle_bits(root: Path = ROOT) -> int | None:
+    """Return what `vcgencmd get_throttled` says; None where the machine has no such thing.
+
+    The low bits hold now, those from 16 on have held since start-up.
+    """
+    if text := _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled"):
+        return _hexadecimal(text)
+    if root != ROOT or shutil.which("vcgencmd") is None:
+        return None
+    try:
+        answer = subprocess.run(
+            ["vcgencmd", "get_throttled"],
+            capture_output=True,
+            text=True,
+            timeout=_VCGENCMD_TIMEOUT_S,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    name, _, value = answer.strip().partition("=")
+    return _hexadecimal(value) if name == "throttled" else None
 
 
-def throttle_count(root: Path = ROOT) -> int:
-    """Return how often x86 cores throttled since start-up; 0 where not counted."""
-    counts = (root / _CPU).glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
-    return int(sum(_number(path) or 0 for path in counts))
+def throttling(before: int | None, after: int | None) -> list[str]:
+    """Say what slowed the processor down between two readings of `throttle_bits`."""
+    first, last = before or 0, after or 0
+    happened = first | last | (last & ~first) >> 16
+    return [meaning for bit, meaning in _THROTTLED_BITS.items() if happened >> bit & 1]
+
+
+def throttle_count(root: Path = ROOT) -> int | None:
+    """Return how often x86 cores throttled since start-up; None where it is not counted."""
+    paths = (root / _CPU).glob("cpu[0-9]*/thermal_throttle/core_throttle_count")
+    counts = [count for path in paths if (count := _number(path)) is not None]
+    return int(sum(counts)) if counts else None
 
 
 def energy_uj(root: Path = ROOT) -> float | None:
@@ -184,7 +241,9 @@ def energy_uj(root: Path = ROOT) -> float | None:
 
     RAPL packages, or else hwmon energy meters; None where neither can be read.
     """
-    rapl = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]/energy_uj"))
+    zones = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]*/energy_uj"))
+    # A zone `psys` holds the packages too, and zones below a package are parts of it.
+    rapl = [zone for zone in zones if (_text(zone.parent / "name") or "").startswith("package")]
     meters = rapl or sorted((root / "sys/class/hwmon").glob("hwmon*/energy*_input"))
     values = [_number(path) for path in meters]
     if not values or any(value is None for value in values):
@@ -203,20 +262,11 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def _raspberry_pi_bits(root: Path) -> int:
-    if text := _text(root / "sys/devices/platform/soc/soc:firmware/get_throttled"):
+def _hexadecimal(text: str) -> int | None:
+    try:
         return int(text, 16)
-    if root != ROOT or shutil.which("vcgencmd") is None:
-        return 0
-    answer = subprocess.run(
-        ["vcgencmd", "get_throttled"], capture_output=True, text=True, timeout=5, check=False
-    ).stdout
-    name, _, value = answer.strip().partition("=")
-    return int(value, 16) if name == "throttled" else 0
-
-
-def _cpufreq(root: Path, core: int) -> str | None:
-    return _text(root / _CPU / f"cpu{core}/cpufreq/scaling_governor")
+    except ValueError:
+        return None
 
 
 def _cpuinfo(root: Path) -> dict[str, str]:

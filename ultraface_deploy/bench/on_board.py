@@ -22,8 +22,8 @@ def main() -> None:
     try:
         folders = [ArtifactFolder.open(name) for name in job["folders"]]
         found = [
-            Configuration(folders[index], folders[index].get(artifact), backend, threads)
-            for index, artifact, backend, threads in job["configurations"]
+            Configuration(folders[index], folders[index].get(artifact), backend, threads, name)
+            for index, artifact, backend, threads, name in job["configurations"]
         ]
         image = str(Path(job["settings"]["image"]).absolute())
         settings = Settings(**(job["settings"] | {"image": image}))

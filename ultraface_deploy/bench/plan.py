@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -21,12 +22,22 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Configuration:
-    """One thing to time: an artifact on a backend with a number of threads."""
+    """One thing to time: an artifact on a backend with a number of threads.
+
+    `name` is what the model is called in results: with its folder where two folders hold a model
+    of one name and size.
+    """
 
     folder: ArtifactFolder
     artifact: Artifact
     backend: str
     threads: int
+    name: str = ""
+
+    @property
+    def model(self) -> str:
+        """The model's name in results."""
+        return self.name or self.folder.spec.name
 
 
 def configurations(
@@ -65,7 +76,25 @@ def configurations(
                 f"(it has {have}); convert it first, or choose another --precision"
             )
         found += [Configuration(folder, *pair, count) for pair in pairs for count in threads]
-    return found
+    return _told_apart(found)
+
+
+def _told_apart(found: Sequence[Configuration]) -> list[Configuration]:
+    """Name the folder where the model's name and size alone would mean two."""
+    folders = defaultdict(set)
+    for c in found:
+        folders[_network(c)].add(c.folder.path)
+    return [
+        replace(c, name=f"{c.folder.spec.name} ({c.folder.path})")
+        if len(folders[_network(c)]) > 1
+        else c
+        for c in found
+    ]
+
+
+def _network(configuration: Configuration) -> tuple[str, int, int]:
+    spec = configuration.folder.spec
+    return spec.name, spec.width, spec.height
 
 
 def _steps(backends: Sequence[str] | None, precisions: Sequence[Precision] | None) -> list[Step]:

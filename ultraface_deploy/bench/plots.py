@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 # Narrow, so that the labels can still be read when a phone scales the picture down.
 _WIDTH_IN = 5.0
+
+
+def require_matplotlib() -> None:
+    """Refuse to go on without matplotlib.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    if find_spec("matplotlib") is None:
+        raise MissingDependency.package("matplotlib", "report", "a report with plots")
 
 
 def figures(report: BenchReport, accuracies: Accuracies | None = None) -> dict[str, Figure]:
@@ -138,10 +149,9 @@ def accuracy(measured: Sequence[Measurement], accuracies: Accuracies) -> Figure 
 
 
 def _figure(height: float, x: str, y: str) -> tuple[Figure, Axes]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingDependency.package("matplotlib", "report", "a report with plots") from None
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(_WIDTH_IN, _WIDTH_IN * height), layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel(x)

@@ -27,16 +27,16 @@ class Limits:
         """Say which limit a configuration breaks; None where it keeps to all."""
         median = measurement.row("end_to_end").median_ms
         if self.max_ms is not None and median > self.max_ms:
-            return f"takes {median:.2f} ms"
+            return f"takes {median:.2f} ms, more than {self.max_ms:g}"
         if self.max_cores is not None and measurement.threads > self.max_cores:
-            return f"uses {measurement.threads} cores"
+            return f"uses {measurement.threads} cores, more than {self.max_cores}"
         if self.min_ap is None:
             return None
         known = accuracies.of(measurement) if accuracies else None
         if known is None or self.ap_set not in known:
             return "its accuracy is not in the eval file"
         if known[self.ap_set] < self.min_ap:
-            return f"has {self.ap_set} AP {known[self.ap_set]:.3f}"
+            return f"has {self.ap_set} AP {known[self.ap_set]:.3f}, less than {self.min_ap:g}"
         return None
 
 

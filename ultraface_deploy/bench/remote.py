@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -34,6 +34,13 @@ _MODULES = {
     "filelock": "filelock",
     "platformdirs": "platformdirs",
 }
+
+# Nobody is there to answer a question. A board that is gone must not look like a slow one: TCP
+# alone would notice after hours.
+_OPTIONS = [
+    *("-o", "BatchMode=yes", "-o", "ConnectTimeout=15"),
+    *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
+]
 
 OnProgress = Callable[[str, Progress], None]
 Note = Callable[[str], None]
@@ -80,28 +87,45 @@ def measure_on_hosts(
     archive = _archive(configurations, settings, cores)
     request = {"bytes": len(archive), "bootstrap": bootstrap, "modules": _modules(configurations)}
     data = json.dumps(request).encode() + b"\n" + archive
-    local = {c.folder.spec.name: str(c.folder.path) for c in configurations}
+    local = _folders(configurations)
+
+    started: list[subprocess.Popen[bytes]] = []
 
     def one(host: str) -> BenchReport | RemoteFailed:
         try:
-            return _with_folders(_run(host, data, on_progress, note), local)
+            return _with_folders(_run(host, data, on_progress, note, started), local)
         except RemoteFailed as error:
             return error
+        except (ValueError, IndexError) as error:
+            return RemoteFailed(f"{host}: answered something else ({error})")
 
     with ThreadPoolExecutor(len(hosts)) as pool:
-        ended = dict(zip(hosts, pool.map(one, hosts), strict=True))
+        try:
+            ended = dict(zip(hosts, pool.map(one, hosts), strict=True))
+        except BaseException:
+            # The pool waits for its threads, and they for what the boards say.
+            for process in started:
+                process.kill()
+            raise
     reports = {host: end for host, end in ended.items() if isinstance(end, BenchReport)}
     failures = {host: end for host, end in ended.items() if isinstance(end, RemoteFailed)}
     return reports, failures
 
 
-def _run(host: str, data: bytes, on_progress: OnProgress, note: Note) -> BenchReport:
+def _run(
+    host: str,
+    data: bytes,
+    on_progress: OnProgress,
+    note: Note,
+    started: list[subprocess.Popen[bytes]],
+) -> BenchReport:
     process = subprocess.Popen(
-        [*_ssh(), "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "--", host, _command()],
+        [*_ssh(), *_OPTIONS, "--", host, _command()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
+    started.append(process)
     assert process.stdin is not None and process.stdout is not None
     other_lines: list[str] = []
     listener = Thread(target=_listen, args=(process, host, on_progress, note, other_lines))
@@ -188,14 +212,14 @@ def _archive(
     configurations: Sequence[Configuration], settings: Settings, cores: str | None
 ) -> bytes:
     """Return a tar archive of the toolkit, the artifacts, the photograph and the job."""
-    folders = list(dict.fromkeys(c.folder.path for c in configurations))
+    folders = _folders(configurations)
     image = Path(settings.image)
     shipped = image == DEMO_PHOTO
     photo = f"ultraface_deploy/photos/{image.name}" if shipped else f"photo{image.suffix}"
     job = {
         "folders": [f"artifacts/{index}" for index in range(len(folders))],
         "configurations": [
-            (folders.index(c.folder.path), c.artifact.id, c.backend, c.threads)
+            (folders.index(c.folder.path), c.artifact.id, c.backend, c.threads, c.name)
             for c in configurations
         ],
         "settings": asdict(settings) | {"image": photo},
@@ -214,6 +238,11 @@ def _archive(
     return buffer.getvalue()
 
 
+def _folders(configurations: Sequence[Configuration]) -> list[Path]:
+    """The artifact folders, each by its number on a board."""
+    return list(dict.fromkeys(c.folder.path for c in configurations))
+
+
 def _artifacts(
     configurations: Sequence[Configuration], folders: Sequence[Path]
 ) -> Iterator[tuple[str, Path]]:
@@ -228,9 +257,11 @@ def _artifacts(
                     yield f"artifacts/{index}/{file.name}", file
 
 
-def _with_folders(report: BenchReport, local: Mapping[str, str]) -> BenchReport:
-    """Name the folders as they are called here, not the temporary ones there."""
-    measurements = tuple(replace(m, folder=local[m.model]) for m in report.measurements)
+def _with_folders(report: BenchReport, local: Sequence[Path]) -> BenchReport:
+    """Name the folders as they are called here, not by their numbers there."""
+    measurements = tuple(
+        replace(m, folder=str(local[int(Path(m.folder).name)])) for m in report.measurements
+    )
     return replace(report, measurements=measurements)
 
 

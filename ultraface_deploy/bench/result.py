@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -28,7 +29,8 @@ class Round:
     """Consecutive samples of one configuration: microseconds of each stage of each.
 
     `preempted` are the indices of the samples during which the kernel took a core away.
-    `energy_uj` is what the board's meters counted over the round, None where it has none.
+    `energy_uj` is what the board's meters counted over the round, None where it has none; it
+    includes `settling` inferences before the first sample.
     """
 
     preprocess: list[float]
@@ -36,6 +38,7 @@ class Round:
     postprocess: list[float]
     preempted: list[int]
     energy_uj: float | None = None
+    settling: int = 0
 
     def milliseconds(self, stage: Stage) -> Samples:
         """Return the samples of a stage in ms; end to end is the sum of the three."""
@@ -46,11 +49,15 @@ class Round:
 
 @dataclass(frozen=True)
 class Launch:
-    """One process that ran a configuration: its start, its memory, its rounds."""
+    """One process that ran a configuration: its start, its memory, its rounds.
+
+    `stable` says whether its times had stopped changing when the warm-up ended.
+    """
 
     cold_start_ms: float
     peak_rss_mb: float
     rounds: list[Round]
+    stable: bool = True
 
 
 @dataclass(frozen=True)
@@ -132,6 +139,20 @@ class Measurement:
         """Return the milliseconds of a stage, per launch and round."""
         return [[r.milliseconds(stage) for r in launch.rounds] for launch in self.launches]
 
+    def uninterrupted(self, stage: Stage) -> Launches | None:
+        """Return the samples during which no core was taken away; None where most were hit."""
+        if self.preempted_share > 0.5:
+            return None
+        launches = [
+            [
+                np.delete(r.milliseconds(stage), r.preempted)
+                for r in launch.rounds
+                if len(r.preempted) < len(r.inference)
+            ]
+            for launch in self.launches
+        ]
+        return [rounds for rounds in launches if rounds]
+
     @property
     def preempted_share(self) -> float:
         """Share of the samples during which the process lost a core."""
@@ -182,7 +203,9 @@ class Measurement:
 
     def _energy_mj(self) -> float | None:
         rounds = [r for launch in self.launches for r in launch.rounds]
-        metered = [(r.energy_uj, len(r.inference)) for r in rounds if r.energy_uj is not None]
+        metered = [
+            (r.energy_uj, len(r.inference) + r.settling) for r in rounds if r.energy_uj is not None
+        ]
         if not metered:
             return None
         energy = sum(energy for energy, _ in metered)
@@ -247,8 +270,11 @@ class BenchReport:
         try:
             if data["schema"] != SCHEMA:
                 raise InputError(f"schema {data['schema']!r} is not {SCHEMA}; run bench again")
+            machine = dict(data["machine"])
+            if missing := {"hostname", "cpu", "cores"} - machine.keys():
+                raise ValueError(f"no {missing.pop()} of the machine")
             return cls(
-                machine=dict(data["machine"]),
+                machine=machine,
                 settings=dict(data["settings"]),
                 measurements=tuple(_measurement(record) for record in data["measurements"]),
                 failures=tuple(Failure(**record) for record in data["failures"]),
@@ -273,14 +299,19 @@ class BenchReport:
             raise InputError(f"{path}: {error}") from error
 
 
-def merged(reports: Mapping[str, BenchReport]) -> BenchReport:
-    """Put the reports of several hosts into one, every row marked with its host."""
+def merged(reports: Mapping[str, BenchReport], failures: Sequence[Failure] = ()) -> BenchReport:
+    """Put the reports of several hosts into one, every row marked with its host.
+
+    Args:
+        reports: by host.
+        failures: of hosts that have no report.
+    """
     first = next(iter(reports.values()))
     return BenchReport(
         machine=first.machine,
         settings=first.settings,
         measurements=tuple(_of_hosts((h, r.measurements) for h, r in reports.items())),
-        failures=tuple(_of_hosts((h, r.failures) for h, r in reports.items())),
+        failures=(*_of_hosts((h, r.failures) for h, r in reports.items()), *failures),
         machines={host: report.machine for host, report in reports.items()},
     )
 
@@ -294,10 +325,21 @@ def _measurement(record: Mapping[str, Any]) -> Measurement:
         Launch(
             float(launch["cold_start_ms"]),
             float(launch["peak_rss_mb"]),
-            [Round(**samples) for samples in launch["rounds"]],
+            [_round(samples) for samples in launch["rounds"]],
+            bool(launch.get("stable", True)),
         )
         for launch in record["launches"]
     ]
     if not launches or not all(launch.rounds for launch in launches):
         raise ValueError("a measurement without samples")
     return Measurement(**{**record, "launches": launches})
+
+
+def _round(samples: Mapping[str, Any]) -> Round:
+    found = Round(**samples)
+    stages = [getattr(found, name) for name in _MEASURED]
+    if not found.inference or len({len(stage) for stage in stages}) > 1:
+        raise ValueError("a round whose stages have no samples, or not the same number")
+    if not all(0 < value < math.inf for stage in stages for value in stage):
+        raise ValueError("a sample that is no time")
+    return found

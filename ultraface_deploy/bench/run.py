@@ -23,11 +23,14 @@ from ultraface_deploy.bench.result import BenchReport, Failure, Launch, Measurem
 from ultraface_deploy.bench.statistics import median_interval
 from ultraface_deploy.bench.watch import Watch
 from ultraface_deploy.child import run_in_child
+from ultraface_deploy.files import sha256_of
 from ultraface_deploy.images import DEMO_PHOTO
 
 _MB_PER_WORKER = 300
 _BUSY_CORES = 0.15
 _BUSY_SAMPLES = 0.05
+# One launch says nothing about how launches differ.
+_FEWEST_LAUNCHES = 2
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Settings:
 
     A configuration is launched in `min_launches` to `max_launches` fresh processes, each timed for
     `launch_seconds` in rounds of `round_seconds`; no more are launched once the 95 % confidence
-    interval of its median inference is within `ci_percent` to either side, or after `run_seconds`
-    for all configurations together.
+    interval of its median inference is within `ci_percent` to either side. After two launches of
+    each, none begins that would end later than `run_seconds` after the start.
     """
 
     min_launches: int = 4
@@ -46,7 +49,7 @@ class Settings:
     round_seconds: float = 0.1
     warm_up_seconds: float = 0.5
     ci_percent: float = 1.0
-    run_seconds: float = 75.0
+    run_seconds: float = 90.0
     image: str = str(DEMO_PHOTO)
 
     @property
@@ -78,12 +81,15 @@ class _Subject:
     failure: str | None = None
     verification: dict[str, Any] = field(default_factory=dict)
     first: dict[str, Any] = field(default_factory=dict)
-    watch: Watch = field(default_factory=Watch)
+    watch: Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.cores)
 
     @property
     def title(self) -> str:
         c = self.configuration
-        return f"{c.folder.spec.name} {c.backend} {c.artifact.precision} x{c.threads}"
+        return f"{c.model} {c.backend} {c.artifact.precision} x{c.threads}"
 
     def job(self, image: str) -> dict[str, Any]:
         c = self.configuration
@@ -127,7 +133,7 @@ def measure(
         InputError: a folder holds no original network to verify against.
     """
     settings = settings or Settings()
-    before = machine.frequencies_mhz()
+    before = machine.governors(), machine.frequencies_mhz()
     allowed = list(cores or machine.allowed_cores())
     with tempfile.TemporaryDirectory(prefix="ultraface-bench-") as scratch:
         references = _record_references(configurations, settings.image, Path(scratch))
@@ -136,14 +142,14 @@ def measure(
         ]
         _run(subjects, settings, command, on_progress)
     facts = machine.describe() | {
-        "governors": machine.governors(),
-        "frequencies_mhz": {"before": before, "after": machine.frequencies_mhz()},
+        "governors": sorted({*before[0], *machine.governors()}),
+        "frequencies_mhz": {"before": before[1], "after": machine.frequencies_mhz()},
         "during": Watch.summary([subject.watch for subject in subjects]),
     }
     return BenchReport(
         machine=facts,
         settings=asdict(settings) | {"cores": allowed} | _run_facts(settings.image, subjects),
-        measurements=tuple(_measurement(s, facts) for s in subjects if s.failure is None),
+        measurements=tuple(_measurement(s) for s in subjects if s.failure is None),
         failures=tuple(_failure(s) for s in subjects if s.failure is not None),
     )
 
@@ -176,11 +182,13 @@ def _run(
     size = _group_size()
     shuffle = random.Random(0).shuffle
     started = time.monotonic()
+    taken = 0.0
     for sweep in range(settings.max_launches):
+        began = time.monotonic()
+        if sweep >= _FEWEST_LAUNCHES and began + taken > started + settings.run_seconds:
+            return
         open_ones = [s for s in subjects if s.failure is None]
         if sweep >= settings.min_launches:
-            if time.monotonic() - started > settings.run_seconds:
-                return
             open_ones = [s for s in open_ones if not s.narrow(settings.ci_percent)]
         for start in range(0, len(open_ones), size):
             group = open_ones[start : start + size]
@@ -189,33 +197,37 @@ def _run(
                 done += 1
                 on_progress(Progress(done, total, subject.title))
             _sweep(group, settings, command)
+        taken = time.monotonic() - began
 
 
 def _sweep(group: list[_Subject], settings: Settings, command: Sequence[str]) -> None:
     with ExitStack() as stack:
-        workers: list[tuple[_Subject, Worker]] = []
+        workers: list[tuple[_Subject, Worker, bool]] = []
         rounds: dict[int, list[Round]] = defaultdict(list)
         for subject in group:
             try:
                 worker = stack.enter_context(Worker(subject.job(settings.image), command))
                 _prove(subject, worker)
-                worker.ask(do="warm_up", seconds=settings.warm_up_seconds)
-                workers.append((subject, worker))
+                stable = worker.ask(do="warm_up", seconds=settings.warm_up_seconds)["stable"]
+                workers.append((subject, worker, stable))
             except WorkerFailed as error:
                 subject.failure = str(error)
         for _ in range(settings.rounds):
-            for subject, worker in workers:
+            for subject, worker, _ in workers:
                 if subject.failure is None:
                     try:
                         timed = _time_round(subject, worker, settings.round_seconds)
                         rounds[id(subject)].append(timed)
                     except WorkerFailed as error:
                         subject.failure = str(error)
-        for subject, worker in workers:
+        for subject, worker, stable in workers:
             if subject.failure is None:
-                peak = worker.ask(do="finish")["peak_rss_mb"]
-                launch = Launch(round(worker.cold_start_ms, 1), peak, rounds[id(subject)])
-                subject.launches.append(launch)
+                try:
+                    peak = worker.ask(do="finish")["peak_rss_mb"]
+                    cold = round(worker.cold_start_ms, 1)
+                    subject.launches.append(Launch(cold, peak, rounds[id(subject)], stable))
+                except WorkerFailed as error:
+                    subject.failure = str(error)
 
 
 def _prove(subject: _Subject, worker: Worker) -> None:
@@ -245,11 +257,11 @@ def _group_size() -> int:
     return max(1, min(16, int(available / 2 / _MB_PER_WORKER)))
 
 
-def _measurement(subject: _Subject, facts: dict[str, Any]) -> Measurement:
+def _measurement(subject: _Subject) -> Measurement:
     c = subject.configuration
     spec = c.folder.spec
     measured = Measurement(
-        model=spec.name,
+        model=c.model,
         folder=str(c.folder.path),
         width=spec.width,
         height=spec.height,
@@ -265,29 +277,34 @@ def _measurement(subject: _Subject, facts: dict[str, Any]) -> Measurement:
         verification=subject.verification,
         launches=subject.launches,
     )
-    return replace(measured, warnings=_warnings(subject, measured, facts))
+    return replace(measured, warnings=_warnings(subject, measured))
 
 
-def _warnings(subject: _Subject, measured: Measurement, facts: dict[str, Any]) -> list[str]:
+def _warnings(subject: _Subject, measured: Measurement) -> list[str]:
     found = []
     threads, cores = measured.threads, len(measured.cores)
     if threads > cores:
         found.append(f"{threads} threads on {cores} core{'s' if cores > 1 else ''}")
+    quota = machine.core_quota()
+    if quota is not None and threads > quota:
+        found.append(f"{threads} threads with the time of {quota:g} cores: a quota is set")
     found += sorted(subject.watch.throttled)
     others, lost = subject.watch.other_cores, measured.preempted_share
-    if others > _BUSY_CORES or lost > _BUSY_SAMPLES:
+    # With several threads a sample counts as disturbed when any of them was.
+    if others > _BUSY_CORES * min(threads, cores) or (threads == 1 and lost > _BUSY_SAMPLES):
         found.append(
-            f"busy: other processes used {others:.1f} cores, it lost one in {lost:.0%} of samples"
+            f"busy: other processes used {others:.1f} of its cores, "
+            f"it was interrupted in {lost:.0%} of samples"
         )
-    if saving := machine.POWER_SAVING.intersection(facts["governors"]):
-        found.append(f"governor {', '.join(sorted(saving))} saves power")
+    if saving := machine.power_saving(cores=measured.cores):
+        found.append(f"governor {', '.join(saving)} saves power")
     return found
 
 
 def _failure(subject: _Subject) -> Failure:
     c = subject.configuration
     return Failure(
-        c.folder.spec.name,
+        c.model,
         c.artifact.id,
         c.backend,
         c.artifact.precision,
@@ -297,7 +314,11 @@ def _failure(subject: _Subject) -> Failure:
 
 
 def _run_facts(image: str, subjects: Sequence[_Subject]) -> dict[str, Any]:
-    facts = {"image": Path(image).name, "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    facts: dict[str, Any] = {
+        "image": Path(image).name,
+        "image_sha256": sha256_of(Path(image)),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
     first = next((s.first for s in subjects if s.first), None)
     if first is None:
         return facts

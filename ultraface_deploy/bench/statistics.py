@@ -62,6 +62,24 @@ def ratio_interval(
     return float(np.exp(ratio)), float(np.exp(min(low, ratio))), float(np.exp(max(high, ratio)))
 
 
+def median_ratio_interval(
+    before: Launches, after: Launches, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Return the ratio of the medians, after / before, and its confidence interval.
+
+    Args:
+        before: samples of each round of each launch.
+        after: the same, from the other run.
+        confidence: coverage of the interval.
+    """
+    generator = np.random.default_rng(0)
+    ratio = float(np.median(pooled(after)) / np.median(pooled(before)))
+    drawn = bootstrap_log_medians(after, generator) - bootstrap_log_medians(before, generator)
+    tail = (1 - confidence) / 2
+    low, high = np.exp(np.quantile(drawn, [tail, 1 - tail]))
+    return ratio, min(float(low), ratio), max(float(high), ratio)
+
+
 def pooled(launches: Launches) -> Samples:
     """Return all samples in one array."""
     return np.concatenate([samples for rounds in launches for samples in rounds])

@@ -16,28 +16,39 @@ from ultraface_deploy.bench import machine
 
 @dataclass
 class Watch:
-    """Sums up the rounds of one configuration."""
+    """Sums up the rounds of one configuration on the cores that it is pinned to."""
 
+    cores: Sequence[int]
     seconds: float = 0.0
     busy_cpu_seconds: float = 0.0
     own_cpu_seconds: float = 0.0
     temperatures: list[float] = field(default_factory=list)
     throttled: set[str] = field(default_factory=set)
+    tells_throttling: bool = False
 
     @contextmanager
     def round(self) -> Iterator[Watch]:
         """Watch one round; the body adds the timed child's processor time."""
-        start, busy, own = time.monotonic(), _busy_seconds(), sum(os.times()[:2])
-        throttles = machine.throttle_count()
+        bits, throttles = machine.throttle_bits(), machine.throttle_count()
+        start, busy, own = time.monotonic(), self._busy_seconds(), sum(os.times()[:2])
         yield self
         self.seconds += time.monotonic() - start
-        self.busy_cpu_seconds += _busy_seconds() - busy
+        self.busy_cpu_seconds += self._busy_seconds() - busy
         self.own_cpu_seconds += sum(os.times()[:2]) - own
         if (temperature := machine.temperature_c()) is not None:
             self.temperatures.append(temperature)
-        self.throttled.update(machine.throttling())
-        if machine.throttle_count() > throttles:
+        self.throttled.update(machine.throttling(bits, machine.throttle_bits()))
+        if (machine.throttle_count() or 0) > (throttles or 0):
             self.throttled.add("throttled")
+        self.tells_throttling |= bits is not None or throttles is not None
+
+    def _busy_seconds(self) -> float:
+        """Processor seconds that the cores spent on anything but idling, stolen time included."""
+        of_each = psutil.cpu_times(percpu=True)
+        # A container may see fewer cores than there are, numbered from 0.
+        chosen = [of_each[core] for core in self.cores if core < len(of_each)] or of_each
+        idle = ("idle", "iowait", "guest", "guest_nice")
+        return float(sum(sum(t) - sum(getattr(t, name, 0.0) for name in idle) for t in chosen))
 
     @property
     def other_cores(self) -> float:
@@ -54,11 +65,8 @@ class Watch:
         return {
             "other_processes_cores": round(others / seconds, 3) if seconds else None,
             "temperature_c": [min(temperatures), max(temperatures)] if temperatures else None,
-            "throttled": sorted({name for watch in watches for name in watch.throttled}),
+            # None where the machine does not tell.
+            "throttled": sorted({name for watch in watches for name in watch.throttled})
+            if any(watch.tells_throttling for watch in watches)
+            else None,
         }
-
-
-def _busy_seconds() -> float:
-    """Processor seconds that all cores spent on anything but idling, stolen time included."""
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)

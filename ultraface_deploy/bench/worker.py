@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # After a pause the first inferences find cold caches and sleeping threads.
 _SETTLING = 3
 _MIN_ITERATIONS = 5
-_WARM_WINDOW = 10
+_WARM_RUNS = 3
+_WARM_SECONDS = 0.03
+_STEADY = 0.02
 _PR_SET_PDEATHSIG = 1
 _HIGHEST_PRIORITY = -20
 
@@ -59,7 +61,7 @@ def _serve() -> Iterator[dict[str, Any]]:
             case "verify":
                 yield runner.verify(Path(question["reference"]))
             case "warm_up":
-                yield {"iterations": runner.warm_up(question["seconds"])}
+                yield {"stable": runner.warm_up(question["seconds"])}
             case "round":
                 yield runner.time_round(question["seconds"])
             case "finish":
@@ -117,35 +119,49 @@ class Runner:
         _forget_peak_rss()
         return comparison.to_dict()
 
-    def warm_up(self, seconds: float) -> int:
-        """Run until the median of a window is within 2 % of the one before, or time is up."""
-        clock = time.perf_counter
+    def warm_up(self, seconds: float) -> bool:
+        """Run until the median of a window is within 2 % of the one before, or time is up.
+
+        Two windows are run in any case, however slow the board.
+
+        Returns:
+            Whether the times had stopped changing.
+        """
+        started = time.perf_counter()
+        before = self._window_median()
+        while True:
+            median = self._window_median()
+            if abs(median / before - 1) < _STEADY:
+                return True
+            if time.perf_counter() - started > seconds:
+                return False
+            before = median
+
+    def _window_median(self) -> float:
+        """Run for a while and return the median seconds of a run."""
         times: list[float] = []
-        medians: list[float] = []
-        deadline = clock() + seconds
-        while clock() < deadline:
-            start = clock()
+        while len(times) < _WARM_RUNS or sum(times) < _WARM_SECONDS:
+            start = time.perf_counter()
             self._detect()
-            times.append(clock() - start)
-            if len(times) % _WARM_WINDOW == 0:
-                medians.append(sorted(times[-_WARM_WINDOW:])[_WARM_WINDOW // 2])
-                if len(medians) > 1 and abs(medians[-1] / medians[-2] - 1) < 0.02:
-                    break
-        return len(times)
+            times.append(time.perf_counter() - start)
+        return sorted(times)[len(times) // 2]
 
     def time_round(self, seconds: float) -> dict[str, Any]:
         """Time single inferences for that long and return the stages of each in microseconds.
 
-        `preempted` lists the samples during which the kernel took a core away from this process.
+        `preempted` lists the samples during which the kernel took a core away from this process;
+        `cpu_seconds` is all that it used, the `settling` inferences before the samples included.
         """
+        cpu = time.process_time()
         for _ in range(_SETTLING):
             self._detect()
         gc.collect()
         gc.disable()
         try:
-            return self._time_samples(seconds)
+            samples = self._time_samples(seconds)
         finally:
             gc.enable()
+        return samples | {"settling": _SETTLING, "cpu_seconds": time.process_time() - cpu}
 
     def _time_samples(self, seconds: float) -> dict[str, Any]:
         from ultraface_deploy.pipeline import postprocess, preprocess
@@ -155,7 +171,6 @@ class Runner:
         size = (image.shape[1], image.shape[0])
         stamps: list[tuple[int, int, int, int]] = []
         preempted: list[int] = []
-        cpu = time.process_time()
         deadline = clock() + int(seconds * 1e9)
         switches = usage(me).ru_nivcsw
         while len(stamps) < _MIN_ITERATIONS or clock() < deadline:
@@ -179,7 +194,6 @@ class Runner:
             "inference": [_microseconds(s[2] - s[1]) for s in stamps],
             "postprocess": [_microseconds(s[3] - s[2]) for s in stamps],
             "preempted": preempted,
-            "cpu_seconds": time.process_time() - cpu,
         }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -17,7 +18,8 @@ from ultraface_deploy.cli.console import note, notes, progress, results, write_o
 from ultraface_deploy.cli.options import Backends, JsonTarget, chosen_backends
 
 if TYPE_CHECKING:
-    from ultraface_deploy.bench.result import BenchReport, Measurement
+    from ultraface_deploy.bench.plan import Configuration
+    from ultraface_deploy.bench.result import BenchReport, Measurement, Row
     from ultraface_deploy.bench.run import Settings
 
 
@@ -40,6 +42,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
+    context: typer.Context,
     folders: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
         typer.Argument(
@@ -99,6 +102,15 @@ def run(
             help="Stop when the 95 % interval of the median is within this to either side.",
         ),
     ] = 1.0,
+    max_seconds: Annotated[
+        float,
+        typer.Option(
+            "--max-seconds",
+            min=1,
+            metavar="S",
+            help="Begin no launch that would end later, but launch each configuration twice.",
+        ),
+    ] = 90.0,
     json: JsonTarget = None,
     csv: Annotated[
         Optional[str],  # noqa: UP045
@@ -150,53 +162,103 @@ def run(
 
     Also: `bench compare A.json B.json`, `bench report RESULT.json`, `bench recommend RESULT.json`.
     """
-    from ultraface_deploy.bench.machine import choose_cores, parse_numbers
+    from ultraface_deploy.bench.machine import choose_cores
+
+    wanted = (folders, backend, precision, threads, input_size)
+    if emulate is not None:
+        _refuse_with_emulation(context)
+        found = _configurations(*wanted, default_backends=bench_emulate.BACKENDS)
+        bench_emulate.run_emulated(found, emulate, _photographs(image), json)
+        return
+    targets = {"json": json, "csv": csv, "markdown": markdown, "html": html}
+    _check_before_measuring(targets, min_ap, eval_file)
+    chosen_cores = None if host else choose_cores(cores)
+    settings = _settings(launches, seconds, ci, max_seconds, image)
+    found = _configurations(*wanted)
+    if host:
+        report = measure_on_boards(host, found, settings, cores, bootstrap)
+    else:
+        report = _measure(found, settings, chosen_cores)
+    _write(report, targets, eval_file)
+    limited = any(limit is not None for limit in (max_ms, max_cores, min_ap))
+    if (recommend or limited) and report.measurements:
+        say = note if "-" in targets.values() else typer.echo
+        print_recommendation(report, max_ms, max_cores, min_ap, eval_file, say)
+    _require_all_timed(report)
+
+
+def _configurations(
+    folders: list[str] | None,
+    backend: list[str] | None,
+    precision: list[str] | None,
+    threads: str,
+    input_size: list[str] | None,
+    default_backends: Sequence[str] | None = None,
+) -> list[Configuration]:
+    from ultraface_deploy.bench.machine import parse_numbers
     from ultraface_deploy.bench.plan import configurations
-    from ultraface_deploy.errors import CheckFailed
     from ultraface_deploy.spec import parse_input_size
 
-    if emulate is not None:
-        timing = {"--threads": threads != "1", "--cores": cores, "--host": host}
-        timing |= {"--csv": csv, "--markdown": markdown, "--html": html, "--recommend": recommend}
-        _refuse_with_emulation([option for option, value in timing.items() if value])
-    chosen_cores = None if host else choose_cores(cores)
-    backends = chosen_backends(backend)
-    if emulate is not None and backends is None:
-        backends = list(bench_emulate.BACKENDS)
-    found = configurations(
+    return configurations(
         folders or (),
-        backends,
+        chosen_backends(backend) or default_backends,
         _precisions(precision),
         parse_numbers(threads, "--threads", smallest=1),
         [parse_input_size(text) for text in input_size or ()],
         note,
     )
-    if emulate is not None:
-        bench_emulate.run_emulated(found, emulate, _photographs(image), json)
-        return
-    settings = _settings(launches, seconds, ci, image)
-    if host:
-        report = measure_on_boards(host, found, settings, cores, bootstrap)
-    else:
-        report = _measure(found, settings, chosen_cores)
-    _write(report, {"json": json, "csv": csv, "markdown": markdown, "html": html}, eval_file)
-    if report.failures:
-        first = report.failures[0]
-        raise CheckFailed(
-            f"{len(report.failures)} of {len(found)} configurations were not timed; "
-            f"{first.artifact} on {first.backend}, {first.threads} threads: {first.reason}"
-        )
-    if recommend:
-        print_recommendation(report, max_ms, max_cores, min_ap, eval_file)
 
 
-def _refuse_with_emulation(given: list[str]) -> None:
+def _refuse_with_emulation(context: typer.Context) -> None:
+    """Counting knows what to run, on which core, on which photographs; the rest is about time."""
     from ultraface_deploy.errors import InputError
 
-    if given:
-        raise InputError(
-            f"{given[0]} is about time and does not go with --emulate, which counts the "
-            "instructions of one thread; leave it out"
+    known = {"folders", "backend", "precision", "input_size", "image", "json", "emulate"}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if name not in known and source is not None and source.name == "COMMANDLINE":
+            raise InputError(
+                f"{parameter.opts[0]} is about time and does not go with --emulate, which counts "
+                "the instructions of one thread; leave it out"
+            )
+
+
+def _check_before_measuring(
+    targets: dict[str, str | None], min_ap: str | None, eval_file: Path | None
+) -> None:
+    """Find out before minutes of measuring what would keep its result from being written."""
+    from ultraface_deploy.bench.accuracy import Accuracies
+    from ultraface_deploy.bench.plots import require_matplotlib
+    from ultraface_deploy.bench.recommend import parse_min_ap
+    from ultraface_deploy.errors import InputError
+
+    if list(targets.values()).count("-") > 1:
+        raise InputError("only one result can go to standard output; give the others a file")
+    for form, target in targets.items():
+        folder = Path(target or "-").parent
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise InputError(f"--{form} {target}: {folder} is no folder that can be written to")
+    if targets["html"] is not None:
+        require_matplotlib()
+    if eval_file is not None:
+        Accuracies.load(eval_file)
+    if min_ap is not None:
+        parse_min_ap(min_ap)
+        if eval_file is None:
+            raise InputError("--min-ap needs the accuracy: give --eval FILE from `eval --json`")
+
+
+def _require_all_timed(report: BenchReport) -> None:
+    from ultraface_deploy.errors import CheckFailed
+
+    if report.failures:
+        first = report.failures[0]
+        where = f" on {first.host}" if first.host else ""
+        raise CheckFailed(
+            f"{len(report.failures)} of {len(report.failures) + len(report.measurements)} "
+            f"configurations were not timed; {first.artifact} on {first.backend}, "
+            f"{first.threads} threads{where}: {first.reason}"
         )
 
 
@@ -216,27 +278,36 @@ def _precisions(names: list[str] | None) -> list[Any] | None:
     return [parse_precision(name) for name in dict.fromkeys(names or ["fp32"])]
 
 
-def _settings(launches: int, seconds: float, ci: float, image: Path | None) -> Settings:
+def _settings(
+    launches: int, seconds: float, ci: float, max_seconds: float, image: Path | None
+) -> Settings:
     from ultraface_deploy.bench.run import Settings
     from ultraface_deploy.images import DEMO_PHOTO, read_image
 
     read_image(image or DEMO_PHOTO)
-    most = launches if launches < 4 else launches * 3 // 2
+    most = launches * 3 // 2
     return Settings(
         min_launches=launches,
         max_launches=most,
         launch_seconds=seconds / most,
         round_seconds=min(0.1, seconds / most / 2),
         ci_percent=ci,
+        run_seconds=max_seconds,
         image=str((image or DEMO_PHOTO).absolute()),
     )
 
 
-def _measure(found: list[Any], settings: Settings, cores: list[int] | None) -> BenchReport:
+def _measure(
+    found: list[Configuration], settings: Settings, cores: list[int] | None
+) -> BenchReport:
     from ultraface_deploy.bench.run import Progress, measure
 
     launch = 1.2 + settings.warm_up_seconds + settings.launch_seconds
-    least, most = (len(found) * n * launch for n in (settings.min_launches, settings.max_launches))
+    fewest = min(2, settings.min_launches) * len(found) * launch
+    least, most = (
+        max(fewest, min(n * len(found) * launch, settings.run_seconds))
+        for n in (settings.min_launches, settings.max_launches)
+    )
     duration = f"{least:.0f} s" if least == most else f"{least:.0f} to {most:.0f} s"
     note(f"{len(found)} configuration{'s' if len(found) > 1 else ''}, about {duration}")
     with progress() as display:
@@ -245,7 +316,19 @@ def _measure(found: list[Any], settings: Settings, cores: list[int] | None) -> B
         def show(now: Progress) -> None:
             display.update(task, description=now.doing, completed=now.done - 1, total=now.total)
 
-        return measure(found, settings, cores, show)
+        report = measure(found, settings, cores, show)
+    _note_wide_intervals(report, settings)
+    return report
+
+
+def _note_wide_intervals(report: BenchReport, settings: Settings) -> None:
+    rows = report.rows("inference")
+    wide = [row for row in rows if _half_width(row) > settings.ci_percent]
+    if wide:
+        note(
+            f"{len(wide)} of {len(rows)} stopped at a limit before their interval was within "
+            f"{settings.ci_percent:g} %; more time: --seconds, --launches, --max-seconds"
+        )
 
 
 def _write(report: BenchReport, targets: dict[str, str | None], eval_file: Path | None) -> None:
@@ -280,11 +363,10 @@ def _print(report: BenchReport) -> None:
         table.add_column(heading, justify="right")
     for m in report.measurements:
         inference, whole = m.row("inference"), m.row("end_to_end")
-        width = (inference.ci_high_ms - inference.ci_low_ms) / 2 / inference.median_ms
         table.add_row(
             f"{m.title}{' *' if m.threads > len(m.cores) else ''}",
             f"{inference.median_ms:.2f}{' !' if _doubtful(m) else ''}",
-            f"{100 * width:.1f}",
+            f"{_half_width(inference):.1f}",
             f"{inference.p90_ms:.2f}",
             f"{inference.p99_ms:.2f}",
             f"{whole.median_ms:.2f}",
@@ -298,6 +380,11 @@ def _print(report: BenchReport) -> None:
     for m in report.measurements:
         for warning in m.warnings:
             notes.print(f"warning: {m.title}: {warning}", markup=False)
+
+
+def _half_width(row: Row) -> float:
+    """Half the confidence interval, in percent of the median."""
+    return 100 * (row.ci_high_ms - row.ci_low_ms) / 2 / row.median_ms
 
 
 def _doubtful(measurement: Measurement) -> bool:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from ultraface_deploy.cli.bench_emulate import compare_emulated
-from ultraface_deploy.cli.console import results, write_json
+from ultraface_deploy.cli.console import note, results, write_json
 from ultraface_deploy.cli.options import JsonTarget
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.comparison import Difference
 
-_MAY_DIFFER = ("machine", "artifact", "input")
+_MAY_DIFFER = ("machine", "artifact", "input", "image")
 
 
 def register(bench: typer.Typer) -> None:
@@ -32,7 +31,9 @@ def compare(
     ignore: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
         typer.Option(
-            "--ignore", metavar="WHAT", help="Compare although machine, artifact or input differ."
+            "--ignore",
+            metavar="WHAT",
+            help="Compare although machine, artifact, input or image differ.",
         ),
     ] = None,
     fail_if_slower: Annotated[
@@ -50,6 +51,7 @@ def compare(
 
     Two results of `bench --emulate CORE --json` are compared by their instructions.
     """
+    from ultraface_deploy.bench.comparison import RESOLUTION
     from ultraface_deploy.bench.emulate.report import CountReport
     from ultraface_deploy.errors import CheckFailed, InputError
 
@@ -57,38 +59,54 @@ def compare(
         raise InputError(f"--ignore {unknown.pop()}: unknown; there are {', '.join(_MAY_DIFFER)}")
     may_differ = frozenset(ignore or ())
     counted = [CountReport.load(path) for path in (before, after)]
-    worse: list[tuple[str, float]]
     if counted[0] is not None and counted[1] is not None:
         counts = compare_emulated(counted[0], counted[1], may_differ, json)
         worse = [(d.configuration, d.ratio) for d in counts if d.verdict == "more"]
+        lost: list[str] = []
     elif counted == [None, None]:
-        times = _compare_times(before, after, stage, may_differ, json)
-        worse = [(d.configuration, d.ratio) for d in times if d.verdict == "slower"]
+        if fail_if_slower is not None and fail_if_slower < 1 + RESOLUTION:
+            raise InputError(
+                f"--fail-if-slower {fail_if_slower:g}: differences below {RESOLUTION:.0%} are not "
+                f"told from noise; give {1 + RESOLUTION:g} or more"
+            )
+        times, lost = _compare_times(before, after, stage, may_differ, json)
+        worse = [(d.configuration, d.shown_ratio) for d in times if d.verdict == "slower"]
     else:
         raise InputError(f"{before} and {after}: one holds times, the other instructions")
-    limit = math.inf if fail_if_slower is None else fail_if_slower
-    if beyond := [(name, ratio) for name, ratio in worse if ratio > limit]:
+    if fail_if_slower is None:
+        return
+    if lost:
+        raise CheckFailed(f"{len(lost)} timed in {before} but not in {after}: {lost[0]}")
+    if beyond := [(name, ratio) for name, ratio in worse if ratio > fail_if_slower]:
         raise CheckFailed(
             f"{len(beyond)} configuration{'s' if len(beyond) > 1 else ''} became slower by more "
-            f"than {limit:g}: {beyond[0][0]} by {beyond[0][1]:.3f}"
+            f"than {fail_if_slower:g}: {beyond[0][0]} by {beyond[0][1]:.3f}"
         )
 
 
 def _compare_times(
     before: Path, after: Path, stage: str, ignore: frozenset[str], json: str | None
-) -> list[Difference]:
-    from ultraface_deploy.bench import compare as comparison
+) -> tuple[list[Difference], list[str]]:
+    """Print or write the differences; return them, and what the later result lacks."""
+    from ultraface_deploy.bench.comparison import compare, not_in_both
     from ultraface_deploy.bench.result import STAGES, BenchReport
     from ultraface_deploy.errors import InputError
 
     if stage not in STAGES:
         raise InputError(f"--stage {stage}: unknown; there are {', '.join(STAGES)}")
-    found = comparison(BenchReport.load(before), BenchReport.load(after), stage, ignore)
+    old, new = BenchReport.load(before), BenchReport.load(after)
+    found = compare(old, new, stage, ignore)
+    lost, added = not_in_both(old, new, ignore)
+    for title in lost:
+        note(f"only in {before}: {title}")
+    for title in added:
+        note(f"only in {after}: {title}")
     if json is not None:
-        write_json({"schema": 1, "results": [item.to_dict() for item in found]}, json)
+        rows = [item.to_dict() for item in found]
+        write_json({"schema": 1, "results": rows, "only_before": lost, "only_after": added}, json)
     if json != "-":
         _print(found)
-    return found
+    return found, lost
 
 
 def _print(found: list[Difference]) -> None:

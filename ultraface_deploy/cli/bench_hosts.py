@@ -20,7 +20,7 @@ def measure_on_boards(
         RemoteFailed: no host could do it.
     """
     from ultraface_deploy.bench.remote import measure_on_hosts
-    from ultraface_deploy.bench.result import merged
+    from ultraface_deploy.bench.result import Failure, merged
 
     hosts = list(dict.fromkeys(hosts))
     with progress() as display:
@@ -35,4 +35,11 @@ def measure_on_boards(
         raise next(iter(failures.values()))
     for failure in failures.values():
         note(f"warning: {failure}")
-    return merged(reports)
+    untimed = [
+        Failure(
+            c.model, c.artifact.id, c.backend, c.artifact.precision, c.threads, str(error), host
+        )
+        for host, error in failures.items()
+        for c in found
+    ]
+    return merged(reports, untimed)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from ultraface_deploy.cli.bench_report import EvalFile
+from ultraface_deploy.cli.console import note
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.result import BenchReport
@@ -52,6 +54,7 @@ def print_recommendation(
     max_cores: int | None,
     min_ap: str | None,
     eval_file: Path | None,
+    say: Callable[[str], None] = typer.echo,
 ) -> None:
     """Choose within the limits and print the choice; see `recommend.recommend` for errors."""
     from ultraface_deploy.bench.accuracy import Accuracies
@@ -61,5 +64,7 @@ def print_recommendation(
     accuracies = None if eval_file is None else Accuracies.load(eval_file)
     chosen = recommend(report, Limits(max_ms, max_cores, least, ap_set), accuracies)
     row = chosen.measurement.row("end_to_end")
-    typer.echo(f"{chosen.measurement.title}: {row.median_ms:.2f} ms end to end, {row.fps:.0f} fps")
-    typer.echo(chosen.command)
+    for warning in chosen.measurement.warnings:
+        note(f"warning: {chosen.measurement.title}: {warning}")
+    say(f"{chosen.measurement.title}: {row.median_ms:.2f} ms end to end, {row.fps:.0f} fps")
+    say(chosen.command)

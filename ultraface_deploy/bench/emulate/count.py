@@ -172,14 +172,17 @@ class _Machine:
         for path in paths.values():
             path.unlink(missing_ok=True)
         paths["job.json"].write_text(json.dumps(job))
-        answer = subprocess.run(
-            self._command(*paths.values()),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        try:
+            answer = subprocess.run(
+                self._command(*paths.values()),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return {"reason": f"took longer than {_TIMEOUT_S} s"}, _NOTHING
         if not paths["result.json"].is_file():
             lines = [line for line in answer.stderr.splitlines() if line.strip()]
             last = lines[-1].strip()[:200] if lines else "no message"

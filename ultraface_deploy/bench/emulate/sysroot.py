@@ -137,7 +137,7 @@ def require_programs() -> None:
 def describe_setup(sysroot: Sysroot) -> str:
     """Say what `set_up` will install and download."""
     packages = missing_programs()
-    apt = f"installs with apt-get: {', '.join(packages)}; " if packages else ""
+    apt = f"installs with apt-get: {', '.join(packages)} (up to 200 MB); " if packages else ""
     return (
         f"{apt}downloads Debian 12 for arm64 ({', '.join(_DEBIAN)}, about 15 MB) and aarch64 "
         f"wheels ({', '.join(wheel_requirements())}, about 90 MB) into {sysroot.path} (400 MB)"
@@ -174,6 +174,7 @@ def set_up(sysroot: Sysroot, report: Report = lambda message: None) -> None:
     packages = missing_programs()
     if packages and os.geteuid() == 0 and shutil.which("apt-get"):
         report(f"installing {', '.join(packages)}")
+        run_tool(["apt-get", "update", "-qq"])
         run_tool(["apt-get", "install", "-y", "--no-install-recommends", *packages])
     require_programs()
     make_folder(sysroot.path.parent)

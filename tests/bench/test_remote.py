@@ -15,12 +15,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.conftest import Convert, MakeCheckpoint
+from tests.bench.made import measurement, report
+from tests.conftest import ROOT, Convert, MakeCheckpoint
+from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.bench.plan import Configuration, configurations
 from ultraface_deploy.bench.remote import RemoteFailed, measure_on_hosts
-from ultraface_deploy.bench.result import BenchReport, merged
+from ultraface_deploy.bench.result import BenchReport, Failure, merged
 from ultraface_deploy.bench.run import Settings
 from ultraface_deploy.errors import InputError, MissingDependency
 
@@ -220,3 +223,37 @@ def test_what_is_no_host_is_refused(
     monkeypatch.setenv("ULTRAFACE_DEPLOY_SSH", "no-such-ssh")
     with pytest.raises(MissingDependency, match="openssh-client"):
         measure_on_hosts(["board"], found, SHORT)
+
+
+def test_ctrl_c_does_not_wait_for_the_board(folder: ArtifactFolder, tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\necho connected >&2\nexec sleep 60\n")
+    ssh.chmod(0o755)
+    command = ("bench", str(folder.path), "--backend", "opencv", "--host", "board")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ultraface_deploy", *command],
+        cwd=ROOT,
+        env=os.environ | {"ULTRAFACE_DEPLOY_SSH": str(ssh)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+    def started() -> bool:
+        return any(
+            child.cmdline()[:1] == ["sleep"] for child in psutil.Process(process.pid).children()
+        )
+
+    deadline = time.monotonic() + 60
+    while not started() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130, said.decode()
+    assert "Traceback" not in said.decode()
+
+
+def test_a_host_that_fails_is_in_the_result() -> None:
+    failed = Failure("slim-320", "ncnn", "ncnn", "fp32", 1, "twin: ssh failed", "twin")
+    both = merged({"board": report(measurement())}, [failed])
+    assert both.failures == (failed,)
+    assert BenchReport.from_dict(both.to_dict()) == both

@@ -12,7 +12,7 @@ from tests.bench.made import measurement, report
 from ultraface_deploy.bench.accuracy import Accuracies
 from ultraface_deploy.bench.html import to_html
 from ultraface_deploy.bench.plots import figures, render
-from ultraface_deploy.bench.result import BenchReport, Failure
+from ultraface_deploy.bench.result import BenchReport, Failure, Launch, Round, merged
 
 pytest.importorskip("matplotlib", reason="plots are drawn with matplotlib: the extra `report`")
 
@@ -51,6 +51,19 @@ def test_the_page_needs_nothing_else_and_escapes_what_it_shows() -> None:
     assert "busy &lt;b&gt;" in page
     assert "Not timed: slim-320 mnn int8" in page
     assert page.count("<img") == len(PLOTS)
+
+
+def test_energy_is_shown_where_it_was_metered() -> None:
+    metered = Round([1.0], [1.0], [1.0], [], energy_uj=5_250.0)
+    shown = to_html(report(measurement(launches=[Launch(1.0, 1.0, [metered])])))
+    assert "energy (mJ)" in shown and ">5.25<" in shown
+    assert "energy" not in to_html(report(measurement()))
+
+
+def test_every_host_is_named() -> None:
+    pi, other = report(measurement()), report(measurement(), cpu="Cortex-A76")
+    assert "Latency on a: Cortex-A72, 4 cores" in to_html(merged({"a": pi, "b": other}))
+    assert "b: Cortex-A76, 4 cores" in to_html(merged({"a": pi, "b": other}))
 
 
 def test_nothing_timed_is_a_page_too() -> None:

@@ -103,11 +103,17 @@ def _summary(report: BenchReport) -> str:
 def _latency_table(report: BenchReport, accuracies: Accuracies | None) -> str:
     numbers = ["median ms", "95 % interval", "p90", "p99", "end to end", "fps"]
     numbers += ["cold start", "memory (MiB)", "model (kB)"]
+    metered = any(m.row("end_to_end").energy_mj is not None for m in report.measurements)
+    if metered:
+        numbers.append("energy (mJ)")
     if accuracies is not None:
         numbers.append("AP hard")
     rows = []
     for m in report.measurements:
         cells = _latency_cells(m)
+        if metered:
+            energy = m.row("end_to_end").energy_mj
+            cells.append("" if energy is None else f"{energy:.2f}")
         if accuracies is not None:
             ap = (accuracies.of(m) or {}).get("hard")
             cells.append("" if ap is None else f"{ap:.3f}")

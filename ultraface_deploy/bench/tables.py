@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from typing import Any
 
 from ultraface_deploy.bench.result import BenchReport, Measurement, Row, Stage
 
@@ -55,8 +56,13 @@ def to_markdown(report: BenchReport, stage: Stage = "inference") -> str:
 
 
 def machine_line(report: BenchReport) -> str:
-    """Return the machine in one phrase."""
-    facts = report.machine
+    """Return the machine in one phrase, or each host's."""
+    if report.machines:
+        return "; ".join(f"{host}: {_machine(facts)}" for host, facts in report.machines.items())
+    return _machine(report.machine)
+
+
+def _machine(facts: Mapping[str, Any]) -> str:
     name = facts.get("board") or facts["cpu"]
     governor = ", ".join(facts.get("governors") or ())
     return f"{name}, {facts['cores']} cores" + (f", governor {governor}" if governor else "")

@@ -113,7 +113,9 @@ class TestSameFaces:
     ) -> None:
         for path in photographs.values():
             printed = run([str(native_folder / "faces"), str(path), str(sdk / "models")])
-            rows = np.array([line.split() for line in printed.splitlines()], float).reshape(-1, 6)
+            # MNN prints a line when it starts, and cannot be told not to.
+            lines = [line for line in printed.splitlines() if "device supports" not in line]
+            rows = np.array([line.split() for line in lines], float).reshape(-1, 6)
             faces = Faces(rows[:, :4], rows[:, 4], rows[:, 5])
             assert_same_faces(faces, detector.detect(read(path)), path.name)
 
@@ -125,7 +127,7 @@ class TestSameFaces:
             faces = demo_faces([str(demo), str(path), "--model", str(sdk / "models")])
             assert_same_faces(faces, detector.detect(read(path)), path.name)
 
-    @pytest.mark.parametrize("core", CORES)
+    @pytest.mark.parametrize("core", ["cortex-a53", "cortex-a76"])
     def test_on_emulated_arm(
         self,
         arm_demo: Path,
@@ -342,7 +344,9 @@ class TestDemo:
         for suffix in ("ppm", "bmp"):
             marked, report = tmp_path / f"marked.{suffix}", tmp_path / "faces.json"
             done = demo(source, "--marked", marked, "--json", report)
-            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+            # MNN prints a line when it starts, and cannot be told not to.
+            said = [line for line in done.stderr.splitlines() if "device supports" not in line]
+            assert (done.returncode, done.stdout, said) == (0, "", [])
             before, after = read(source), read(marked)
             faces = json.loads(report.read_text())["faces"]
             assert faces
@@ -386,6 +390,7 @@ class TestDemo:
             ([], "give an image or --camera"),
             (["no-such.ppm"], "no-such.ppm: cannot read the picture, cannot open it"),
             (["--camera", "/dev/null"], "/dev/null: is no camera"),
+            (["--camera", "/dev/null", "--marked", "a.bmp"], "--marked: goes with an image"),
             (["--camera", "/dev/no-camera"], "/dev/no-camera: cannot open the camera"),
             (["a.ppm", "--nms", "fast"], "--nms fast: is neither hard, soft nor blend"),
             (["a.ppm", "--threads", "x"], "--threads x: is no whole number"),
@@ -397,10 +402,12 @@ class TestDemo:
     def test_one_line_a_mistake(
         self,
         demo: Callable[..., subprocess.CompletedProcess[str]],
+        photographs: dict[str, Path],
         arguments: list[str],
         message: str,
     ) -> None:
-        done = demo(*arguments)
+        picture = str(photographs["1.jpg"])
+        done = demo(*(picture if word == "a.ppm" else word for word in arguments))
         assert (done.returncode, done.stdout) == (2, "")
         assert message in done.stderr
         assert done.stderr.count("\n") == 1

@@ -26,8 +26,11 @@ std::FILE* take_standard_output() {
 // A text file or standard output, one line at a time.
 class Lines {
 public:
-    explicit Lines(const std::string& path)
-        : path_(path), file_(path == "-" ? take_standard_output() : std::fopen(path.c_str(), "w")) {
+    explicit Lines(const std::string& path) : path_(path), file_(take_standard_output()) {
+        if (path != "-") {
+            if (file_) std::fclose(file_);
+            file_ = std::fopen(path.c_str(), "w");
+        }
         if (!file_) throw std::runtime_error(path + ": cannot write");
     }
     ~Lines() { std::fclose(file_); }

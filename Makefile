@@ -25,7 +25,7 @@ test: $(STAMP)
 
 # The C++ project, built against ncnn's sources (2.5 minutes the first time), here and for Arm.
 test-cpp: $(STAMP)
-	ULTRAFACE_BUILD_NCNN=1 $(BIN)/python -m pytest tests/package
+	ULTRAFACE_BUILD_RUNTIMES=1 $(BIN)/python -m pytest tests/package
 
 # Artifacts on emulated Arm cores (Pi 3, 4, 5); the set-up says what it downloads, once.
 CORES ?= cortex-a53,cortex-a72,cortex-a76

@@ -21,7 +21,9 @@ import numpy as np
 
 from ultraface_deploy import Detector
 from ultraface_deploy.bench.emulate.count import build_plugin
+from ultraface_deploy.bench.emulate.sysroot import cpuinfo
 from ultraface_deploy.errors import CheckFailed, InputError
+from ultraface_deploy.files import make_folder, write_text
 from ultraface_deploy.images import DEMO_PHOTO, read_image
 from ultraface_deploy.package.library import LibraryDetector
 from ultraface_deploy.precision import parse_precision
@@ -61,7 +63,7 @@ def count_stages(stages: Path, photograph: Path, models: Path | None, core: str)
         plugin = f"{build_plugin(Path(scratch))},out={counts}"
         program = [str(stages), str(photograph), "" if models is None else str(models), "2"]
         done = subprocess.run(
-            ["qemu-aarch64", "-cpu", core, "-plugin", plugin, *program],
+            [*emulator(core, Path(scratch)), "-plugin", plugin, *program],
             capture_output=True,
             text=True,
         )
@@ -69,6 +71,18 @@ def count_stages(stages: Path, photograph: Path, models: Path | None, core: str)
             raise InputError(f"{stages}: failed on {core} ({done.stderr.strip()[-200:]})")
         last_round = counts.read_text().splitlines()[-3:]
     return StageCounts(*(int(line.split()[0]) for line in last_round))
+
+
+def emulator(core: str, folder: Path) -> list[str]:
+    """Return the command that runs a static program on an emulated core.
+
+    Args:
+        core: for example `cortex-a72`.
+        folder: where to put the core's /proc/cpuinfo, by which runtimes choose their kernels.
+    """
+    make_folder(folder / "proc")
+    write_text(folder / "proc" / "cpuinfo", cpuinfo(core))
+    return ["qemu-aarch64", "-cpu", core, "-L", str(folder)]
 
 
 def time_pairs(

@@ -6,7 +6,6 @@ parameters are those of ncnn's docs/developer-guide/operators.md.
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,9 +18,8 @@ from onnx import numpy_helper, shape_inference
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.precision import Precision
-from ultraface_deploy.quantize.ncnn_files import ParamLine, pack_fp32, write_param
+from ultraface_deploy.quantize.ncnn_files import ParamLine, pack_fp16, pack_fp32, write_param
 
-_TAG_FP16 = 0x01306B47
 _BINARY = {"Add": 0, "Sub": 1, "Mul": 2, "Div": 3}
 # What an operator becomes when the constant is its first input.
 _REVERSED = {"Add": 0, "Sub": 7, "Mul": 2, "Div": 8}
@@ -132,14 +130,8 @@ def _conv(network: _Network, node: onnx.NodeProto) -> None:
         parameters["9"] = 1
     kind = "Convolution" if groups == 1 else "ConvolutionDepthWise"
     network.add(kind, node.name, [node.input[0]], [fused or node.output[0]], parameters)
-    pack = _pack_fp16 if network.precision == "fp16" else pack_fp32
+    pack = pack_fp16 if network.precision == "fp16" else pack_fp32
     network.weights.append(pack(weight, bias.astype(np.float32)))
-
-
-def _pack_fp16(weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]) -> bytes:
-    halves = weight.astype("<f2").tobytes()
-    padding = b"\0" * (-len(halves) % 4)
-    return struct.pack("<I", _TAG_FP16) + halves + padding + bias.astype("<f4").tobytes()
 
 
 def _binary(network: _Network, node: onnx.NodeProto) -> None:

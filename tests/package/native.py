@@ -1,17 +1,20 @@
-"""Compiles generated projects, against an ncnn built once and kept in a cache folder.
+"""Compiles generated projects, against runtimes built once and kept in a cache folder.
 
 The cache is `$ULTRAFACE_TEST_CACHE`, else `~/.cache/ultraface-deploy-tests`. A first build takes
-minutes: it happens only with `ULTRAFACE_BUILD_NCNN=1`, which `make test-cpp` sets.
+minutes: it happens only with `ULTRAFACE_BUILD_RUNTIMES=1`, which `make test-cpp` sets. MNN, whose
+headers are in no package registry, is built from the checkout that `ULTRAFACE_MNN_ROOT` names.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,85 +22,107 @@ from pathlib import Path
 import pytest
 
 import ultraface_deploy.package
-from ultraface_deploy.files import sha256_of
+from ultraface_deploy.package import Runtime
+from ultraface_deploy.package.project import fill
 
 TEMPLATE = Path(ultraface_deploy.package.__file__).parent / "template"
-TOOLCHAIN = TEMPLATE / "common" / "cmake" / "aarch64-linux-gnu.cmake"
-MINIMAL = TEMPLATE / "ncnn" / "cmake" / "ncnn-minimal.cmake"
 
 STRICT = ("-DCMAKE_CXX_FLAGS=-Werror", "-DCMAKE_C_FLAGS=-Werror")
 
 
 @dataclass(frozen=True)
 class Build:
-    """A compiler, how to configure for it, and how to run what it makes."""
+    """A compiler and a runtime that it built, and how to run what it makes."""
 
-    name: str
     preset: str
-    options: tuple[str, ...] = ()
     runner: tuple[str, ...] = ()
-    ncnn: Path | None = None
+    runtime: Runtime = "ncnn"
+    prefix: Path = Path()
 
-    def build(self, project: Path, *options: str, preset: str | None = None) -> Path:
+    @property
+    def find_runtime(self) -> str:
+        """The option that tells CMake where the runtime is."""
+        if self.runtime == "ncnn":
+            return f"-Dncnn_DIR={self.prefix}/lib/cmake/ncnn"
+        return f"-DMNN_ROOT={self.prefix}"
+
+    def build(
+        self,
+        project: Path,
+        *options: str,
+        preset: str | None = None,
+        targets: Sequence[str] = ("all", "faces", "stages"),
+    ) -> Path:
         """Compile a project, every warning an error; return its build folder."""
         preset = preset or self.preset
-        run(
-            ["cmake", "--preset", preset, f"-Dncnn_DIR={self.ncnn}", *STRICT, *options],
-            cwd=project,
-        )
-        targets = ["--target", "all", "faces"]
-        run(["cmake", "--build", "--preset", preset, "--parallel", "2", *targets], cwd=project)
+        run(["cmake", "--preset", preset, self.find_runtime, *STRICT, *options], cwd=project)
+        if "-DBUILD_SHARED_LIBS=ON" in options:
+            targets = [target for target in targets if target != "stages"]
+        command = ["cmake", "--build", "--preset", preset, "--parallel", "2"]
+        run([*command, "--target", *targets], cwd=project)
         return project / "build" / preset
 
 
 def native() -> Build:
     """This machine's own compiler."""
     require("cmake", "g++")
-    return Build(name="native", preset="native")
+    return Build("native")
 
 
 def aarch64() -> Build:
-    """The distribution's cross compiler, and the emulator of a Cortex-A72."""
+    """The distribution's cross compiler, and an emulator."""
     require("cmake", "aarch64-linux-gnu-g++", "qemu-aarch64")
-    return Build(
-        name="aarch64",
-        preset="aarch64",
-        options=("--toolchain", str(TOOLCHAIN)),
-        runner=("qemu-aarch64", "-cpu", "cortex-a72"),
-    )
+    return Build("aarch64", ("qemu-aarch64", "-cpu", "cortex-a72"))
 
 
-def ncnn_for(build: Build) -> Build:
-    """Return the build with an ncnn of the version that Python has, from the cache or made now."""
-    recipe = sha256_of(MINIMAL)[:8]
-    prefix = _cache() / f"ncnn-{_ncnn_version()}-{recipe}-{build.name}"
+def with_runtime(build: Build, runtime: Runtime) -> Build:
+    """Return the build with a runtime of the version that Python has, cached or made now.
+
+    It is made by the commands of the generated README.
+    """
+    source = _ncnn_source() if runtime == "ncnn" else _mnn_source()
+    name = f"{runtime}-{build.preset}"
+    readme = (TEMPLATE / "building" / f"{runtime}.md").read_text()
+    commands = readme_commands(readme, f"INSTALL_PREFIX=$PWD/build/{name}")
+    recipe = hashlib.sha256(commands.encode())
+    for file in sorted((TEMPLATE / runtime / "cmake").iterdir()):
+        recipe.update(file.read_bytes())
+    prefix = _cache() / f"{name}-{version(runtime)}-{recipe.hexdigest()[:8]}"
     if not prefix.is_dir():
-        if not os.environ.get("ULTRAFACE_BUILD_NCNN"):
-            pytest.skip(f"no ncnn at {prefix}; `make test-cpp` builds it in a few minutes")
-        _build_ncnn(build, prefix)
-    return replace(build, ncnn=prefix / "lib" / "cmake" / "ncnn")
+        if not os.environ.get("ULTRAFACE_BUILD_RUNTIMES"):
+            pytest.skip(f"no {runtime} at {prefix}; `make test-cpp` builds it in a few minutes")
+        with tempfile.TemporaryDirectory(dir=prefix.parent) as scratch:
+            for layer in ("common", runtime):
+                shutil.copytree(
+                    TEMPLATE / layer / "cmake", Path(scratch, "cmake"), dirs_exist_ok=True
+                )
+            run(["bash", "-ec", commands], Path(scratch), {runtime.upper(): str(source)})
+            Path(scratch, "build", name).replace(prefix)
+    return replace(build, runtime=runtime, prefix=prefix)
 
 
-def run(command: Sequence[str], cwd: Path | None = None) -> str:
+def readme_commands(text: str, word: str) -> str:
+    """Return the one block of commands with a word in it, outside of the templates' gaps."""
+    text = fill(text, dict.fromkeys(("RUNTIME_VERSION", "AND_MODELS"), ""))
+    blocks = re.findall("```sh\n(.*?)```", text, re.DOTALL)
+    (block,) = [block for block in blocks if word in block]
+    return str(block)
+
+
+def run(
+    command: Sequence[str], cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str:
     """Run a program that must succeed; return its standard output."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+    )
     if done.returncode != 0:
         pytest.fail(f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
     return done.stdout
-
-
-def _build_ncnn(build: Build, prefix: Path) -> None:
-    source = _ncnn_source()
-    with tempfile.TemporaryDirectory(dir=prefix.parent) as scratch:
-        installed = Path(scratch) / "installed"
-        run(
-            [
-                *("cmake", "-C", str(MINIMAL), "-S", str(source), "-B", f"{scratch}/build"),
-                *(f"-DCMAKE_INSTALL_PREFIX={installed}", *build.options),
-            ]
-        )
-        run(["cmake", "--build", f"{scratch}/build", "--target", "install", "--parallel", "2"])
-        installed.replace(prefix)
 
 
 def _ncnn_source() -> Path:
@@ -123,6 +148,19 @@ def _ncnn_source() -> Path:
             pytest.skip(f"the source distribution of ncnn is not to be had: {last}")
         shutil.move(unpacked[0], source)
     return source
+
+
+def _mnn_source() -> Path:
+    """The checkout of MNN, where there is one of the version that Python has."""
+    root = os.environ.get("ULTRAFACE_MNN_ROOT")
+    if not root:
+        pytest.skip("no package registry has MNN's headers; ULTRAFACE_MNN_ROOT names a checkout")
+    pytest.importorskip("MNN", reason="MNN is not installed; pip install '.[mnn]'")
+    header = (Path(root) / "include" / "MNN" / "MNNDefine.h").read_text()
+    found = ".".join(re.findall(r"MNN_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", header))
+    if found != version("MNN"):
+        pytest.skip(f"{root} is MNN {found}, Python has {version('MNN')}")
+    return Path(root).resolve()
 
 
 def _ncnn_version() -> str:

@@ -46,7 +46,7 @@ def test_same_inputs_give_the_same_bytes(
         outputs = [tmp_path / f"{run}.{index}" for index in range(1 + (format == "ncnn"))]
         emit = quantizer._emitter(format, sources_of(slim, format))
         (tmp_path / run / format).mkdir()
-        recipe = next(quantizer._recipes())
+        recipe = next(quantizer._recipes(format))
         from ultraface_deploy.quantize.plan import make_plan
 
         made = emit(make_plan(slim.network, quantizer.table, recipe), tmp_path / run / format)
@@ -100,6 +100,16 @@ def test_published_network_needs_photographs(slim: Case, tmp_path: Path) -> None
 def test_nonsense_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(InputError):
         Int8Options(**options)  # type: ignore[arg-type]
+
+
+def test_depthwise_layers_stay_fp32_in_ncnn(slim: Case, tmp_path: Path, table_file: Path) -> None:
+    quantizer = quantizer_of(slim, Int8Options(table_file), tmp_path)
+    depthwise = {layer.name for layer in slim.network.layers if layer.depthwise}
+    recipes = {format: list(quantizer._recipes(format)) for format in ("ncnn", "onnx")}
+    assert all(depthwise <= set(recipe.keep) for recipe in recipes["ncnn"])
+    assert not any(depthwise <= set(recipe.keep) for recipe in recipes["onnx"])
+    # What they take is no part of the budget: it still buys the layers that matter most.
+    assert len({recipe.keep for recipe in recipes["ncnn"]}) > 1
 
 
 def test_layer_to_keep_must_exist(slim: Case, tmp_path: Path) -> None:

@@ -83,7 +83,9 @@ def _faces_of_class(
     # Few anchors pass the threshold, so everything after this line works on a handful of rows.
     chosen = np.flatnonzero(scores > options.score_threshold)
     if len(chosen) > options.candidates:
-        best = np.argpartition(-scores[chosen], options.candidates - 1)
+        # Stable, because scores in INT8 are often equal: of those the first anchors enter, on every
+        # machine and in the generated C++.
+        best = np.argsort(-scores[chosen], kind="stable")
         chosen = chosen[np.sort(best[: options.candidates])]
     if not len(chosen):
         return Faces()

@@ -21,6 +21,7 @@ from ultraface_deploy.quantize.ncnn_files import (
     ParamLine,
     TableRow,
     Weights,
+    pack_fp16,
     pack_fp32,
     pack_int8,
     read_param,
@@ -74,7 +75,10 @@ def emit_ncnn(plan: Plan, model: NcnnModel) -> tuple[str, bytes]:
             if name in shifts:
                 line = _with_floor(line, -shifts[name])
             if quantized is None:
-                parts.append(pack_fp32(layer.weight, bias))
+                # A depthwise layer that stays as it was has few weights, but there are many of
+                # them: halves are as good, next to INT8, and keep the file small.
+                pack = pack_fp16 if layer.depthwise else pack_fp32
+                parts.append(pack(layer.weight, bias))
             else:
                 row = _scales(plan, name, shifts)
                 scales = np.array(row.weight_scales, np.float32)

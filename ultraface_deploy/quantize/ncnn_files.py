@@ -16,6 +16,7 @@ from ultraface_deploy.files import require_file
 
 MAGIC = "7767517"
 TAG_FP32 = 0
+TAG_FP16 = 0x01306B47
 TAG_INT8 = 0x000D4B38
 CONVOLUTIONS = frozenset({"Convolution", "ConvolutionDepthWise"})
 
@@ -138,6 +139,13 @@ def _stored_floats(layer: ParamLine) -> tuple[int, int]:
 def pack_fp32(weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]) -> bytes:
     """Return a convolution's part of a `.bin` file in FP32."""
     return struct.pack("<I", TAG_FP32) + _floats(weight) + _floats(bias)
+
+
+def pack_fp16(weight: npt.NDArray[np.float32], bias: npt.NDArray[np.float32]) -> bytes:
+    """Return a convolution's part of a `.bin` file with weights in half, which load as FP32."""
+    halves = weight.astype("<f2").tobytes()
+    halves += b"\0" * (-len(halves) % 4)
+    return struct.pack("<I", TAG_FP16) + halves + _floats(bias)
 
 
 def pack_int8(

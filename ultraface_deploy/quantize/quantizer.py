@@ -151,7 +151,7 @@ class Quantizer:
             yield self._ncnn_table_candidate(format, sources, emit)
             return
         multiplications = self.network.multiplications()
-        for recipe in self._recipes():
+        for recipe in self._recipes(format):
             kept = sum(multiplications[name] for name in recipe.keep)
             share = 1 - kept / sum(multiplications.values())
 
@@ -163,12 +163,22 @@ class Quantizer:
             for method in ("KL", "EMA"):
                 yield self._mnn_candidate(method)
 
-    def _recipes(self) -> Iterator[Recipe]:
+    def _recipes(self, format: str) -> Iterator[Recipe]:
         ranges = _RANGES if self.options.ranges is None else (self.options.ranges,)
+        always = {*self.options.keep, *(self._slow_in_ncnn() if format == "ncnn" else ())}
         for budget in _BUDGETS:
-            kept = {*sensitive_layers(self.network, self.table.costs, budget), *self.options.keep}
+            kept = {*sensitive_layers(self.network, self.table.costs, budget, always), *always}
             keep = tuple(layer.name for layer in self.network.layers if layer.name in kept)
             yield from (Recipe(ranges=method, equalize="all", keep=keep) for method in ranges)
+
+    def _slow_in_ncnn(self) -> Iterator[str]:
+        """The depthwise layers, which in ncnn are better off in FP32.
+
+        Its INT8 kernels for them make the whole network take twice the instructions on Arm, and
+        on x86 multiply by an approximate reciprocal (`_mm_rcp_ps` in convolutiondepthwise_x86.cpp),
+        so that an artifact found other scores there than on Arm, by up to 0.03.
+        """
+        return (layer.name for layer in self.network.layers if layer.depthwise)
 
     def _emitter(
         self, format: str, sources: Sequence[Path]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -54,8 +54,16 @@ def measure_costs(
     return costs
 
 
-def sensitive_layers(network: Network, costs: dict[str, LayerCost], budget: int) -> tuple[str, ...]:
-    """Return the layers to keep in FP32 that take away most error for `budget` extra bytes."""
+def sensitive_layers(
+    network: Network,
+    costs: dict[str, LayerCost],
+    budget: int,
+    without: Collection[str] = (),
+) -> tuple[str, ...]:
+    """Return the layers to keep in FP32 that take away most error for `budget` extra bytes.
+
+    Layers of `without` are not chosen.
+    """
     by_worth = sorted(
         network.layers,
         key=lambda layer: costs[layer.name].scores ** 2 / extra_bytes(layer),
@@ -63,7 +71,7 @@ def sensitive_layers(network: Network, costs: dict[str, LayerCost], budget: int)
     )
     kept, left = set(), budget
     for layer in by_worth:
-        if extra_bytes(layer) <= left:
+        if layer.name not in without and extra_bytes(layer) <= left:
             kept.add(layer.name)
             left -= extra_bytes(layer)
     return tuple(layer.name for layer in network.layers if layer.name in kept)

@@ -49,7 +49,7 @@ void Camera::open_stream() {
     control(VIDIOC_S_FMT, &format, "is no camera");
     // A driver may answer with another format or size than it was asked for.
     if (format.fmt.pix.pixelformat != V4L2_PIX_FMT_YUYV || format.fmt.pix.width % 2 ||
-        format.fmt.pix.height % 2) {
+        format.fmt.pix.height % 2 || format.fmt.pix.bytesperline < 2 * format.fmt.pix.width) {
         throw std::runtime_error(device_ + ": gives no YUYV pictures of even size");
     }
     width_ = static_cast<int>(format.fmt.pix.width);

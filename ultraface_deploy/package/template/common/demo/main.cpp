@@ -1,4 +1,6 @@
 // Command-line demo: an image or a camera in, faces as JSON and as a marked picture out.
+#include <unistd.h>
+
 #include <cstdio>
 #include <exception>
 #include <memory>
@@ -13,16 +15,25 @@
 
 namespace {
 
+// Standard output belongs to the faces: what a runtime prints as it starts goes to standard error.
+std::FILE* take_standard_output() {
+    std::fflush(stdout);
+    const int kept = dup(STDOUT_FILENO);
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    return kept < 0 ? nullptr : fdopen(kept, "w");
+}
+
 // A text file or standard output, one line at a time.
 class Lines {
 public:
-    explicit Lines(const std::string& path)
-        : path_(path), file_(path == "-" ? stdout : std::fopen(path.c_str(), "w")) {
+    explicit Lines(const std::string& path) : path_(path), file_(take_standard_output()) {
+        if (path != "-") {
+            if (file_) std::fclose(file_);
+            file_ = std::fopen(path.c_str(), "w");
+        }
         if (!file_) throw std::runtime_error(path + ": cannot write");
     }
-    ~Lines() {
-        if (file_ != stdout) std::fclose(file_);
-    }
+    ~Lines() { std::fclose(file_); }
     Lines(const Lines&) = delete;
     Lines& operator=(const Lines&) = delete;
 
@@ -37,11 +48,12 @@ private:
     std::FILE* file_;
 };
 
-void run_image(const Arguments& arguments, ultraface::Detector& detector) {
+void run_image(const Arguments& arguments) {
     Picture picture = read_picture(arguments.image);
+    Lines lines(arguments.json);
+    ultraface::Detector detector(arguments.model_dir, arguments.options);
     const auto faces = detector.detect(picture.view());
-    Lines(arguments.json)
-        .write(to_json(arguments.image, picture.width, picture.height, faces));
+    lines.write(to_json(arguments.image, picture.width, picture.height, faces));
     if (!arguments.marked.empty()) {
         mark(picture, faces);
         write_picture(picture, arguments.marked);
@@ -49,16 +61,17 @@ void run_image(const Arguments& arguments, ultraface::Detector& detector) {
 }
 
 #ifdef HAVE_V4L2
-void run_camera(const Arguments& arguments, ultraface::Detector& detector) {
+void run_camera(const Arguments& arguments) {
     Camera camera(arguments.camera);
     Lines lines(arguments.json);
+    ultraface::Detector detector(arguments.model_dir, arguments.options);
     for (int frame = 0; arguments.frames == 0 || frame < arguments.frames; ++frame) {
         const ultraface::Image image = camera.next();
         lines.write(to_json(arguments.camera, image.width, image.height, detector.detect(image)));
     }
 }
 #else
-void run_camera(const Arguments&, ultraface::Detector&) {
+void run_camera(const Arguments&) {
     throw std::runtime_error("--camera: this build has no camera support (no Video4Linux)");
 }
 #endif
@@ -69,11 +82,10 @@ int run(int argc, char** argv) {
         std::fputs(kUsage, stdout);
         return 0;
     }
-    ultraface::Detector detector(arguments.model_dir, arguments.options);
     if (arguments.camera.empty()) {
-        run_image(arguments, detector);
+        run_image(arguments);
     } else {
-        run_camera(arguments, detector);
+        run_camera(arguments);
     }
     return 0;
 }

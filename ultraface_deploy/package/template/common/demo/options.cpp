@@ -75,5 +75,8 @@ Arguments parse_arguments(int argc, char** argv) {
     if (!out.help && out.image.empty() == out.camera.empty()) {
         throw std::invalid_argument("give an image or --camera; see --help");
     }
+    if (!out.camera.empty() && !out.marked.empty()) {
+        throw std::invalid_argument("--marked: goes with an image, not with --camera");
+    }
     return out;
 }

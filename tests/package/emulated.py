@@ -1,0 +1,64 @@
+"""The Python pipeline on an emulated Arm core, for the C++ on that core to be compared with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ultraface_deploy.bench.emulate.sysroot import Sysroot, require_programs
+from ultraface_deploy.bench.remote import _toolkit
+from ultraface_deploy.errors import MissingDependency
+from ultraface_deploy.package import Runtime
+from ultraface_deploy.pipeline import Faces
+from ultraface_deploy.precision import Precision
+
+GUEST = Path(__file__).with_name("guest.py")
+
+
+def faces_on(
+    core: str,
+    artifacts: Path,
+    runtime: Runtime,
+    precision: Precision,
+    photographs: Sequence[Path],
+    scratch: Path,
+) -> list[Faces]:
+    """Return the faces of photographs; skips the test where there is no emulated machine."""
+    try:
+        require_programs()
+        sysroot = Sysroot.default()
+        sysroot.versions()
+    except MissingDependency as error:
+        pytest.skip(str(error))
+    root = sysroot.view(core, scratch)
+    package = scratch / "package"
+    for name, path in _toolkit():
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, package / name)
+    environment = {
+        "PYTHONPATH": f"{sysroot.site}:{package}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [
+            *("qemu-aarch64", "-cpu", core, "-L", str(root)),
+            *(word for item in environment.items() for word in ("-E", "=".join(item))),
+            *(str(root / "usr/bin/python3.11"), str(GUEST)),
+            *(str(artifacts), runtime, precision, *map(str, photographs)),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return [
+        Faces(np.array(boxes, np.float32).reshape(-1, 4), np.array(scores), np.array(labels))
+        for boxes, scores, labels in json.loads(done.stdout.splitlines()[-1])
+    ]

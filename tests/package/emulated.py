@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ultraface_deploy.bench.emulate.count import copy_package
 from ultraface_deploy.bench.emulate.sysroot import Sysroot, require_programs
-from ultraface_deploy.bench.remote import _toolkit
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.package import Runtime
 from ultraface_deploy.pipeline import Faces
@@ -37,10 +36,7 @@ def faces_on(
     except MissingDependency as error:
         pytest.skip(str(error))
     root = sysroot.view(core, scratch)
-    package = scratch / "package"
-    for name, path in _toolkit():
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, package / name)
+    package = copy_package(scratch / "package")
     environment = {
         "PYTHONPATH": f"{sysroot.site}:{package}",
         "PYTHONDONTWRITEBYTECODE": "1",

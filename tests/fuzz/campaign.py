@@ -191,6 +191,7 @@ def make_artifacts(path: Path) -> ArtifactFolder:
     """Convert the default model at a small size, in a process of its own: forks want no threads."""
     from ultraface_deploy.child import run_in_child
 
+    path = path.absolute()  # the child works in a folder of its own
     if not (path / "manifest.json").is_file():
         run_in_child(
             "tests.fuzz.campaign:_convert", {"path": str(path)}, what="conversion", timeout=900

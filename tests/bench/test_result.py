@@ -77,6 +77,12 @@ def test_a_list_of_samples_is_one_line() -> None:
         lambda data: data["measurements"][0].update(surprise=1),
         lambda data: data.update(schema=2),
         lambda data: data.update(measurements=7),
+        lambda data: data["measurements"][0].update(width="320"),
+        lambda data: data["measurements"][0].update(sha256=[]),
+        lambda data: data["measurements"][0]["launches"][0]["rounds"][0].update(inference=[]),
+        lambda data: data["measurements"][0]["launches"][0]["rounds"][0].update(preempted=[10**9]),
+        lambda data: data["measurements"][0]["launches"][0]["rounds"][0]["inference"].append(-1),
+        lambda data: data["measurements"][0]["launches"][0].update(peak_rss_mb=float("inf")),
     ],
 )
 def test_damaged_results_are_refused_in_one_line(change: Any, tmp_path: Path) -> None:
@@ -86,6 +92,11 @@ def test_damaged_results_are_refused_in_one_line(change: Any, tmp_path: Path) ->
     path.write_text(json.dumps(data))
     with pytest.raises(InputError, match=r"damaged\.json"):
         BenchReport.load(path)
+
+
+def test_machine_that_says_nothing_of_itself() -> None:
+    data = json.loads(report(measurement()).to_json()) | {"machine": {"governors": 3}}
+    assert "unknown processor, ? cores" in to_markdown(BenchReport.from_dict(data))
 
 
 JSON = st.recursive(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -148,6 +149,19 @@ def test_damaged_files(original: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="not an ONNX model, or damaged") as refused:
             onnx_files.load(path)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{"data_type": 33}, {"raw_data": bytes(12)}])
+def test_weights_that_are_not_what_they_claim(
+    model: onnx.ModelProto, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """The checker of onnx passes both."""
+    for key, value in change.items():
+        setattr(model.graph.initializer[0], key, value)
+    path = tmp_path / "claims.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="not an ONNX model, or damaged"):
+        onnx_files.load(path)
 
 
 def test_weights_in_other_files_are_refused(model: onnx.ModelProto, tmp_path: Path) -> None:

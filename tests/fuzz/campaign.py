@@ -166,10 +166,10 @@ def write_input(folder: Path, seeds: Sequence[Files], seed: int, number: int) ->
     generator = random.Random(f"{seed}/{number}")
     files = seeds[number % len(seeds)]
     victim = generator.choice(sorted(files))
-    for old in folder.iterdir():
-        old.unlink()
+    shutil.rmtree(folder)
     for name, content in files.items():
         damaged = mutated(content, f"{seed}/{number}") if name == victim else content
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(damaged)
 
 

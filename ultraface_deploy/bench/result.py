@@ -14,6 +14,9 @@ import numpy as np
 
 from ultraface_deploy.bench.statistics import Launches, Samples, median_interval, pooled
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.files import PARSE_ERRORS, require_file
+from ultraface_deploy.limits import Limit
+from ultraface_deploy.records import build
 
 SCHEMA = 1
 Stage = Literal["preprocess", "inference", "postprocess", "end_to_end"]
@@ -249,10 +252,10 @@ class BenchReport:
                 machine=dict(data["machine"]),
                 settings=dict(data["settings"]),
                 measurements=tuple(_measurement(record) for record in data["measurements"]),
-                failures=tuple(Failure(**record) for record in data["failures"]),
-                machines=dict(data.get("machines", {})),
+                failures=tuple(build(Failure, record) for record in data["failures"]),
+                machines={host: dict(facts) for host, facts in data.get("machines", {}).items()},
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except PARSE_ERRORS as error:
             raise InputError(f"no result of `bench --json` ({error!r})") from error
 
     @classmethod
@@ -262,11 +265,10 @@ class BenchReport:
         Raises:
             InputError: there is no such file, or it holds something else.
         """
+        require_file(Path(path), "result of bench --json", Limit.TEXT)
         try:
             return cls.from_dict(json.loads(Path(path).read_text()))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        except (ValueError, RecursionError, InputError) as error:
+        except (*PARSE_ERRORS, InputError) as error:
             raise InputError(f"{path}: {error}") from error
 
 
@@ -287,14 +289,20 @@ def _of_hosts(found: Iterable[tuple[str, Sequence[Any]]]) -> Iterator[Any]:
 
 
 def _measurement(record: Mapping[str, Any]) -> Measurement:
-    launches = [
-        Launch(
-            float(launch["cold_start_ms"]),
-            float(launch["peak_rss_mb"]),
-            [Round(**samples) for samples in launch["rounds"]],
-        )
-        for launch in record["launches"]
-    ]
+    measurement = build(Measurement, record)
+    launches = measurement.launches
     if not launches or not all(launch.rounds for launch in launches):
         raise ValueError("a measurement without samples")
-    return Measurement(**{**record, "launches": launches})
+    if not all(_sound(samples) for launch in launches for samples in launch.rounds):
+        raise ValueError("samples that do not fit together")
+    return measurement
+
+
+def _sound(samples: Round) -> bool:
+    """Whether there is a time above zero for each sample, and the preempted ones are of them."""
+    count = len(samples.inference)
+    return (
+        len(samples.preprocess) == len(samples.postprocess) == count > 0
+        and min(samples.inference) > 0
+        and all(index < count for index in samples.preempted)
+    )

@@ -57,9 +57,12 @@ def to_markdown(report: BenchReport, stage: Stage = "inference") -> str:
 def machine_line(report: BenchReport) -> str:
     """Return the machine in one phrase."""
     facts = report.machine
-    name = facts.get("board") or facts["cpu"]
-    governor = ", ".join(facts.get("governors") or ())
-    return f"{name}, {facts['cores']} cores" + (f", governor {governor}" if governor else "")
+    name = facts.get("board") or facts.get("cpu", "unknown processor")
+    governors = facts.get("governors")
+    governor = ", ".join(map(str, governors)) if isinstance(governors, list) else ""
+    return f"{name}, {facts.get('cores', '?')} cores" + (
+        f", governor {governor}" if governor else ""
+    )
 
 
 def _cores(count: int) -> str:

@@ -35,14 +35,13 @@ test-arm: $(STAMP)
 # Damaged files for every reader, kills at random moments: hours. The suite has a short run of each.
 fuzz: $(STAMP)
 	nice -n 15 $(BIN)/python -m tests.fuzz.campaign --files 10000
-	nice -n 15 $(BIN)/python -m tests.faults.kill --command convert --kills 100
-	nice -n 15 $(BIN)/python -m tests.faults.kill --command pull --kills 100
-	nice -n 15 $(BIN)/python -m tests.faults.kill --command prepare --kills 100
+	for command in convert pull prepare eval train; do \
+		nice -n 15 $(BIN)/python -m tests.faults.kill --command $$command || exit 1; done
 
-# Whether memory grows: ten minutes a runtime.
+# Whether memory grows in a million inferences: ten minutes a runtime, torch hours.
 soak: $(STAMP)
-	$(BIN)/ultraface-deploy convert slim-320 --to all -o artifacts/slim-320
-	nice -n 15 $(BIN)/python -m tests.faults.soak artifacts/slim-320
+	$(BIN)/ultraface-deploy convert slim-320 --to all --input-size 64x64 -o build/soak
+	nice -n 15 $(BIN)/python -m tests.faults.soak build/soak
 
 # What is installed, under which licences.
 licences: $(STAMP)

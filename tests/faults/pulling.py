@@ -1,0 +1,12 @@
+"""Pulls the default checkpoint from another address: `python -m tests.faults.pulling URL`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from ultraface_deploy.models import find
+from ultraface_deploy.pull import pull
+
+if __name__ == "__main__":
+    pull(replace(find("slim-320"), file=None, url=sys.argv[1]))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.faults.folder import detect_in_folder
 from tests.faults.soak import soak
 from ultraface_deploy import Detector
 from ultraface_deploy.artifact import ArtifactFolder
@@ -63,6 +64,15 @@ def test_one_detector_a_thread(folder: ArtifactFolder) -> None:
         for boxes in pool.map(detect, range(4)):
             for mine, theirs in zip(boxes, alone, strict=True):
                 np.testing.assert_array_equal(mine, theirs)
+
+
+def test_memory_does_not_grow_with_the_pictures_of_a_folder(
+    folder: ArtifactFolder, tmp_path: Path
+) -> None:
+    """A leak of one picture of the two (30 kB) each time would show as 60 MB."""
+    figures = detect_in_folder(folder.path, 3000, tmp_path)
+    assert isinstance(figures["growth_mb"], float)
+    assert figures["growth_mb"] < 3
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "mnn", "ncnn", "opencv"])

@@ -51,7 +51,7 @@ def test_limit_is_no_early_stop(video: Path) -> None:
 
 
 def test_one_detector_a_thread(folder: ArtifactFolder) -> None:
-    """A detector is not shared between threads; several at once give the same faces."""
+    """Several at once give the same faces."""
     images = list(embedded_images())
     with Detector.open(folder.path, backend="onnxruntime") as detector:
         alone = [detector.detect(image).boxes for image in images]
@@ -64,6 +64,22 @@ def test_one_detector_a_thread(folder: ArtifactFolder) -> None:
         for boxes in pool.map(detect, range(4)):
             for mine, theirs in zip(boxes, alone, strict=True):
                 np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "mnn", "ncnn", "opencv", "torch"])
+def test_threads_that_share_one_detector(folder: ArtifactFolder, backend: str) -> None:
+    """Without a lock, threads find each other's faces in MNN and OpenCV."""
+    images = list(embedded_images())
+    with Detector.open(folder.path, backend=backend) as detector:
+        alone = [detector.detect(image).boxes for image in images]
+
+        def detect(start: int) -> None:
+            for number in range(start, start + 60):
+                found = detector.detect(images[number % len(images)]).boxes
+                np.testing.assert_array_equal(found, alone[number % len(images)])
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(detect, range(4)))
 
 
 def test_memory_does_not_grow_with_the_pictures_of_a_folder(

@@ -33,7 +33,7 @@ def detect_in_folder(model: Path, pictures: int, scratch: Path) -> dict[str, obj
     folder = scratch / "pictures"
     folder.mkdir()
     for number, name in enumerate(("face.jpg", "none.jpg")):
-        cv2.imwrite(str(scratch / name), read_image(DEMO_PHOTO)[:: 4 + 8 * number, :: 4])
+        cv2.imwrite(str(scratch / name), read_image(DEMO_PHOTO)[:: 4 + 8 * number, ::4])
     for number in range(pictures):
         os.link(scratch / ("face.jpg", "none.jpg")[number % 2], folder / f"{number:06}.jpg")
     report, started, marks = scratch / "faces.csv", time.monotonic(), []

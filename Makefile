@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
+CONSTRAINTS ?=
 
-.PHONY: demo test test-cpp test-arm fuzz soak licences lint format clean
+.PHONY: demo test lowest test-cpp test-arm fuzz soak licences lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' \
+		$(if $(CONSTRAINTS),-c $(CONSTRAINTS))
 	touch $@
 
 # The main job on the embedded model: convert, verify, benchmark, find faces in a photograph.
@@ -22,6 +25,10 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m 'not native'
+
+# The suite with the lowest versions that pyproject.toml allows, on Python 3.11 or older.
+lowest:
+	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
 
 # The C++ project, built against ncnn's sources (2.5 minutes the first time), here and for Arm.
 test-cpp: $(STAMP)
@@ -62,4 +69,4 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build artifacts *.egg-info
+	rm -rf $(VENV) .venv-lowest build artifacts *.egg-info

@@ -80,6 +80,10 @@ def load(path: Path) -> onnx.ModelProto:
         model = onnx.load(str(path), load_external_data=False)
         onnx.checker.check_model(model)
         bad = next((tensor for tensor in model.graph.initializer if not _is_finite(tensor)), None)
+        for node in model.graph.node:
+            for attribute in node.attribute:
+                if attribute.type == onnx.AttributeProto.TENSOR:
+                    numpy_helper.to_array(attribute.t)
     except Exception as error:  # protobuf and the checker share no base class
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "unreadable"
         raise InputError(f"{path}: not an ONNX model, or damaged ({reason})") from error

@@ -164,6 +164,16 @@ def test_weights_that_are_not_what_they_claim(
         onnx_files.load(path)
 
 
+def test_constants_that_are_not_what_they_claim(model: onnx.ModelProto, tmp_path: Path) -> None:
+    constant = numpy_helper.from_array(np.array([1, -1, 4]), "shape")
+    constant.raw_data = constant.raw_data[:12]
+    model.graph.node.append(helper.make_node("Constant", [], ["unused"], value=constant))
+    path = tmp_path / "claims.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="not an ONNX model, or damaged"):
+        onnx_files.load(path)
+
+
 def test_weights_in_other_files_are_refused(model: onnx.ModelProto, tmp_path: Path) -> None:
     """An ONNX file can name any path of this machine as its weights."""
     path = tmp_path / "external.onnx"

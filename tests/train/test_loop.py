@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import resource
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -267,3 +269,19 @@ def test_a_recipe_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str)
     with pytest.raises(InputError) as caught:
         load_recipe(path)
     assert "\n" not in str(caught.value)
+
+
+def test_full_disk_is_one_line(tiny: list[Sample], tmp_path: Path) -> None:
+    """torch's own writer raises a RuntimeError there; a limit on the size of a file is alike."""
+    recipe = replace(recipe_of(replace(MEMORISE, epochs=1)), width=64, height=64)
+    trainer = Trainer(recipe, tiny, tmp_path)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, old[1]))
+    try:
+        with pytest.raises(InputError, match="cannot write"):
+            trainer.fit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(tmp_path.glob("*.pth"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from ultraface_deploy.checkpoint import Checkpoint, load_tensors
 from ultraface_deploy.data.cache import ImageCache
 from ultraface_deploy.data.samples import Sample
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.files import PARSE_ERRORS, make_folder, replacing
+from ultraface_deploy.files import PARSE_ERRORS, make_folder, write_bytes
 from ultraface_deploy.nets import UltraFace
 from ultraface_deploy.spec import METADATA_KEY, ModelSpec, parse_input_size
 from ultraface_deploy.train import processes
@@ -309,9 +310,10 @@ def cache_side(recipe: Recipe) -> int:
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint whole or not at all."""
-    with replacing(path) as temporary:
-        torch.save(dict(content), temporary)
+    """Write a checkpoint whole or not at all; on a full disk torch itself raises no OSError."""
+    file = io.BytesIO()
+    torch.save(dict(content), file)
+    write_bytes(path, file.getvalue())
 
 
 def split(samples: Sequence[Sample], holdout: float) -> tuple[list[int], list[int]]:

@@ -26,7 +26,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m 'not native'
 
-# The suite with the lowest versions that pyproject.toml allows, on Python 3.11 or older.
+# The suite with the lowest versions that pyproject.toml allows; PYTHON must be a Python 3.11.
 lowest:
 	$(MAKE) test VENV=.venv-lowest CONSTRAINTS=constraints-lowest.txt
 

@@ -164,6 +164,16 @@ def test_weights_that_are_not_what_they_claim(
         onnx_files.load(path)
 
 
+def test_weights_that_are_not_finite_are_named(model: onnx.ModelProto, tmp_path: Path) -> None:
+    weights = next(t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT)
+    values = numpy_helper.to_array(weights).copy()
+    values.flat[0] = np.nan
+    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+    onnx.save(model, tmp_path / "nan.onnx")
+    with pytest.raises(InputError, match=f"{weights.name} holds values that are not finite"):
+        onnx_files.load(tmp_path / "nan.onnx")
+
+
 def test_constants_that_are_not_what_they_claim(model: onnx.ModelProto, tmp_path: Path) -> None:
     constant = numpy_helper.from_array(np.array([1, -1, 4]), "shape")
     constant.raw_data = constant.raw_data[:12]

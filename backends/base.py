@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +25,11 @@ class BackendError(UltraFaceError):
 
 
 class Session(ABC):
-    """A loaded artifact. Not shared between threads: open one session a thread."""
+    """A loaded artifact. Threads that share one wait for each other: MNN and OpenCV need that."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
+        self._alone = Lock()
 
     def run(self, tensor: Tensor) -> Outputs:
         """Run the network once.
@@ -41,7 +43,8 @@ class Session(ABC):
         Raises:
             BackendError: the runtime failed.
         """
-        return bind_outputs(self._run(tensor), self.spec)
+        with self._alone:
+            return bind_outputs(self._run(tensor), self.spec)
 
     @abstractmethod
     def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:

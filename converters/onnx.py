@@ -79,16 +79,24 @@ def load(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(str(path), load_external_data=False)
         onnx.checker.check_model(model)
+        bad = next((tensor for tensor in model.graph.initializer if not _is_finite(tensor)), None)
+        for node in model.graph.node:
+            for attribute in node.attribute:
+                if attribute.type == onnx.AttributeProto.TENSOR:
+                    numpy_helper.to_array(attribute.t)
     except Exception as error:  # protobuf and the checker share no base class
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "unreadable"
         raise InputError(f"{path}: not an ONNX model, or damaged ({reason})") from error
     if not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or damaged (no nodes)")
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
-            raise InputError(f"{path}: {tensor.name} holds values that are not finite")
+    if bad is not None:
+        raise InputError(f"{path}: {bad.name} holds values that are not finite")
     return model
+
+
+def _is_finite(tensor: onnx.TensorProto) -> bool:
+    values = numpy_helper.to_array(tensor)
+    return not np.issubdtype(values.dtype, np.floating) or bool(np.isfinite(values).all())
 
 
 def save(model: onnx.ModelProto, path: Path) -> None:

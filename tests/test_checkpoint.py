@@ -172,6 +172,16 @@ def test_other_files_by_that_name(tmp_path: Path, content: bytes) -> None:
         load_checkpoint(path)
 
 
+def test_zip_that_claims_to_span_disks(tensors: dict[str, Any], tmp_path: Path) -> None:
+    path = save(tensors, tmp_path / "disks.pth", True)
+    content = path.read_bytes()
+    locator = b"PK\x06\x07" + bytes(12) + (9).to_bytes(4, "little")
+    end = content.rindex(b"PK\x05\x06")
+    path.write_bytes(content[:end].removesuffix(content[end - 20 : end]) + locator + content[end:])
+    with pytest.raises(InputError, match=r"damaged \(zipfiles that span multiple disks"):
+        load_checkpoint(path)
+
+
 def test_missing_empty_and_folder(tmp_path: Path) -> None:
     (tmp_path / "empty.pth").touch()
     for path in (tmp_path / "gone.pth", tmp_path / "empty.pth", tmp_path):

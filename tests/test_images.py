@@ -68,6 +68,16 @@ def test_turned_upright_by_exif(tmp_path: Path) -> None:
     assert upright[9:].mean() < 5
 
 
+def test_cmyk_as_pillow_decodes_it(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image", reason="writes and decodes CMYK independently")
+    path = tmp_path / "print.jpg"
+    pillow.open(DEMO_PHOTO).convert("CMYK").save(path, quality=95)
+    with pillow.open(path) as image:
+        assert image.mode == "CMYK"
+        expected = np.asarray(image.convert("RGB"))[..., ::-1]
+    assert np.abs(read_image(path).astype(int) - expected).max() <= 2
+
+
 @pytest.mark.parametrize("content", [b"", b"text\n", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n"])
 def test_what_is_no_image(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.jpg"

@@ -55,9 +55,7 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> Checkpoint:
         MissingDependency: torch is not installed.
     """
     path = Path(path)
-    require_file(path, "checkpoint")
-    _check_size(path)
-    content = _load_safely(path)
+    content = load_tensors(path)
     tensors = _find_state_dict(content, path)
     architecture, num_classes = _recognise(tensors, path)
     described = content.get(METADATA_KEY) if isinstance(content, Mapping) else None
@@ -70,6 +68,18 @@ def load_checkpoint(path: str | Path, name: str | None = None) -> Checkpoint:
     return Checkpoint(tensors, spec)
 
 
+def load_tensors(path: Path) -> Any:
+    """Read what `torch.save` wrote, of bounded size and without running code.
+
+    Raises:
+        InputError: missing, damaged, too large, or code inside.
+        MissingDependency: torch is not installed.
+    """
+    require_file(path, "checkpoint")
+    _check_size(path)
+    return _load_safely(path)
+
+
 def model_name(path: Path) -> str:
     """Name a model after its file: `version-RFB-320.pth` is `rfb-320`."""
     stem = path.stem.removeprefix("version-").lower()
@@ -79,12 +89,12 @@ def model_name(path: Path) -> str:
 def _check_size(path: Path) -> None:
     """Refuse a file that is too large, packed or, in the zip format, unpacked."""
     Limit.MODEL.check(path)
-    if zipfile.is_zipfile(path):
-        try:
+    try:
+        if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 Limit.MODEL.check(path, sum(record.file_size for record in archive.infolist()))
-        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise InputError(f"{path}: not a torch checkpoint, or damaged ({error})") from error
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise InputError(f"{path}: not a torch checkpoint, or damaged ({error})") from error
 
 
 def _registered_size(path: Path) -> tuple[int, int]:

@@ -25,7 +25,7 @@ from ultraface_deploy.spec import Head, ModelSpec
 class Detector:
     """A loaded network with its pre- and postprocessing.
 
-    Not shared between threads: open one detector a thread.
+    Threads may share one and then wait for each other; to run at once, open one a thread.
     """
 
     def __init__(

@@ -48,7 +48,8 @@ class FrameSource:
         return self._images() if self.kind == "images" else self._video()
 
     def _images(self) -> Iterator[Frame]:
-        for path in self.paths:
+        # Copies: a path keeps its text once somebody has asked for it, 10 MB for 100,000.
+        for path in map(Path, self.paths):
             try:
                 image = read_image(path)
             except InputError as error:

@@ -85,7 +85,8 @@ def test_opencv_finds_the_same_faces(
         assert len(found.scores) == len(expected.scores)
         np.testing.assert_array_equal(found.labels, expected.labels)
         if len(expected.scores):
-            assert np.diag(iou_matrix(found.boxes, expected.boxes)).min() > 0.99
+            # Not by their order, which the last bit decides among the surest.
+            assert iou_matrix(found.boxes, expected.boxes).max(axis=1).min() > 0.99
         total += len(expected.scores)
     assert total > 10
 

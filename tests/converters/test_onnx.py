@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy.converters import onnx as onnx_files
@@ -148,6 +149,39 @@ def test_damaged_files(original: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="not an ONNX model, or damaged") as refused:
             onnx_files.load(path)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{"data_type": 33}, {"raw_data": bytes(12)}])
+def test_weights_that_are_not_what_they_claim(
+    model: onnx.ModelProto, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    """The checker of onnx passes both."""
+    for key, value in change.items():
+        setattr(model.graph.initializer[0], key, value)
+    path = tmp_path / "claims.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="not an ONNX model, or damaged"):
+        onnx_files.load(path)
+
+
+def test_weights_that_are_not_finite_are_named(model: onnx.ModelProto, tmp_path: Path) -> None:
+    weights = next(t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT)
+    values = numpy_helper.to_array(weights).copy()
+    values.flat[0] = np.nan
+    weights.CopyFrom(numpy_helper.from_array(values, weights.name))
+    onnx.save(model, tmp_path / "nan.onnx")
+    with pytest.raises(InputError, match=f"{weights.name} holds values that are not finite"):
+        onnx_files.load(tmp_path / "nan.onnx")
+
+
+def test_constants_that_are_not_what_they_claim(model: onnx.ModelProto, tmp_path: Path) -> None:
+    constant = numpy_helper.from_array(np.array([1, -1, 4]), "shape")
+    constant.raw_data = constant.raw_data[:12]
+    model.graph.node.append(helper.make_node("Constant", [], ["unused"], value=constant))
+    path = tmp_path / "claims.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(InputError, match="not an ONNX model, or damaged"):
+        onnx_files.load(path)
 
 
 def test_weights_in_other_files_are_refused(model: onnx.ModelProto, tmp_path: Path) -> None:

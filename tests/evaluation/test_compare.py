@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,32 @@ def test_damaged_counts_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(data))
     with pytest.raises(InputError, match="damaged"):
         read_results(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": None},
+        {"input": {"width": 320}},
+        {"bytes": "many"},
+        {"missing": -1},
+        {"operating_points": [{"score": "0.5", "recall": 1, "precision": 1}]},
+        {"agreement": {"f1": None}},
+        {"counts": ""},
+    ],
+)
+def test_records_of_other_types_are_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    data = json.loads(written(tmp_path / "a.json", result(0.2)).read_text())
+    data["results"][0].update(change)
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    with pytest.raises(InputError, match="damaged"):
+        read_results(tmp_path / "a.json")
+
+
+def test_counts_with_more_bins_than_anybody_counts() -> None:
+    """Otherwise a curve would allocate what the file claims."""
+    with pytest.raises(ValueError, match="do not fit"):
+        unpack(pack(replace(result(0.2).tally, bins=10**12)))
 
 
 def test_counts_are_packed_without_loss() -> None:

@@ -15,14 +15,18 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT, MakeCheckpoint
-from ultraface_deploy import child
+from ultraface_deploy import child, models
 from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.child import ToolFailed
 from ultraface_deploy.convert import convert
 from ultraface_deploy.converters import mnn as mnn_converter
 from ultraface_deploy.converters import ncnn, onnxsim
 from ultraface_deploy.errors import CheckFailed, UltraFaceError
+from ultraface_deploy.images import embedded_images
 from ultraface_deploy.model_source import resolve_source
+from ultraface_deploy.quantize import mnn_tool
+from ultraface_deploy.quantize.gate import Gate
+from ultraface_deploy.quantize.search import Candidate, search
 
 STEPS = {
     "segfault": "crashed with SIGSEGV",
@@ -78,16 +82,35 @@ def test_tool_in_a_child(
     refuses(folder, target, ToolFailed, STEPS[step])
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_mnn_quantiser(in_child: Any, step: str, tmp_path: Path) -> None:
-    in_child(mnn_converter, step)
-    if step == "write_nothing":
-        # Whether there is a file is for the caller to see, who alone knows its name.
-        mnn_converter.run_tool("mnnquant", [])
-        assert not list(tmp_path.iterdir())
-        return
-    with pytest.raises(ToolFailed, match=f"MNN quantiser {STEPS[step]}"):
-        mnn_converter.run_tool("mnnquant", [])
+@pytest.mark.parametrize("step", [*STEPS, "wrong numbers"])
+def test_mnn_quantiser(
+    in_child: Any, converted: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, step: str
+) -> None:
+    """Whatever it does, its candidate is rejected with the reason, and the search goes on."""
+    slim, rfb = (
+        converted(models.FOLDER / f"{name}-320.pth", "onnxsim", "mnn") for name in ("slim", "rfb")
+    )
+    (source,), (other,) = slim.files(slim.find("onnxsim")), rfb.files(rfb.find("mnn"))
+
+    def misbehave(tool: str, given: list[str]) -> None:
+        if step == "wrong numbers":  # a sound INT8 file, of another network
+            mnn_converter.run_tool(tool, [str(other), *given[1:]])
+        else:
+            in_child(mnn_converter, step)
+            mnn_converter.run_tool(tool, given)
+
+    def make(folder: Path) -> list[Path]:
+        photos = embedded_images()
+        mnn_tool.quantize_with_mnn(source, slim.spec, photos, "EMA", folder / "model.mnn")
+        return [folder / "model.mnn"]
+
+    monkeypatch.setattr(mnn_tool, "run_tool", misbehave)
+    gate = Gate(source, slim.spec, embedded_images(), tmp_path)
+    candidate = Candidate("MNN's own EMA", 1.0, make)
+    found = search([candidate], gate, "mnn", tmp_path, max_bytes=10**6, budget_s=60)
+    assert found.best is None
+    said = STEPS.get(step, "F1 .* wanted")
+    assert re.search(said, str(found.trials[0].verdict.reason))
 
 
 FAKES = {

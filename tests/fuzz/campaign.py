@@ -166,10 +166,10 @@ def write_input(folder: Path, seeds: Sequence[Files], seed: int, number: int) ->
     generator = random.Random(f"{seed}/{number}")
     files = seeds[number % len(seeds)]
     victim = generator.choice(sorted(files))
-    for old in folder.iterdir():
-        old.unlink()
+    shutil.rmtree(folder)
     for name, content in files.items():
         damaged = mutated(content, f"{seed}/{number}") if name == victim else content
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(damaged)
 
 
@@ -191,6 +191,7 @@ def make_artifacts(path: Path) -> ArtifactFolder:
     """Convert the default model at a small size, in a process of its own: forks want no threads."""
     from ultraface_deploy.child import run_in_child
 
+    path = path.absolute()  # the child works in a folder of its own
     if not (path / "manifest.json").is_file():
         run_in_child(
             "tests.fuzz.campaign:_convert", {"path": str(path)}, what="conversion", timeout=900

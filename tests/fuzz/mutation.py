@@ -10,6 +10,7 @@ import random
 import re
 import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x40000000)
 _WORDS = (
@@ -31,6 +32,7 @@ def mutated(content: bytes, seed: str) -> bytes:
     return bytes(damaged)
 
 
+@lru_cache(maxsize=64)
 def structure(content: bytes) -> Sequence[int]:
     """Return where a file holds no weights: near zero bytes and within text.
 

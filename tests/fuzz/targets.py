@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ def _read_onnx(folder: Path) -> None:
     model = onnx_files.load(folder / "net.onnx")
     if (spec := onnx_files.read_spec(model)) is not None:
         onnx_files.prepare(model, spec, spec)
+        onnx_files.prepare(model, spec, spec.resized(64, 64))
 
 
 def _read_caffe(folder: Path) -> None:
@@ -128,6 +129,7 @@ _VOC = b"""<?xml version="1.0" encoding="utf-8"?>
 <xmax>30.5</xmax><ymax>40</ymax></bndbox><has_lm>1</has_lm><lm><x1>1</x1><y1>1</y1><x2>2</x2>
 <y2>2</y2><x3>3</x3><y3>3</y3><x4>4</x4><y4>4</y4><x5>5</x5><y5>5</y5></lm></object></annotation>
 """
+_PLAIN_VOC = _VOC.replace(b"<!DOC", b"<!--").replace(b"]>", b"-->")
 _WIDER = (
     b"a/1.jpg\n2\n1 2 30 40 0 0 0 0 0 0\n5 6 7 8 0 0 0 1 0 0\na/2.jpg\n0\n0 0 0 0 0 0 0 0 0 0\n"
 )
@@ -170,6 +172,149 @@ def _read_table(folder: Path) -> None:
     read_table(folder / "net.table")
 
 
+def _calibrations(folder: ArtifactFolder) -> list[Files]:
+    from ultraface_deploy import models
+
+    table = json.loads((models.FOLDER / "slim-320.calibration.json").read_text())
+    return [{"a.json": json.dumps(_first(table)).encode()}]
+
+
+def _first(value: Any) -> Any:
+    """A table with few of its tensors and channels, so that damage hits all kinds of entries."""
+    if isinstance(value, dict):
+        return {key: _first(each) for key, each in islice(value.items(), 8)}
+    return value[:3] if isinstance(value, list) else value
+
+
+def _read_calibration(folder: Path) -> None:
+    from ultraface_deploy.quantize.table import CalibrationTable
+
+    CalibrationTable.load(folder / "a.json").save(folder / "b.json")
+
+
+def _recipes(folder: ArtifactFolder) -> list[Files]:
+    from ultraface_deploy.train.recipe import FOLDER
+
+    return [{"a.toml": path.read_bytes()} for path in sorted(FOLDER.glob("*.toml"))]
+
+
+def _read_recipe(folder: Path) -> None:
+    """Read a recipe and ask of it what training asks first."""
+    from ultraface_deploy.train.augment import choose_window
+    from ultraface_deploy.train.loop import learning_rate
+    from ultraface_deploy.train.recipe import load_recipe
+
+    recipe = load_recipe(folder / "a.toml")
+    assert recipe.spec.num_anchors
+    boxes = np.float32([[3, 4, 50, 60]])
+    for stage in recipe.stages:
+        assert 100 // stage.batch_size >= 0
+        assert np.isfinite(learning_rate(1 / stage.epochs, 3, stage) * stage.lr)
+        for seed in range(4):
+            choose_window((320, 240), boxes, (64, 64), stage.augment, np.random.default_rng(seed))
+
+
+def _runs(folder: ArtifactFolder) -> list[Files]:
+    """The `last.pth` of a run of one step, made in a child: forks want no threads."""
+    import tempfile
+
+    from ultraface_deploy.child import run_in_child
+
+    with tempfile.TemporaryDirectory() as scratch:
+        run_in_child("tests.fuzz.targets:run_once", {"folder": scratch}, what="training")
+        return [{"last.pth": Path(scratch, "last.pth").read_bytes()}]
+
+
+def run_once(folder: str) -> None:
+    _trainer(Path(folder)).fit()
+
+
+@cache
+def _trainer(folder: Path) -> Any:
+    import cv2
+
+    from ultraface_deploy.data import Sample
+    from ultraface_deploy.train.loop import Trainer
+    from ultraface_deploy.train.recipe import Recipe, Stage
+
+    cv2.imwrite(str(folder / "a.png"), np.zeros((64, 64, 3), np.uint8))
+    sample = Sample(folder / "a.png", np.float32([[9, 9, 50, 50]]), np.zeros(1, bool))
+    recipe = Recipe("slim", 64, 64, (Stage("only", 1, batch_size=1),), holdout=0.0)
+    return Trainer(recipe, [sample], folder)
+
+
+def _resume(folder: Path) -> None:
+    _trainer(folder).resume(folder / "last.pth")
+
+
+def _benchmarks(folder: ArtifactFolder) -> list[Files]:
+    from ultraface_deploy.bench.result import BenchReport, Failure, Launch, Measurement, Round
+
+    rounds = [Round([5.0] * 4, [20.0, 21.5, 20, 30], [1.0] * 4, [3], 12.5)] * 2
+    measurement = Measurement(
+        *("slim-320", "out", 320, 240, "mnn", "mnn", "3.6", "fp32", 1, [0], {"a.mnn": "ab"}),
+        *("cd", 9, {"recall": 1.0}, [Launch(3.0, 80.0, rounds)] * 2, ["warm"]),
+    )
+    failure = Failure("slim-320", "ncnn", "ncnn", "fp32", 1, "no time")
+    machine = {"hostname": "pi", "cpu": "A72", "cores": 4, "allowed_cores": [0, 1]}
+    report = BenchReport(machine, {"round_seconds": 0.1}, (measurement,), (failure,))
+    return [{"a.json": report.to_json().encode()}]
+
+
+def _read_benchmark(folder: Path) -> None:
+    """Read a result, and compute and print all that does not need matplotlib."""
+    from ultraface_deploy.bench.comparison import compare
+    from ultraface_deploy.bench.recommend import Limits, recommend
+    from ultraface_deploy.bench.result import BenchReport
+    from ultraface_deploy.bench.tables import machine_line, to_csv, to_markdown
+
+    report = BenchReport.load(folder / "a.json")
+    report.to_json(), to_csv(report), to_markdown(report), machine_line(report)
+    recommend(report, Limits(1e9, 99))
+    compare(report, report)
+
+
+def _evaluations(folder: ArtifactFolder) -> list[Files]:
+    from ultraface_deploy.evaluation.result import Result
+    from ultraface_deploy.wider import SETS, Tally
+
+    rows = np.array([0, 1, 1], np.int64)
+    counts = np.ones((3, 3), np.int64)
+    tally = Tally(SETS, ("a/1", "a/2"), 1000, rows, rows * 7, counts, counts, counts[:, :2] * 3)
+    size = {"width": 320, "height": 240}
+    point = {"score": 0.5, "recall": 0.5, "precision": None}
+    subject = {"model": "slim-320", "artifact": "mnn", "backend": "mnn", "precision": "fp32"}
+    details = {"operating_points": [point], "agreement": {"f1": 0.9}}
+    result = Result(subject | {"input": size, "bytes": 9}, tally, details=details)
+    data = {"schema": 1, "protocol": {"name": "WIDER FACE"}, "results": [result.to_dict()]}
+    return [{"a.json": json.dumps(data).encode()}]
+
+
+def _read_evaluation(folder: Path) -> None:
+    """Read a result, compare it with itself and print it in every way."""
+    from ultraface_deploy.bench.accuracy import Accuracies
+    from ultraface_deploy.evaluation import compare, pair_up, read_results
+    from ultraface_deploy.evaluation.markdown import accuracy_table
+    from ultraface_deploy.evaluation.text import pairing_table
+
+    Accuracies.load(folder / "a.json")
+    _, found = read_results(folder / "a.json")
+    for before, after in pair_up(found, found):
+        pairing_table(compare(before, after, 100), 0.95)
+    accuracy_table([(None, found)])
+
+
+def _voc_lists(folder: ArtifactFolder) -> list[Files]:
+    return [{"ImageSets/Main/train.txt": b"a\nb\n", "Annotations/a.xml": _PLAIN_VOC}]
+
+
+def _read_voc_list(folder: Path) -> None:
+    from ultraface_deploy.data import read_dataset
+
+    for sample in read_dataset(folder, "train", lambda message: None):
+        assert sample.image.is_relative_to(folder)
+
+
 def _ncnn_weights(folder: Path) -> None:
     from ultraface_deploy.quantize.ncnn_files import read_param, read_weights
 
@@ -191,8 +336,8 @@ def _pictures(folder: ArtifactFolder) -> list[Files]:
 
     picture = np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8)
     deep = picture.astype(np.uint16) << 8
-    kinds = {".jpg": picture, ".png": picture, ".bmp": picture, ".webp": picture}
-    kinds |= {".tiff": picture, ".ppm": picture, "16.png": deep, "16.tiff": deep}
+    suffixes = (".jpg", ".png", ".bmp", ".webp", ".tiff", ".ppm", ".gif", ".avif", ".hdr", ".ras")
+    kinds = dict.fromkeys((*suffixes, ".pam"), picture) | {"16.png": deep, "16.tiff": deep}
     return [
         {f"a{suffix}": cv2.imencode(suffix.lstrip("16"), image)[1].tobytes()}
         for suffix, image in kinds.items()
@@ -252,10 +397,16 @@ TARGETS: dict[str, Target] = {
     ),
     "manifest": Target(_manifest, _read_manifest),
     "matlab": Target(_matlab, _read_matlab, native=True),
+    "calibration": Target(_calibrations, _read_calibration),
+    "recipe": Target(_recipes, _read_recipe),
+    "last-pth": Target(_runs, _resume),
+    "bench-result": Target(_benchmarks, _read_benchmark),
+    "eval-result": Target(_evaluations, _read_evaluation),
+    "voc-list": Target(_voc_lists, _read_voc_list),
     "voc": Target(
         lambda _: [
             {"a.xml": _VOC},
-            {"a.xml": _VOC.replace(b"<!DOC", b"<!--").replace(b"]>", b"-->")},
+            {"a.xml": _PLAIN_VOC},
         ],
         _read_labels,
     ),

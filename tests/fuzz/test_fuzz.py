@@ -37,6 +37,7 @@ def test_seeds_are_good_files(artifacts: ArtifactFolder, name: str, tmp_path: ob
         folder = tmp_path / str(number)  # type: ignore[operator]
         folder.mkdir()
         for file, content in seed.items():
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_bytes(content)
         target.read(folder)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import resource
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +89,50 @@ def test_resume_refuses_another_recipe_and_other_files(tiny: list[Sample], tmp_p
         other.resume(tmp_path / "run/last.pth")
     with pytest.raises(InputError, match="no training state"):
         other.resume(tmp_path / "run/best.pth")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("position", [7, 0]), ("position", 3), ("net", {}), ("best", {})),
+        *(("stage", {"average": {}}), ("stage", 5)),
+    ],
+)
+def test_resume_refuses_a_damaged_state(
+    tiny: list[Sample], tmp_path: Path, key: str, value: object
+) -> None:
+    recipe = recipe_of(replace(MEMORISE, epochs=2))
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(recipe, tiny, tmp_path, on_epoch=_stop_after(1)).fit()
+    state = torch.load(tmp_path / "last.pth", weights_only=True)
+    state["training"][key] = value
+    torch.save(state, tmp_path / "last.pth")
+    with pytest.raises(InputError, match="damaged"):
+        again = Trainer(recipe, tiny, tmp_path)
+        again.resume(tmp_path / "last.pth")
+        again.fit()
+
+
+def test_resume_refuses_what_is_no_checkpoint(tiny: list[Sample], tmp_path: Path) -> None:
+    (tmp_path / "last.pth").write_bytes(b"half a fi")
+    with pytest.raises(InputError, match="not a torch checkpoint"):
+        Trainer(recipe_of(MEMORISE), tiny, tmp_path).resume(tmp_path / "last.pth")
+
+
+def test_metrics_hold_each_epoch_once_after_a_kill(tiny: list[Sample], tmp_path: Path) -> None:
+    """Killed between the metrics of the second epoch and its checkpoint."""
+    recipe = recipe_of(replace(MEMORISE, epochs=2))
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(recipe, tiny, tmp_path, on_epoch=_stop_after(1)).fit()
+    table = tmp_path / "metrics.csv"
+    head, first = table.read_text().splitlines()
+    table.write_text(f"{head}\n{first}\n{first.replace('memorise,1,8', 'memorise,2,16')}\nmemor")
+    again = Trainer(recipe, tiny, tmp_path)
+    again.resume(tmp_path / "last.pth")
+    again.fit()
+    rows = table.read_text().splitlines()
+    assert rows[1] == first
+    assert [row.split(",")[1] for row in rows[1:]] == ["1", "2"]
 
 
 def test_distillation_from_a_checkpoint_of_the_family(tiny: list[Sample], tmp_path: Path) -> None:
@@ -206,6 +252,15 @@ def test_the_command_line_changes_a_recipe_only_where_asked() -> None:
         "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\noptimizer = 'lbfgs'",
         "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nlayerwise = true",
         "= 3",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = '1'",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 0",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nlr = nan",
+        "architecture = 'slim'\nseed = -1\n[[stages]]\nname = 'a'\nepochs = 1",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nmilestones = 3",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nweights = 3",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\naugment = {face_sizes = [3]}",
+        "architecture = 'slim'\nstages = 3",
+        "architecture = 'slim'\nstages = " + "[" * 2000,
     ],
 )
 def test_a_recipe_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
@@ -214,3 +269,19 @@ def test_a_recipe_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str)
     with pytest.raises(InputError) as caught:
         load_recipe(path)
     assert "\n" not in str(caught.value)
+
+
+def test_full_disk_is_one_line(tiny: list[Sample], tmp_path: Path) -> None:
+    """torch's own writer raises a RuntimeError there; a limit on the size of a file is alike."""
+    recipe = replace(recipe_of(replace(MEMORISE, epochs=1)), width=64, height=64)
+    trainer = Trainer(recipe, tiny, tmp_path)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, old[1]))
+    try:
+        with pytest.raises(InputError, match="cannot write"):
+            trainer.fit()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert not list(tmp_path.glob("*.pth"))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ultraface_deploy.bench.result import Measurement
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import require_file
+from ultraface_deploy.files import PARSE_ERRORS, require_file
 from ultraface_deploy.limits import Limit
 
 SETS = ("easy", "medium", "hard")
@@ -38,9 +38,7 @@ class Accuracies:
         try:
             records = json.loads(path.read_text())["results"]
             return cls({_subject(record): _aps(record) for record in records})
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except PARSE_ERRORS as error:
             raise InputError(f"{path}: no result of `eval --json` ({error!r})") from error
 
 

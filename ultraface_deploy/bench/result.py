@@ -15,8 +15,9 @@ import numpy as np
 
 from ultraface_deploy.bench.statistics import Launches, Samples, median_interval, pooled
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import require_file
+from ultraface_deploy.files import PARSE_ERRORS, require_file
 from ultraface_deploy.limits import Limit
+from ultraface_deploy.records import build
 
 SCHEMA = 1
 Stage = Literal["preprocess", "inference", "postprocess", "end_to_end"]
@@ -277,10 +278,10 @@ class BenchReport:
                 machine=machine,
                 settings=dict(data["settings"]),
                 measurements=tuple(_measurement(record) for record in data["measurements"]),
-                failures=tuple(Failure(**record) for record in data["failures"]),
-                machines=dict(data.get("machines", {})),
+                failures=tuple(build(Failure, record) for record in data["failures"]),
+                machines={host: dict(facts) for host, facts in data.get("machines", {}).items()},
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except PARSE_ERRORS as error:
             raise InputError(f"no result of `bench --json` ({error!r})") from error
 
     @classmethod
@@ -293,9 +294,7 @@ class BenchReport:
         require_file(Path(path), "result of bench --json", Limit.TEXT)
         try:
             return cls.from_dict(json.loads(Path(path).read_text()))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        except (ValueError, RecursionError, InputError) as error:
+        except (*PARSE_ERRORS, InputError) as error:
             raise InputError(f"{path}: {error}") from error
 
 
@@ -321,25 +320,22 @@ def _of_hosts(found: Iterable[tuple[str, Sequence[Any]]]) -> Iterator[Any]:
 
 
 def _measurement(record: Mapping[str, Any]) -> Measurement:
-    launches = [
-        Launch(
-            float(launch["cold_start_ms"]),
-            float(launch["peak_rss_mb"]),
-            [_round(samples) for samples in launch["rounds"]],
-            bool(launch.get("stable", True)),
-        )
-        for launch in record["launches"]
-    ]
+    measurement = build(Measurement, record)
+    launches = measurement.launches
     if not launches or not all(launch.rounds for launch in launches):
         raise ValueError("a measurement without samples")
-    return Measurement(**{**record, "launches": launches})
+    if not all(_sound(samples) for launch in launches for samples in launch.rounds):
+        raise ValueError("samples that do not fit together")
+    return measurement
 
 
-def _round(samples: Mapping[str, Any]) -> Round:
-    found = Round(**samples)
-    stages = [getattr(found, name) for name in _MEASURED]
-    if not found.inference or len({len(stage) for stage in stages}) > 1:
-        raise ValueError("a round whose stages have no samples, or not the same number")
-    if not all(0 < value < math.inf for stage in stages for value in stage):
-        raise ValueError("a sample that is no time")
-    return found
+def _sound(samples: Round) -> bool:
+    """Whether each sample has a time for each stage, and the preempted ones are of them."""
+    stages = [getattr(samples, name) for name in _MEASURED]
+    count = len(samples.inference)
+    return (
+        count > 0
+        and all(len(stage) == count for stage in stages)
+        and all(0 < value < math.inf for stage in stages for value in stage)
+        and all(0 <= index < count for index in samples.preempted)
+    )

@@ -63,9 +63,11 @@ def machine_line(report: BenchReport) -> str:
 
 
 def _machine(facts: Mapping[str, Any]) -> str:
-    name = facts.get("board") or facts["cpu"]
-    governor = ", ".join(facts.get("governors") or ())
-    return f"{name}, {facts['cores']} cores" + (f", governor {governor}" if governor else "")
+    governors = facts.get("governors")
+    governor = ", ".join(map(str, governors)) if isinstance(governors, list) else ""
+    return f"{facts.get('board') or facts['cpu']}, {facts['cores']} cores" + (
+        f", governor {governor}" if governor else ""
+    )
 
 
 def _cores(count: int) -> str:

@@ -32,10 +32,12 @@ def read_voc(root: Path, split: str, skip: Skip) -> Iterator[Sample]:
 
     Raises:
         OSError: there is no list of this split.
+        InputError: it is too large, or a name in it leads out of the folder.
         MissingDependency: defusedxml is not installed.
     """
     listing = root / "ImageSets" / "Main" / f"{split}.txt"
-    names = listing.read_text(encoding="utf-8").split()
+    Limit.TEXT.check(listing)
+    names = listing.read_text(encoding="utf-8", errors="replace").split()
     annotations = (inside(root / "Annotations", f"{name}.xml") for name in names)
     return read_annotations(annotations, root / "JPEGImages", skip)
 

@@ -18,11 +18,15 @@ import numpy as np
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.files import PARSE_ERRORS, require_file
 from ultraface_deploy.limits import Limit
+from ultraface_deploy.records import build
 from ultraface_deploy.wider import Tally
 
 SCHEMA = 1
 # All of WIDER FACE at a thousand thresholds takes a tenth of this.
 _MAX_COUNTS = 256 << 20
+# WIDER FACE has a thousand; on other data every score is one, and then has a row.
+_BINS = 1000
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 _COUNTS = ("image", "bin", "hits", "alarms", "faces")
 
 
@@ -71,16 +75,48 @@ class Result:
         Raises:
             KeyError, TypeError, ValueError, OSError: the record is damaged.
         """
-        keys = ("model", "artifact", "backend", "precision", "input")
-        return cls(
-            subject={key: data[key] for key in keys} | {"bytes": data.get("bytes")},
-            tally=unpack(data["counts"]),
-            missing=int(data["missing"]),
-            details={
-                "operating_points": data["operating_points"],
-                "agreement": data.get("agreement"),
-            },
-        )
+        subject = {key: data[key] for key in _SUBJECT} | {"bytes": data.get("bytes")}
+        details = {
+            "operating_points": data["operating_points"],
+            "agreement": data.get("agreement"),
+        }
+        checked = build(_Record, {**subject, **details, "missing": data["missing"]})
+        for point in checked.operating_points:
+            build(_Point, {key: point[key] for key in ("score", "recall", "precision")})
+        for part, keys in ((checked.input, ("width", "height")), (checked.agreement, ("f1",))):
+            if part is not None:
+                build(_Numbers, {"values": [part[key] for key in keys]})
+        return cls(subject, unpack(data["counts"]), checked.missing, details=details)
+
+
+_SUBJECT = ("model", "artifact", "backend", "precision", "input")
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What of a record is read, and of which types it must be."""
+
+    model: str
+    artifact: str
+    backend: str | None
+    precision: str | None
+    input: dict[str, Any] | None
+    bytes: int | None
+    missing: int
+    operating_points: list[dict[str, Any]]
+    agreement: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class _Point:
+    score: float
+    recall: float | None
+    precision: float | None
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    values: list[float]
 
 
 def read_results(path: Path) -> tuple[dict[str, Any], list[Result]]:
@@ -96,7 +132,7 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[Result]]:
             raise InputError(f"{path}: schema {data['schema']!r} is not {SCHEMA}; run eval again")
         results = [Result.from_dict(record) for record in data["results"]]
         protocol = dict(data["protocol"])
-    except (*PARSE_ERRORS, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except (*PARSE_ERRORS, *_ZIP_ERRORS, OSError) as error:
         raise InputError(
             f"{path}: not a result of eval --json, or damaged ({type(error).__name__}: {error})"
         ) from error
@@ -146,6 +182,9 @@ def unpack(text: str) -> Tally:
         and faces.shape == (sets, len(tally.names))
         and (not rows or 0 <= image.min() <= image.max() < len(tally.names))
         and (not rows or 0 <= bin.min() <= bin.max() < tally.bins)
+        and 0 <= tally.bins <= max(_BINS, rows)
+        and all((counts >= 0).all() for counts in (hits, alarms, faces))
+        and len(set(tally.sets)) == sets
     )
     if not sound:
         raise ValueError("counts do not fit together")

@@ -37,7 +37,7 @@ def pairing_table(pairing: Pairing, confidence: float) -> Table:
     for before, after in zip(
         pairing.before.details["operating_points"],
         pairing.after.details["operating_points"],
-        strict=True,
+        strict=False,
     ):
         if before["score"] in (0.5, 0.7):
             for key in ("recall", "precision"):

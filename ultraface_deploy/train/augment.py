@@ -40,6 +40,10 @@ class Augmentation:
     mirror: float = 0.5
     photometric: float = 0.8
 
+    def __post_init__(self) -> None:
+        if not (self.whole + self.crop + self.aimed + self.expand and all(self.face_sizes)):
+            raise ValueError("augment needs a share above 0, and face_sizes")
+
 
 @dataclass(frozen=True)
 class Window:

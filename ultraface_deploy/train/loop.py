@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +16,11 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from ultraface_deploy.checkpoint import Checkpoint
+from ultraface_deploy.checkpoint import Checkpoint, load_tensors
 from ultraface_deploy.data.cache import ImageCache
 from ultraface_deploy.data.samples import Sample
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.files import make_folder, replacing
+from ultraface_deploy.files import PARSE_ERRORS, make_folder, write_bytes
 from ultraface_deploy.nets import UltraFace
 from ultraface_deploy.spec import METADATA_KEY, ModelSpec, parse_input_size
 from ultraface_deploy.train import processes
@@ -99,20 +100,30 @@ class Trainer:
         Raises:
             InputError: the file is no `last.pth` of this recipe.
         """
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_tensors(path)
         training = state.get("training") if isinstance(state, Mapping) else None
         if not isinstance(training, Mapping):
             raise InputError(f"{path}: holds no training state; give the last.pth of a run")
-        if training["recipe"] != repr(self.recipe):
+        if training.get("recipe") != repr(self.recipe):
             raise InputError(f"{path}: belongs to another recipe; resume with the same one")
-        self.position = (training["position"][0], training["position"][1])
-        self.best, self.images = training["best"], training["images"]
-        self.net.load_state_dict(training["net"])
-        self._resumed = dict(training["stage"])
+        try:
+            stage, epoch = map(int, training["position"])
+            if not (0 <= stage < len(self.recipe.stages) and epoch >= 0):
+                raise ValueError("a position outside the recipe")
+            self.best, self.images = float(training["best"]), int(training["images"])
+            self.net.load_state_dict(training["net"])
+            self._resumed = dict(training["stage"])
+        except (*PARSE_ERRORS, RuntimeError) as error:
+            raise InputError(
+                f"{path}: its training state is damaged; delete it to start again"
+            ) from error
+        self.position = (stage, epoch)
 
     def fit(self) -> Path:
         """Run what is left of the recipe and return the best checkpoint."""
         first, _ = self.position
+        if self.metrics is not None:
+            self.metrics.cut(self.images)
         for number in range(first, len(self.recipe.stages)):
             StageRun(self, number, self.recipe.stages[number]).fit()
             self.position = (number + 1, 0)
@@ -170,7 +181,6 @@ class StageRun:
             trainer.images += self.steps * self.stage.batch_size
             if trainer.metrics is not None:
                 precision = trainer.average_precision(self.averaged)
-                self._save(precision)
                 row: dict[str, float | str] = {
                     "stage": self.stage.name,
                     "epoch": self.epoch,
@@ -179,7 +189,9 @@ class StageRun:
                     "seconds": time.monotonic() - started,
                     "ap": precision,
                 }
+                # Before the checkpoint: a row too many is cut again, one too few would be lost.
                 trainer.metrics.add(row | losses, trainer.images)
+                self._save(precision)
             trainer.on_epoch()
         self.objective.close()
         trainer.net.load_state_dict(self.averaged.state_dict())
@@ -279,11 +291,17 @@ class StageRun:
         save(weights | {"training": training}, trainer.folder / "last.pth")
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.objective.scales = [scale.to(self.trainer.device) for scale in state["scales"]]
+        try:
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.scaler.load_state_dict(state["scaler"])
+            self.objective.scales = [scale.to(self.trainer.device) for scale in state["scales"]]
+        except (*PARSE_ERRORS, RuntimeError) as error:
+            raise InputError(
+                f"{self.trainer.folder}: the training state of stage {self.stage.name} is damaged; "
+                "delete last.pth to start again"
+            ) from error
 
 
 def cache_side(recipe: Recipe) -> int:
@@ -292,9 +310,10 @@ def cache_side(recipe: Recipe) -> int:
 
 
 def save(content: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint whole or not at all."""
-    with replacing(path) as temporary:
-        torch.save(dict(content), temporary)
+    """Write a checkpoint whole or not at all; on a full disk torch itself raises no OSError."""
+    file = io.BytesIO()
+    torch.save(dict(content), file)
+    write_bytes(path, file.getvalue())
 
 
 def split(samples: Sequence[Sample], holdout: float) -> tuple[list[int], list[int]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ultraface_deploy.errors import MissingDependency
+from ultraface_deploy.files import replacing
 
 try:
     from torch.utils.tensorboard import SummaryWriter
@@ -23,6 +24,17 @@ class Metrics:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "metrics.csv"
         self._writer = SummaryWriter(str(folder))
+
+    def cut(self, images: int) -> None:
+        """Drop what a killed run wrote beyond the checkpoint that training goes on from."""
+        if not self._path.exists():
+            return
+        with self._path.open(newline="") as file:
+            head, *rows = csv.reader(file)
+        column = head.index("images")
+        kept = [row for row in rows if len(row) == len(head) and int(row[column]) <= images]
+        with replacing(self._path) as temporary, temporary.open("w", newline="") as file:
+            csv.writer(file).writerows([head, *kept])
 
     def add(self, row: Mapping[str, float | str], images: int) -> None:
         """Add the values of an epoch."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import require_file
+from ultraface_deploy.files import PARSE_ERRORS, require_file
+from ultraface_deploy.limits import Limit
+from ultraface_deploy.records import build
 from ultraface_deploy.spec import Architecture, ModelSpec, parse_input_size
 from ultraface_deploy.train.augment import Augmentation
 
@@ -69,6 +71,8 @@ class Stage:
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        if not (self.epochs and self.batch_size):
+            raise InputError(f"recipe, stage {self.name}: epochs and batch_size must be 1 or more")
         needs_teacher = (
             self.layerwise or self.weights.outputs or self.weights.boxes or self.weights.features
         )
@@ -113,15 +117,14 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         InputError: missing, no TOML, or a key or value that no recipe has.
     """
-    require_file(path, "recipe")
+    require_file(path, "recipe", Limit.TEXT)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         width, height = parse_input_size(data.pop("input_size", "320x240"))
-        stages = tuple(_stage(stage) for stage in data.pop("stages"))
-        recipe = Recipe(width=width, height=height, stages=stages, **data)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        recipe = build(Recipe, {**data, "width": width, "height": height})
+    except PARSE_ERRORS as error:
         raise InputError(f"{path}: not a recipe ({error}); see {FOLDER}") from error
-    if recipe.architecture not in get_args(Architecture) or not stages:
+    if recipe.architecture not in get_args(Architecture) or not recipe.stages:
         raise InputError(f"{path}: needs an architecture (slim or rfb) and [[stages]]")
     return recipe
 
@@ -150,17 +153,3 @@ def choose_recipe(
     if input_size is not None:
         changes["width"], changes["height"] = parse_input_size(input_size)
     return replace(recipe, **{key: value for key, value in changes.items() if value is not None})
-
-
-def _stage(data: dict[str, Any]) -> Stage:
-    for key, kind in (("weights", Weights), ("augment", Augmentation)):
-        if key in data:
-            data[key] = kind(**{name: _frozen(value) for name, value in data[key].items()})
-    unknown = set(data) - {entry.name for entry in fields(Stage)}
-    if unknown:
-        raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
-    return Stage(**{name: _frozen(value) for name, value in data.items()})
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

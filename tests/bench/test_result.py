@@ -95,6 +95,12 @@ def test_damaged_results_are_refused_in_one_line(change: Any, tmp_path: Path) ->
         BenchReport.load(path)
 
 
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
 @settings(max_examples=50, deadline=None)
 @given(JSON)
 def test_any_other_json_is_refused(data: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,6 +173,11 @@ class CliResult:
 
 
 Cli = Callable[..., CliResult]
+
+
+def hear_ctrl_c() -> None:
+    """For `preexec_fn`: what a shell runs in the background inherits a deaf ear for Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tests.bench.made import measurement, report
-from tests.conftest import ROOT, Convert, MakeCheckpoint
+from tests.conftest import ROOT, Convert, MakeCheckpoint, hear_ctrl_c
 from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.bench.plan import Configuration, configurations
 from ultraface_deploy.bench.remote import RemoteFailed, measure_on_hosts
@@ -236,6 +236,7 @@ def test_ctrl_c_does_not_wait_for_the_board(folder: ArtifactFolder, tmp_path: Pa
         env=os.environ | {"ULTRAFACE_DEPLOY_SSH": str(ssh)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
+        preexec_fn=hear_ctrl_c,
     )
 
     def started() -> bool:

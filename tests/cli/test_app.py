@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import typer
 
-from tests.conftest import ROOT, Cli
+from tests.conftest import ROOT, Cli, hear_ctrl_c
 from ultraface_deploy import __version__
 from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.cli.app import build_app
@@ -152,6 +152,7 @@ def test_interrupt_is_one_line_and_leaves_nothing(folder: ArtifactFolder, tmp_pa
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hear_ctrl_c,
     )
     assert process.stdout is not None
     process.stdout.readline()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, hear_ctrl_c
 from tests.faults.kill import VICTIMS
 from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.images import DEMO_PHOTO
@@ -48,7 +48,7 @@ def test_interrupted_at_a_terminal(name: str, folder: ArtifactFolder, tmp_path: 
         stdout=ours,
         stderr=ours,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=take_terminal,
     )
     said = read_until(terminal, process, b"")
     os.write(terminal, b"\x03")
@@ -60,6 +60,12 @@ def test_interrupted_at_a_terminal(name: str, folder: ArtifactFolder, tmp_path: 
     assert b"Traceback" not in said
     os.close(ours)
     os.close(terminal)
+
+
+def take_terminal() -> None:
+    """Before a command starts: its Ctrl-C comes from this terminal, and is heard."""
+    hear_ctrl_c()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def read_until(terminal: int, process: subprocess.Popen[bytes], wanted: bytes | None) -> bytes:

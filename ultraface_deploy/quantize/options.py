@@ -73,9 +73,9 @@ def where_it_pays(format: str) -> str:
     """Say on which cores INT8 is faster than FP32 and where that was measured."""
     if format == "mnn":
         return (
-            "INT8 in MNN pays on cores with dot products (Cortex-A76 and newer: 36 % fewer "
-            "instructions than FP32) and for size; a Cortex-A53 or A72 executes 31 % more, and "
-            "x86 is slower (instructions counted on emulated cores, one thread)"
+            "INT8 in MNN pays on cores with dot products (Cortex-A76 and newer: 23 % fewer "
+            "instructions than FP32) and for size; a Cortex-A53 or A72 executes as many, and x86 "
+            "is slower (slim-320, one thread, Arm instructions counted in emulation)"
         )
     if format == "ncnn":
         return (

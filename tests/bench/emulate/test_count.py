@@ -106,9 +106,7 @@ def test_int8_finds_the_same_on_arm(
     found = configurations([int8_folder.path], ["onnxruntime", "mnn", "ncnn"], ["int8"])
     for count in count_instructions(found, core, sysroot):
         assert count.passed, count.reason
-        # The integers are the same; ncnn's scales round differently in the last bit.
-        assert count.as_here is not None
-        assert count.as_here >= (0.98 if count.backend == "ncnn" else 1.0)
+        assert count.as_here == 1.0
         assert count.integer_multiply is not None and count.dot_product is not None
         assert count.integer_multiply + count.dot_product > 3e6
 

@@ -131,7 +131,8 @@ def converted(across_workers: Path) -> Convert:
         from ultraface_deploy.model_source import resolve_source
 
         source = resolve_source(checkpoint, size, head)
-        name = f"{source.spec.name}-{source.spec.width}x{source.spec.height}-{source.spec.head}"
+        # After the file: two checkpoints may be of one name.
+        name = f"{checkpoint.stem}-{source.spec.width}x{source.spec.height}-{source.spec.head}"
         folder = across_workers / name
         with FileLock(folder.with_suffix(".lock")):
             have = ArtifactFolder.open(folder) if (folder / MANIFEST).is_file() else None

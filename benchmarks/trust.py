@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,12 @@ def main() -> None:
     print(f"overhead on an inference of {_SPIN_MS:g} ms: {overhead(configuration):.2%}")
     delayed = (sys.executable, "-m", "ultraface_deploy.benchmarks.delayed_worker")
     commands = (WORKER, WORKER, (*delayed, str(asked.slow_down)))
+    plain: list[BenchReport] = []
     equal: Counter[str] = Counter()
     slowed: Counter[str] = Counter()
     for index in range(asked.pairs):
         first, again, slow = (_run(configuration, command) for command in commands)
+        plain += (first, again)
         for counts, other in ((equal, again), (slowed, slow)):
             (found,) = compare(first, other)
             counts[found.verdict] += 1
@@ -108,6 +111,8 @@ def main() -> None:
                 write_text(asked.keep / f"{index:02}-{name}.json", run.to_json())
     print(f"equal runs: {dict(equal)}")
     print(f"slowed by {asked.slow_down - 1:.0%}: {dict(slowed)}")
+    any_two = Counter(compare(*two)[0].verdict for two in combinations(plain, 2))
+    print(f"any two of the {len(plain)} equal runs: {dict(any_two)}")
 
 
 def _run(configuration: Configuration, command: tuple[str, ...]) -> BenchReport:

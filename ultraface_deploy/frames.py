@@ -17,6 +17,8 @@ from ultraface_deploy.pipeline.preprocess import Image, as_bgr
 
 # Containers state how many frames they hold, some of them only nearly.
 _COMPLETE = 0.95
+# A camera that gives no picture so often in a row is gone.
+_CAMERA_TRIES = 10
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
 
 
@@ -61,7 +63,9 @@ class FrameSource:
         capture, name = self._open()
         try:
             index = 0
-            while (image := _next_picture(capture)) is not None:
+            # A file that gives no picture has ended; a camera may have sent a broken one.
+            tries = 1 if self.camera is None else _CAMERA_TRIES
+            while (image := _next_picture(capture, tries)) is not None:
                 yield Frame(name, as_bgr(image), index)
                 index += 1
             if self.camera is not None or index < _COMPLETE * (self.count or 1):
@@ -83,13 +87,16 @@ class FrameSource:
         return capture, name
 
 
-def _next_picture(capture: cv2.VideoCapture) -> Any:
-    """The next picture; a damaged one that OpenCV passes over is left out, None at the end."""
-    try:
-        read, image = capture.read()
-    except cv2.error:
-        return None
-    return image if read else None
+def _next_picture(capture: cv2.VideoCapture, tries: int) -> Any:
+    """The next picture; damaged ones are left out, None after so many in a row."""
+    for _ in range(tries):
+        try:
+            read, image = capture.read()
+        except cv2.error:
+            continue
+        if read and image is not None and image.size:
+            return image
+    return None
 
 
 def open_source(source: str) -> FrameSource:

@@ -13,6 +13,7 @@ from tests.faults.folder import detect_in_folder
 from tests.faults.soak import soak
 from ultraface_deploy import Detector
 from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.detection import open_sinks, run
 from ultraface_deploy.frames import open_source
 from ultraface_deploy.images import embedded_images
 
@@ -48,6 +49,51 @@ def test_limit_is_no_early_stop(video: Path) -> None:
     next(frames)
     del frames
     assert source.stopped is None
+
+
+class Camera:
+    """Stands in for `cv2.VideoCapture`: gives what it was made with, None for a broken picture."""
+
+    def __init__(self, pictures: list[np.ndarray | None]) -> None:
+        self._pictures = iter(pictures)
+
+    def __call__(self, number: int) -> Camera:
+        return self
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        return True
+
+    def get(self, what: int) -> float:
+        return 25.0 if what == cv2.CAP_PROP_FPS else -1.0
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        picture = next(self._pictures, None)
+        if picture is not None and not picture.size:
+            raise cv2.error("a broken picture")
+        return picture is not None, picture
+
+    def release(self) -> None:
+        pass
+
+
+def test_camera_with_broken_pictures_and_another_size_goes_on_until_it_stops(
+    folder: ArtifactFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = np.full((48, 64, 3), 90, np.uint8), np.full((96, 128, 3), 90, np.uint8)
+    broken = np.empty((0, 0, 3), np.uint8)
+    pictures = [small, None, broken, small, large, None, None, large]
+    monkeypatch.setattr(cv2, "VideoCapture", Camera(pictures))
+    source, out = open_source("0"), tmp_path / "marked.avi"
+    with (
+        Detector.open(folder.path, backend="onnxruntime") as detector,
+        open_sinks(source, out, None, str(tmp_path / "faces.csv"), show=False) as sinks,
+    ):
+        seen = [frame.image.shape[:2] for frame, _ in run(detector, source, sinks)]
+    assert seen == [(48, 64), (48, 64), (96, 128), (96, 128)]
+    assert source.stopped == "camera 0: stopped after 4 pictures"
+    monkeypatch.undo()
+    written = [frame.image.shape[:2] for frame in open_source(str(out))]
+    assert written == [(48, 64)] * 4
 
 
 def test_one_detector_a_thread(folder: ArtifactFolder) -> None:

@@ -22,7 +22,7 @@ from tests.bench.made import measurement, report
 from tests.conftest import ROOT, Convert, MakeCheckpoint, hear_ctrl_c
 from ultraface_deploy.artifact import ArtifactFolder
 from ultraface_deploy.bench.plan import Configuration, configurations
-from ultraface_deploy.bench.remote import RemoteFailed, measure_on_hosts
+from ultraface_deploy.bench.remote import RemoteFailed, _Connections, measure_on_hosts
 from ultraface_deploy.bench.result import BenchReport, Failure, merged
 from ultraface_deploy.bench.run import Settings
 from ultraface_deploy.errors import InputError, MissingDependency
@@ -251,6 +251,14 @@ def test_ctrl_c_does_not_wait_for_the_board(folder: ArtifactFolder, tmp_path: Pa
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130, said.decode()
     assert "Traceback" not in said.decode()
+
+
+def test_a_connection_that_comes_too_late_ends_at_once() -> None:
+    connections = _Connections()
+    connections.end()
+    with subprocess.Popen(["sleep", "60"]) as late:
+        connections.add(late)
+        assert late.wait(10) == -signal.SIGKILL
 
 
 def test_a_host_that_fails_is_in_the_result() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from ultraface_deploy.artifact import MANIFEST
@@ -89,11 +89,11 @@ def measure_on_hosts(
     data = json.dumps(request).encode() + b"\n" + archive
     local = _folders(configurations)
 
-    started: list[subprocess.Popen[bytes]] = []
+    connections = _Connections()
 
     def one(host: str) -> BenchReport | RemoteFailed:
         try:
-            return _with_folders(_run(host, data, on_progress, note, started), local)
+            return _with_folders(_run(host, data, on_progress, note, connections), local)
         except RemoteFailed as error:
             return error
         except (ValueError, IndexError) as error:
@@ -104,12 +104,34 @@ def measure_on_hosts(
             ended = dict(zip(hosts, pool.map(one, hosts), strict=True))
         except BaseException:
             # The pool waits for its threads, and they for what the boards say.
-            for process in started:
-                process.kill()
+            connections.end()
             raise
     reports = {host: end for host, end in ended.items() if isinstance(end, BenchReport)}
     failures = {host: end for host, end in ended.items() if isinstance(end, RemoteFailed)}
     return reports, failures
+
+
+class _Connections:
+    """The ssh processes of all hosts, which end together when nobody waits any more."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._ended = False
+
+    def add(self, process: subprocess.Popen[bytes]) -> None:
+        """Take a process in; one that comes too late ends at once."""
+        with self._lock:
+            self._processes.append(process)
+            if self._ended:
+                process.kill()
+
+    def end(self) -> None:
+        """End those that are there, and those still to come."""
+        with self._lock:
+            self._ended = True
+            for process in self._processes:
+                process.kill()
 
 
 def _run(
@@ -117,7 +139,7 @@ def _run(
     data: bytes,
     on_progress: OnProgress,
     note: Note,
-    started: list[subprocess.Popen[bytes]],
+    connections: _Connections,
 ) -> BenchReport:
     process = subprocess.Popen(
         [*_ssh(), *_OPTIONS, "--", host, _command()],
@@ -125,7 +147,7 @@ def _run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    started.append(process)
+    connections.add(process)
     assert process.stdin is not None and process.stdout is not None
     other_lines: list[str] = []
     listener = Thread(target=_listen, args=(process, host, on_progress, note, other_lines))

@@ -248,7 +248,7 @@ def test_ctrl_c_does_not_wait_for_the_board(folder: ArtifactFolder, tmp_path: Pa
     while not started() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=45)
     assert process.returncode == 130, said.decode()
     assert "Traceback" not in said.decode()
 

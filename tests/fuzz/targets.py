@@ -338,9 +338,11 @@ def _pictures(folder: ArtifactFolder) -> list[Files]:
     deep = picture.astype(np.uint16) << 8
     suffixes = (".jpg", ".png", ".bmp", ".webp", ".tiff", ".ppm", ".gif", ".avif", ".hdr", ".ras")
     kinds = dict.fromkeys((*suffixes, ".pam"), picture) | {"16.png": deep, "16.tiff": deep}
+    # An older OpenCV knows neither GIF nor AVIF.
     return [
         {f"a{suffix}": cv2.imencode(suffix.lstrip("16"), image)[1].tobytes()}
         for suffix, image in kinds.items()
+        if cv2.haveImageWriter(f"a{suffix}")
     ]
 
 

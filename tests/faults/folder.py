@@ -1,6 +1,6 @@
 """Runs `detect` on a folder of very many pictures and says how its memory went.
 
-python -m tests.faults.folder --pictures 100000
+python -m tests.faults.folder MODEL --pictures 100000
 """
 
 from __future__ import annotations

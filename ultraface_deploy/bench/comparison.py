@@ -21,7 +21,7 @@ NONE_SHOWN: Verdict = "no difference shown"
 # neighbours come and go (see benchmarks/trust.py). Smaller differences are not called, however
 # narrow their interval.
 RESOLUTION = 0.05
-# Their medians differ by up to 9 % there, also without the samples that were interrupted.
+# The medians of equal runs have differed by up to 9 % there.
 MEDIAN_RESOLUTION = 0.15
 
 
@@ -33,7 +33,7 @@ class Difference:
     95 % confidence interval. A path that is only slow at times leaves these alone: `median_ratio`
     is that of the medians of all samples that were not interrupted, None where most were. The
     verdict follows from `ratio`; where that shows no difference, from `median_ratio`, with a
-    coarser resolution.
+    coarser resolution, and `by_median` says so.
     """
 
     configuration: str
@@ -46,13 +46,13 @@ class Difference:
     ratio_low: float
     ratio_high: float
     median_ratio: float | None
+    by_median: bool
     verdict: Verdict
 
     @property
     def shown_ratio(self) -> float:
         """The ratio that the verdict rests on."""
-        by_median = verdict(self.ratio, self.ratio_low, self.ratio_high) != self.verdict
-        return self.median_ratio if by_median and self.median_ratio else self.ratio
+        return self.median_ratio if self.by_median and self.median_ratio else self.ratio
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -113,7 +113,8 @@ def difference(before: Measurement, after: Measurement, stage: Stage = "inferenc
     old, new = before.samples(stage), after.samples(stage)
     ratio, low, high = ratio_interval(old, new)
     usual_old, usual_new = before.uninterrupted(stage), after.uninterrupted(stage)
-    found, median_ratio = verdict(ratio, low, high), None
+    by_fastest = found = verdict(ratio, low, high)
+    median_ratio = None
     if usual_old is not None and usual_new is not None:
         medians = median_ratio_interval(usual_old, usual_new)
         median_ratio = round(medians[0], 4)
@@ -130,6 +131,7 @@ def difference(before: Measurement, after: Measurement, stage: Stage = "inferenc
         ratio_low=round(low, 4),
         ratio_high=round(high, 4),
         median_ratio=median_ratio,
+        by_median=found != by_fastest,
         verdict=found,
     )
 

@@ -28,10 +28,7 @@ def median_interval(launches: Launches, confidence: float = 0.95) -> tuple[float
         launches: samples of each round of each launch, any unit.
         confidence: coverage of the interval.
     """
-    medians = np.exp(bootstrap_log_medians(launches, np.random.default_rng(0)))
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(medians, [tail, 1 - tail])
-    return float(low), float(high)
+    return _interval(bootstrap_log_medians(launches, np.random.default_rng(0)), confidence)
 
 
 def undisturbed(launches: Launches) -> float:
@@ -54,30 +51,31 @@ def ratio_interval(
         confidence: coverage of the interval.
     """
     generator = np.random.default_rng(0)
-    ratio = np.log(undisturbed(after) / undisturbed(before))
     drawn = _bootstrap_log_undisturbed(after, generator)
     drawn -= _bootstrap_log_undisturbed(before, generator)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return float(np.exp(ratio)), float(np.exp(min(low, ratio))), float(np.exp(max(high, ratio)))
+    return _around(undisturbed(after) / undisturbed(before), drawn, confidence)
 
 
 def median_ratio_interval(
     before: Launches, after: Launches, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Return the ratio of the medians, after / before, and its confidence interval.
-
-    Args:
-        before: samples of each round of each launch.
-        after: the same, from the other run.
-        confidence: coverage of the interval.
-    """
+    """Return the same as `ratio_interval` of the medians."""
     generator = np.random.default_rng(0)
-    ratio = float(np.median(pooled(after)) / np.median(pooled(before)))
     drawn = bootstrap_log_medians(after, generator) - bootstrap_log_medians(before, generator)
+    ratio = float(np.median(pooled(after)) / np.median(pooled(before)))
+    return _around(ratio, drawn, confidence)
+
+
+def _around(ratio: float, drawn: Samples, confidence: float) -> tuple[float, float, float]:
+    """A ratio with the interval of its resampled logarithms, which it lies in."""
+    low, high = _interval(drawn, confidence)
+    return ratio, min(low, ratio), max(high, ratio)
+
+
+def _interval(logs: Samples, confidence: float) -> tuple[float, float]:
     tail = (1 - confidence) / 2
-    low, high = np.exp(np.quantile(drawn, [tail, 1 - tail]))
-    return ratio, min(float(low), ratio), max(float(high), ratio)
+    low, high = np.exp(np.quantile(logs, [tail, 1 - tail]))
+    return float(low), float(high)
 
 
 def pooled(launches: Launches) -> Samples:

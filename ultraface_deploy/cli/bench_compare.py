@@ -52,7 +52,7 @@ def compare(
     Two results of `bench --emulate CORE --json` are compared by their instructions.
     """
     from ultraface_deploy.bench.comparison import RESOLUTION
-    from ultraface_deploy.bench.emulate.report import CountReport
+    from ultraface_deploy.bench.emulate.report import CountReport, lost_counts
     from ultraface_deploy.errors import CheckFailed, InputError
 
     if unknown := set(ignore or ()) - set(_MAY_DIFFER):
@@ -62,7 +62,7 @@ def compare(
     if counted[0] is not None and counted[1] is not None:
         counts = compare_emulated(counted[0], counted[1], may_differ, json)
         worse = [(d.configuration, d.ratio) for d in counts if d.verdict == "more"]
-        lost: list[str] = []
+        lost = lost_counts(counted[0], counted[1])
     elif counted == [None, None]:
         if fail_if_slower is not None and fail_if_slower < 1 + RESOLUTION:
             raise InputError(
@@ -124,6 +124,6 @@ def _print(found: list[Difference]) -> None:
             f"{d.after_ms:.2f} ({d.after_median_ms:.2f})",
             f"{d.ratio:.3f}",
             f"{d.ratio_low:.3f} to {d.ratio_high:.3f}",
-            d.verdict,
+            d.verdict + (f" (median {d.median_ratio:.2f})" if d.by_median else ""),
         )
     results.print(table)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Cli
 from ultraface_deploy.bench.emulate.count import Count
-from ultraface_deploy.bench.emulate.report import CountReport, compare_counts
+from ultraface_deploy.bench.emulate.report import CountReport, compare_counts, lost_counts
 from ultraface_deploy.errors import InputError
 
 
@@ -65,6 +65,20 @@ def test_what_did_not_run_is_left_out() -> None:
     assert found.configuration == "slim-320, ncnn fp32, cortex-a72"
 
 
+def test_what_was_lost_is_named_and_fails_the_gate(cli: Cli, tmp_path: Path) -> None:
+    both = report(count(), count(backend="mnn", artifact="mnn"))
+    crashed = count(backend="mnn", artifact="mnn", instructions=None, reason="exit code 139")
+    assert lost_counts(both, both) == []
+    assert lost_counts(both, report(count(), crashed)) == [
+        "slim-320, mnn fp32, cortex-a72: exit code 139"
+    ]
+    for name, content in (("a.json", both), ("b.json", report(count()))):
+        (tmp_path / name).write_text(json.dumps(content.to_dict()))
+    compare = ("bench", "compare", tmp_path / "a.json", tmp_path / "b.json")
+    assert cli(*compare).code == 0
+    assert "slim-320, mnn fp32" in cli(*compare, "--fail-if-slower", 1.01).error
+
+
 def test_what_is_not_comparable_is_refused_unless_told_to() -> None:
     before = report(count())
     other_core = CountReport("cortex-a76", {}, (count(core="cortex-a76"),))
@@ -83,7 +97,14 @@ def test_comes_back_from_a_file(tmp_path: Path) -> None:
     assert CountReport.load(path) == report(count())
 
 
-@pytest.mark.parametrize("text", ["{", '{"core": 1}', '{"core": "a", "schema": 2}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", '{"core": 1}', '{"core": "a", "schema": 2}'),
+        json.dumps(report(count(instructions="many")).to_dict()),
+        json.dumps(report(count(sha256=None)).to_dict()),
+    ],
+)
 def test_a_damaged_file_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "counts.json"
     path.write_text(text)

@@ -121,7 +121,7 @@ class _Machine:
         macs = _macs(c.folder)
         return Count(
             core=self._core,
-            model=c.folder.spec.name,
+            model=c.model,
             artifact=c.artifact.id,
             backend=c.backend,
             precision=c.artifact.precision,

@@ -10,8 +10,9 @@ from typing import Any
 
 from ultraface_deploy.bench.emulate.count import Count
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import require_file
+from ultraface_deploy.files import PARSE_ERRORS, require_file
 from ultraface_deploy.limits import Limit
+from ultraface_deploy.records import build
 
 SCHEMA = 1
 # The same files and packages give the same count to 0.01 %; ten times that is a change.
@@ -49,11 +50,11 @@ class CountReport:
                 return None
             if data["schema"] != SCHEMA:
                 raise InputError(f"{path}: schema {data['schema']!r} is not {SCHEMA}; count again")
-            counts = tuple(Count(**record) for record in data["results"])
-            return cls(data["core"], dict(data["packages"]), counts)
+            counts = tuple(build(Count, record) for record in data["results"])
+            return cls(str(data["core"]), dict(data["packages"]), counts)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except PARSE_ERRORS as error:
             raise InputError(
                 f"{path}: no result of `bench --emulate --json` ({error!r})"
             ) from error
@@ -93,11 +94,11 @@ def compare_counts(
             f"the two results come from different cores ({before.core} and {after.core}); "
             "compare them all the same with --ignore machine"
         )
-    earlier = {_key(count): count for count in before.counts if count.instructions}
+    earlier = {_key(count): count for count in before.counts}
     found = []
     for new in after.counts:
         old = earlier.get(_key(new))
-        if old is None or not new.instructions or not old.instructions:
+        if old is None or not (old.instructions and new.instructions):
             continue
         if "artifact" not in ignore and old.sha256 != new.sha256:
             raise InputError(
@@ -113,6 +114,18 @@ def compare_counts(
     if not found:
         raise InputError("the two results have no configuration in common")
     return found
+
+
+def lost_counts(before: CountReport, after: CountReport) -> list[str]:
+    """Return what was counted earlier and was not later, with why if the later result says it."""
+    later = {_key(count): count for count in after.counts}
+    lost = []
+    for old in before.counts:
+        new = later.get(_key(old))
+        if old.instructions and (new is None or not new.instructions):
+            reason = f": {new.reason}" if new else ""
+            lost.append(_title(old) + reason)
+    return lost
 
 
 def _verdict(ratio: float) -> str:

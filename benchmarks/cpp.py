@@ -21,9 +21,8 @@ import numpy as np
 
 from ultraface_deploy import Detector
 from ultraface_deploy.bench.emulate.count import build_plugin
-from ultraface_deploy.bench.emulate.sysroot import cpuinfo
+from ultraface_deploy.bench.emulate.sysroot import show_core
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.files import make_folder, write_text
 from ultraface_deploy.images import DEMO_PHOTO, read_image
 from ultraface_deploy.package.library import LibraryDetector
 from ultraface_deploy.precision import parse_precision
@@ -78,11 +77,9 @@ def emulator(core: str, folder: Path) -> list[str]:
 
     Args:
         core: for example `cortex-a72`.
-        folder: where to put the core's /proc/cpuinfo, by which runtimes choose their kernels.
+        folder: where to put what the core shows of itself.
     """
-    make_folder(folder / "proc")
-    write_text(folder / "proc" / "cpuinfo", cpuinfo(core))
-    return ["qemu-aarch64", "-cpu", core, "-L", str(folder)]
+    return ["qemu-aarch64", "-cpu", core, "-L", str(show_core(core, folder))]
 
 
 def time_pairs(

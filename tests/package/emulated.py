@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ultraface_deploy.bench.emulate.count import copy_package
+from ultraface_deploy.bench.emulate.count import emulated_python
 from ultraface_deploy.bench.emulate.sysroot import Sysroot, require_programs
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.package import Runtime
@@ -35,19 +35,10 @@ def faces_on(
         sysroot.versions()
     except MissingDependency as error:
         pytest.skip(str(error))
-    root = sysroot.view(core, scratch)
-    package = copy_package(scratch / "package")
-    environment = {
-        "PYTHONPATH": f"{sysroot.site}:{package}",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
     done = subprocess.run(
         [
-            *("qemu-aarch64", "-cpu", core, "-L", str(root)),
-            *(word for item in environment.items() for word in ("-E", "=".join(item))),
-            *(str(root / "usr/bin/python3.11"), str(GUEST)),
+            *emulated_python(core, sysroot, scratch),
+            str(GUEST),
             *(str(artifacts), runtime, precision, *map(str, photographs)),
         ],
         capture_output=True,

@@ -23,6 +23,15 @@ class Limits:
     min_ap: float | None = None
     ap_set: str = "hard"
 
+    def require(self, accuracies: Accuracies | None) -> None:
+        """Refuse an AP to keep to where no AP is known.
+
+        Raises:
+            InputError: says what to give.
+        """
+        if self.min_ap is not None and accuracies is None:
+            raise InputError("--min-ap needs the accuracy: give --eval FILE from `eval --json`")
+
     def violation(self, measurement: Measurement, accuracies: Accuracies | None) -> str | None:
         """Say which limit a configuration breaks; None where it keeps to all."""
         median = measurement.row("end_to_end").median_ms
@@ -76,8 +85,7 @@ def recommend(
         CheckFailed: none keeps to the limits; names the one that comes nearest in time.
         InputError: an AP is asked for without the result of an evaluation.
     """
-    if limits.min_ap is not None and accuracies is None:
-        raise InputError("--min-ap needs the accuracy: give --eval FILE from `eval --json FILE`")
+    limits.require(accuracies)
     if not report.measurements:
         raise CheckFailed("nothing was timed, so nothing can be recommended")
     fastest_first = sorted(report.measurements, key=lambda m: m.row("end_to_end").median_ms)

@@ -12,7 +12,13 @@ from typer.core import TyperGroup
 
 from ultraface_deploy.cli import bench_compare, bench_emulate, bench_recommend, bench_report
 from ultraface_deploy.cli.bench_hosts import measure_on_boards
-from ultraface_deploy.cli.bench_recommend import MaxCores, MaxMs, MinAp, print_recommendation
+from ultraface_deploy.cli.bench_recommend import (
+    MaxCores,
+    MaxMs,
+    MinAp,
+    limits_of,
+    print_recommendation,
+)
 from ultraface_deploy.cli.bench_report import EvalFile
 from ultraface_deploy.cli.console import note, notes, progress, results, write_output
 from ultraface_deploy.cli.options import Backends, JsonTarget, chosen_backends
@@ -171,7 +177,8 @@ def run(
         bench_emulate.run_emulated(found, emulate, _photographs(image), json)
         return
     targets = {"json": json, "csv": csv, "markdown": markdown, "html": html}
-    _check_before_measuring(targets, min_ap, eval_file)
+    limits_of(max_ms, max_cores, min_ap, eval_file)
+    _require_writable(targets)
     chosen_cores = None if host else choose_cores(cores)
     settings = _settings(launches, seconds, ci, max_seconds, image)
     found = _configurations(*wanted)
@@ -224,13 +231,9 @@ def _refuse_with_emulation(context: typer.Context) -> None:
             )
 
 
-def _check_before_measuring(
-    targets: dict[str, str | None], min_ap: str | None, eval_file: Path | None
-) -> None:
+def _require_writable(targets: dict[str, str | None]) -> None:
     """Find out before minutes of measuring what would keep its result from being written."""
-    from ultraface_deploy.bench.accuracy import Accuracies
     from ultraface_deploy.bench.plots import require_matplotlib
-    from ultraface_deploy.bench.recommend import parse_min_ap
     from ultraface_deploy.errors import InputError
 
     if list(targets.values()).count("-") > 1:
@@ -241,12 +244,6 @@ def _check_before_measuring(
             raise InputError(f"--{form} {target}: {folder} is no folder that can be written to")
     if targets["html"] is not None:
         require_matplotlib()
-    if eval_file is not None:
-        Accuracies.load(eval_file)
-    if min_ap is not None:
-        parse_min_ap(min_ap)
-        if eval_file is None:
-            raise InputError("--min-ap needs the accuracy: give --eval FILE from `eval --json`")
 
 
 def _require_all_timed(report: BenchReport) -> None:

@@ -12,6 +12,8 @@ from ultraface_deploy.cli.bench_report import EvalFile
 from ultraface_deploy.cli.console import note
 
 if TYPE_CHECKING:
+    from ultraface_deploy.bench.accuracy import Accuracies
+    from ultraface_deploy.bench.recommend import Limits
     from ultraface_deploy.bench.result import BenchReport
 
 MaxMs = Annotated[
@@ -48,6 +50,24 @@ def recommend(
     print_recommendation(BenchReport.load(result), max_ms, max_cores, min_ap, eval_file)
 
 
+def limits_of(
+    max_ms: float | None, max_cores: int | None, min_ap: str | None, eval_file: Path | None
+) -> tuple[Limits, Accuracies | None]:
+    """Read the options.
+
+    Raises:
+        InputError: one of them makes no sense, or there is no evaluation for an AP.
+    """
+    from ultraface_deploy.bench.accuracy import Accuracies
+    from ultraface_deploy.bench.recommend import Limits, parse_min_ap
+
+    ap_set, least = ("hard", None) if min_ap is None else parse_min_ap(min_ap)
+    limits = Limits(max_ms, max_cores, least, ap_set)
+    accuracies = None if eval_file is None else Accuracies.load(eval_file)
+    limits.require(accuracies)
+    return limits, accuracies
+
+
 def print_recommendation(
     report: BenchReport,
     max_ms: float | None,
@@ -57,12 +77,9 @@ def print_recommendation(
     say: Callable[[str], None] = typer.echo,
 ) -> None:
     """Choose within the limits and print the choice; see `recommend.recommend` for errors."""
-    from ultraface_deploy.bench.accuracy import Accuracies
-    from ultraface_deploy.bench.recommend import Limits, parse_min_ap, recommend
+    from ultraface_deploy.bench.recommend import recommend
 
-    ap_set, least = ("hard", None) if min_ap is None else parse_min_ap(min_ap)
-    accuracies = None if eval_file is None else Accuracies.load(eval_file)
-    chosen = recommend(report, Limits(max_ms, max_cores, least, ap_set), accuracies)
+    chosen = recommend(report, *limits_of(max_ms, max_cores, min_ap, eval_file))
     row = chosen.measurement.row("end_to_end")
     for warning in chosen.measurement.warnings:
         note(f"warning: {chosen.measurement.title}: {warning}")

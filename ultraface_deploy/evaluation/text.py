@@ -34,16 +34,15 @@ def pairing_table(pairing: Pairing, confidence: float) -> Table:
             f"{each.change:+.4f}",
             f"{each.low:+.4f} to {each.high:+.4f}",
         )
-    for before, after in zip(
-        pairing.before.details["operating_points"],
-        pairing.after.details["operating_points"],
-        strict=False,
-    ):
-        if before["score"] in (0.5, 0.7):
+    earlier, later = (
+        {point["score"]: point for point in side.details["operating_points"]}
+        for side in (pairing.before, pairing.after)
+    )
+    for score in (0.5, 0.7):
+        if score in earlier and score in later:
             for key in ("recall", "precision"):
-                table.add_row(
-                    f"{key} at {before['score']:g}", _number(before[key]), _number(after[key])
-                )
+                before, after = earlier[score][key], later[score][key]
+                table.add_row(f"{key} at {score:g}", _number(before), _number(after))
     return table
 
 

@@ -106,9 +106,7 @@ class _Machine:
         self._photographs = photographs
         self._scratch = Path(scratch)
         self._plugin = build_plugin(self._scratch)
-        self._root = sysroot.view(core, self._scratch)
-        self._site = sysroot.site
-        self._package = copy_package(self._scratch / "package")
+        self._python = emulated_python(core, sysroot, self._scratch)
         self._recorded: dict[tuple[str | None, ...], str] = {}
 
     def count(self, configuration: Configuration) -> Count:
@@ -193,29 +191,38 @@ class _Machine:
         return result, [int(word) for word in paths["counts"].read_text().split()]
 
     def _command(self, job: Path, result: Path, counts: Path) -> list[str]:
-        environment = {
-            "PYTHONPATH": f"{self._site}{os.pathsep}{self._package}",
-            "PYTHONHASHSEED": "0",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-        }
         return [
-            "qemu-aarch64",
-            *("-cpu", self._core, "-L", str(self._root)),
+            *self._python[:1],
             *("-plugin", f"{self._plugin},out={counts}"),
-            *(word for key, value in environment.items() for word in ("-E", f"{key}={value}")),
-            str(self._root / "usr/bin/python3.11"),
+            *self._python[1:],
             *("-m", "ultraface_deploy.bench.emulate.guest", str(job), str(result)),
         ]
 
 
-def copy_package(target: Path) -> Path:
-    """Copy this package to where the emulated Python can import it: installed, it has one root."""
+def emulated_python(core: str, sysroot: Sysroot, scratch: Path) -> list[str]:
+    """Return the command of a Python on an emulated core, which can import this package.
+
+    Args:
+        core: for example `cortex-a72`.
+        sysroot: the emulated machine.
+        scratch: folder for its root, and for a copy of the package in the layout of an install.
+    """
+    root, package = sysroot.view(core, scratch), scratch / "package"
     for name, path in installed_files():
-        make_folder((target / name).parent)
-        shutil.copyfile(path, target / name)
-    return target
+        make_folder((package / name).parent)
+        shutil.copyfile(path, package / name)
+    environment = {
+        "PYTHONPATH": f"{sysroot.site}{os.pathsep}{package}",
+        "PYTHONHASHSEED": "0",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    return [
+        *("qemu-aarch64", "-cpu", core, "-L", str(root)),
+        *(word for key, value in environment.items() for word in ("-E", f"{key}={value}")),
+        str(root / "usr/bin/python3.11"),
+    ]
 
 
 def build_plugin(folder: Path) -> Path:

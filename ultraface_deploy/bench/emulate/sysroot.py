@@ -83,12 +83,17 @@ class Sysroot:
 
         What it does not hold, QEMU looks for on this machine: /tmp and the user's files are real.
         """
-        view = folder / core
-        make_folder(view / "proc")
+        view = show_core(core, folder / core)
         for name in ("bin", "etc", "lib", "usr"):
             (view / name).symlink_to(self.root / name)
-        write_text(view / "proc/cpuinfo", cpuinfo(core))
         return view
+
+
+def show_core(core: str, root: Path) -> Path:
+    """Make a root that shows one kind of core, by which runtimes choose their kernels."""
+    make_folder(root / "proc")
+    write_text(root / "proc/cpuinfo", cpuinfo(core))
+    return root
 
 
 def cpuinfo(core: str) -> str:

@@ -80,7 +80,7 @@ def where_it_pays(format: str) -> str:
     if format == "ncnn":
         return (
             "INT8 in ncnn pays on a Cortex-A53 (31 % fewer instructions than FP32), on cores with "
-            "dot products (Cortex-A76: 29 % fewer; x86 with VNNI: 11 % faster) and for size; a "
+            "dot products (Cortex-A76: 29 % fewer) and for size; x86 with VNNI is about as fast, a "
             "Cortex-A72 executes 12 % more (slim-320, one thread, Arm instructions counted in "
             "emulation)"
         )

@@ -32,7 +32,7 @@ lowest:
 
 # The C++ project, built against ncnn's sources (2.5 minutes the first time), here and for Arm.
 test-cpp: $(STAMP)
-	ULTRAFACE_BUILD_RUNTIMES=1 $(BIN)/python -m pytest tests/package
+	ULTRAFACE_BUILD_RUNTIMES=1 $(BIN)/python -m pytest tests/sdk
 
 # Artifacts on emulated Arm cores (Pi 3, 4, 5); the set-up says what it downloads, once.
 CORES ?= cortex-a53,cortex-a72,cortex-a76

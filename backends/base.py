@@ -12,9 +12,9 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError, MissingDependency, UltraFaceError
-from ultraface_deploy.precision import Precision
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
 
 Tensor = npt.NDArray[np.float32]
 Outputs = dict[str, Tensor]

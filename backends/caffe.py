@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends.base import Backend, BackendError, Session, Tensor
 from ultraface_deploy.errors import MissingDependency
-from ultraface_deploy.precision import Precision
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
 
 # The BLAS libraries that Caffe is built with; each reads its variable once, when it is loaded.
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
@@ -52,10 +52,10 @@ class Caffe(Backend):
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
     ) -> Session:
-        from ultraface_deploy.caffe import read_caffe
-        from ultraface_deploy.caffe.permute import without_permute
-        from ultraface_deploy.caffe.reader import read_prototxt
-        from ultraface_deploy.caffe.writer import prototxt_text
+        from ultraface_deploy.converters.caffe import read_caffe
+        from ultraface_deploy.converters.caffe.permute import without_permute
+        from ultraface_deploy.converters.caffe.reader import read_prototxt
+        from ultraface_deploy.converters.caffe.writer import prototxt_text
 
         prototxt, caffemodel = files
         # Caffe ends the process on files that do not fit, so they are checked before it sees them.
@@ -72,7 +72,7 @@ class Caffe(Backend):
 
     def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
         """Read the size off the prototxt."""
-        from ultraface_deploy.caffe.reader import input_size
+        from ultraface_deploy.converters.caffe.reader import input_size
 
         return input_size(files[0])
 

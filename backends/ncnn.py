@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends.base import Backend, BackendError, Session, Tensor
-from ultraface_deploy.precision import Precision
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
 
 
 class _Session(Session):

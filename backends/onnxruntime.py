@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends.base import Backend, Session, Tensor
-from ultraface_deploy.precision import Precision
-from ultraface_deploy.spec import METADATA_KEY, ModelSpec
+from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 
 _ERRORS_ONLY = 3
 

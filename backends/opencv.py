@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends.base import Backend, Session, Tensor
-from ultraface_deploy.precision import Precision
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
 
 
 class _Session(Session):
@@ -46,7 +46,7 @@ class OpenCV(Backend):
         if files[0].suffix == ".prototxt":
             # OpenCV says little of a pair that does not belong together; our reader says what.
             if find_spec("google.protobuf") is not None:
-                from ultraface_deploy.caffe.reader import read_net
+                from ultraface_deploy.converters.caffe.reader import read_net
 
                 read_net(*files)
             net = cv2.dnn.readNetFromCaffe(*(str(path) for path in files))
@@ -62,7 +62,7 @@ class OpenCV(Backend):
         """Read the size off a prototxt; of other files OpenCV does not tell."""
         if files[0].suffix != ".prototxt" or find_spec("google.protobuf") is None:
             return None
-        from ultraface_deploy.caffe.reader import input_size
+        from ultraface_deploy.converters.caffe.reader import input_size
 
         return input_size(files[0])
 

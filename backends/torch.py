@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends.base import Backend, Session, Tensor
-from ultraface_deploy.precision import Precision
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,8 +43,8 @@ class Torch(Backend):
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
     ) -> Session:
-        from ultraface_deploy.checkpoint import load_checkpoint
-        from ultraface_deploy.nets import deployed
+        from ultraface_deploy.family.checkpoint import load_checkpoint
+        from ultraface_deploy.family.nets import deployed
 
         return _Session(spec, deployed(load_checkpoint(files[0]).build(), spec), threads)
 

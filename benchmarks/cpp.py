@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from ultraface_deploy import Detector
+from ultraface_deploy.agreement.precision import parse_precision
 from ultraface_deploy.bench.emulate.count import build_plugin
 from ultraface_deploy.bench.emulate.sysroot import show_core
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.images import DEMO_PHOTO, read_image
-from ultraface_deploy.package.library import LibraryDetector
-from ultraface_deploy.precision import parse_precision
+from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
+from ultraface_deploy.sdk.library import LibraryDetector
 
 _WARM_UP = 20
 _CALLS_A_ROUND = 10

@@ -9,7 +9,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.cost import Cost, cost_of_onnx
 
 

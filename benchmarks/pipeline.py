@@ -12,10 +12,10 @@ from pathlib import Path
 
 import cv2
 
-from ultraface_deploy.detector import Detector
-from ultraface_deploy.images import read_image
+from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.models import DEFAULT_MODEL
 from ultraface_deploy.pipeline import postprocess, preprocess
+from ultraface_deploy.safe.images import read_image
 
 _ROUNDS = 500
 

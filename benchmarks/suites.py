@@ -11,12 +11,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.bench.plan import configurations
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import measure
 from ultraface_deploy.bench.tables import to_markdown
-from ultraface_deploy.files import write_text
-from ultraface_deploy.precision import Precision
+from ultraface_deploy.safe.files import write_text
 
 
 @dataclass(frozen=True)

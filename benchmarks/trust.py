@@ -27,10 +27,10 @@ from ultraface_deploy.bench.plan import Configuration, configurations
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import measure
 from ultraface_deploy.bench.worker import Runner, raise_priority
-from ultraface_deploy.child import run_in_child
-from ultraface_deploy.files import make_folder, write_text
-from ultraface_deploy.images import DEMO_PHOTO
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.safe.child import run_in_child
+from ultraface_deploy.safe.files import make_folder, write_text
+from ultraface_deploy.safe.images import DEMO_PHOTO
 
 _SPIN_MS = 1.0
 

@@ -14,13 +14,19 @@ from ultraface_deploy.errors import InputError, MissingDependency
 __all__ = ["Conversion", "Converter", "get_converter", "target_names"]
 
 # In the order in which `--to all` makes them.
-_BUILT_IN = ("onnx", "onnxsim", "mnn", "ncnn", "caffe")
+_BUILT_IN = {
+    "onnx": "onnx.graph",
+    "onnxsim": "onnx.simplify",
+    "mnn": "mnn.convert",
+    "ncnn": "ncnn.convert",
+    "caffe": "caffe.convert",
+}
 _GROUP = "ultraface_deploy.converters"
 
 
 def target_names() -> tuple[str, ...]:
     """Return all names that `--to` takes, besides `all`."""
-    return _BUILT_IN + tuple(entry.name for entry in entry_points(group=_GROUP))
+    return tuple(_BUILT_IN) + tuple(entry.name for entry in entry_points(group=_GROUP))
 
 
 def get_converter(name: str) -> Converter:
@@ -32,7 +38,7 @@ def get_converter(name: str) -> Converter:
     """
     try:
         if name in _BUILT_IN:
-            return _load(f"{__name__}.{name}")
+            return _load(f"{__name__}.{_BUILT_IN[name]}")
         for entry in entry_points(group=_GROUP, name=name):
             converter = entry.load()
             assert isinstance(converter, Converter)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.spec import Architecture
+from ultraface_deploy.family.spec import Architecture
 
 FOLDER = Path(__file__).resolve().parent
 DEFAULT_MODEL = "slim-320"

@@ -16,9 +16,9 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
-from ultraface_deploy.precision import Precision
-from ultraface_deploy.spec import Architecture, Head
+from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.family.spec import Architecture, Head
 
 # Before any runtime is loaded: on a busy machine, threads that wait for each other take ages.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -76,7 +76,7 @@ def random_network(architecture: Architecture, num_classes: int = 2) -> Any:
     """Return a network with seeded weights that reacts to its input and sees few faces."""
     import torch
 
-    from ultraface_deploy.nets import UltraFace
+    from ultraface_deploy.family.nets import UltraFace
 
     torch.manual_seed(1)
     net = UltraFace(architecture, num_classes).eval()
@@ -127,8 +127,8 @@ def converted(across_workers: Path) -> Convert:
         head: Head | None = None,
         precision: Precision = "fp32",
     ) -> ArtifactFolder:
-        from ultraface_deploy.convert import convert as convert_model
-        from ultraface_deploy.model_source import resolve_source
+        from ultraface_deploy.artifacts.convert import convert as convert_model
+        from ultraface_deploy.artifacts.source import resolve_source
 
         source = resolve_source(checkpoint, size, head)
         # After the file: two checkpoints may be of one name.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, Convert, MakeCheckpoint
-from ultraface_deploy.images import DEMO_PHOTO
+from ultraface_deploy.safe.images import DEMO_PHOTO
 
 # Not an import that fails but a package that is not there, as `find_spec` must see it too.
 HIDE_TORCH = """

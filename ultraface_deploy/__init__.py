@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ultraface_deploy.limits import limit_pixels
+from ultraface_deploy.safe.limits import limit_pixels
 
 __version__ = "0.1.0"
 
@@ -22,14 +22,14 @@ limit_pixels()
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from ultraface_deploy.detector import Detector
+    from ultraface_deploy.detect.detector import Detector
+    from ultraface_deploy.family.spec import ModelSpec
     from ultraface_deploy.pipeline import Faces
-    from ultraface_deploy.spec import ModelSpec
 
 _LAZY = {
-    "Detector": "ultraface_deploy.detector",
+    "Detector": "ultraface_deploy.detect.detector",
     "Faces": "ultraface_deploy.pipeline",
-    "ModelSpec": "ultraface_deploy.spec",
+    "ModelSpec": "ultraface_deploy.family.spec",
 }
 
 __all__ = ["Detector", "Faces", "ModelSpec", "__version__"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.backends import get_backend
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
 
 
 def load(name: str, files: list[str], spec: Mapping[str, Any]) -> None:

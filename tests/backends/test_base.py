@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends import Backend, BackendError, Session, backend_names, get_backend
 from ultraface_deploy.backends.base import Tensor, bind_outputs, implausible
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.precision import Precision
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
 
 SPEC = ModelSpec("net", "slim", 64, 64)
 N = SPEC.num_anchors

@@ -12,10 +12,10 @@ import onnx
 import pytest
 
 from tests.conftest import ROOT, Convert, MakeCheckpoint
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import BackendError, Outputs, Session, get_backend
 from ultraface_deploy.backends.base import probe_tensor
-from ultraface_deploy.converters.mnn import convert_onnx
+from ultraface_deploy.converters.mnn.convert import convert_onnx
 
 RUNTIMES = {
     "torch": "torch",
@@ -44,7 +44,7 @@ def load(folder: ArtifactFolder, name: str, threads: int = 1) -> Session:
 def reference(folder: ArtifactFolder, tensor: np.ndarray) -> Outputs:
     import torch
 
-    from ultraface_deploy.checkpoint import load_checkpoint
+    from ultraface_deploy.family.checkpoint import load_checkpoint
 
     net = load_checkpoint(folder.files(folder.find("torch"))[0]).build()
     with torch.inference_mode():
@@ -99,7 +99,7 @@ def test_two_sessions_do_not_mix(small: ArtifactFolder, name: str) -> None:
 COUNT_THREADS = """
 import sys
 from pathlib import Path
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.backends.base import probe_tensor
 folder, name, format = ArtifactFolder.open(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -189,8 +189,8 @@ def test_damaged_files_are_an_error(
     tmp_path: Path, small: ArtifactFolder, name: str, damage: str
 ) -> None:
     """In a child process, as a runtime may crash on them; the caller must learn of it."""
-    from ultraface_deploy.child import run_in_child
     from ultraface_deploy.errors import UltraFaceError
+    from ultraface_deploy.safe.child import run_in_child
 
     files = []
     for path in small.files(small.find(RUNTIMES[name])):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.bench.made import measurement, report
 from tests.conftest import Cli
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench import machine
 from ultraface_deploy.bench.emulate import sysroot
 

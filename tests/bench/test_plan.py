@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ultraface_deploy.artifact import ArtifactFolder, describe_files
+from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
 from ultraface_deploy.bench.plan import configurations
 from ultraface_deploy.errors import InputError
 

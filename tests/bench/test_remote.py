@@ -20,7 +20,7 @@ import pytest
 
 from tests.bench.made import measurement, report
 from tests.conftest import ROOT, Convert, MakeCheckpoint, hear_ctrl_c
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.plan import Configuration, configurations
 from ultraface_deploy.bench.remote import RemoteFailed, _Connections, measure_on_hosts
 from ultraface_deploy.bench.result import BenchReport, Failure, merged

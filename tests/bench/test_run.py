@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench import machine
 from ultraface_deploy.bench.driver import WORKER, Worker, WorkerFailed
 from ultraface_deploy.bench.plan import configurations

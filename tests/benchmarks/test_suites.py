@@ -3,7 +3,7 @@ from __future__ import annotations
 from ultraface_deploy import models
 from ultraface_deploy.backends import backend_names
 from ultraface_deploy.benchmarks.suites import SUITES
-from ultraface_deploy.spec import check_input_size
+from ultraface_deploy.family.spec import check_input_size
 
 
 def test_suites_name_what_exists() -> None:

@@ -17,9 +17,9 @@ import typer
 
 from tests.conftest import ROOT, Cli, hear_ctrl_c
 from ultraface_deploy import __version__
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.cli.app import build_app
-from ultraface_deploy.images import DEMO_PHOTO, PHOTOS
+from ultraface_deploy.safe.images import DEMO_PHOTO, PHOTOS
 
 COMMAND = [sys.executable, "-m", "ultraface_deploy"]
 

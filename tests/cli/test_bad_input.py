@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cli, CliResult, MakeCheckpoint
-from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
-from ultraface_deploy.images import DEMO_PHOTO
+from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.safe.images import DEMO_PHOTO
 
 
 def assert_refused(result: CliResult, *words: str, code: int = 2) -> None:

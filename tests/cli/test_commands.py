@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import Cli, MakeCheckpoint
-from tests.test_verify import flip_bytes
-from ultraface_deploy.artifact import ArtifactFolder
-from ultraface_deploy.images import DEMO_PHOTO, PHOTOS
+from tests.artifacts.test_verify import flip_bytes
+from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.safe.images import DEMO_PHOTO, PHOTOS
 
 
 def test_convert_verify_detect(cli: Cli, make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:

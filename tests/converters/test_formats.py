@@ -10,11 +10,11 @@ import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy import models
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends import get_backend
-from ultraface_deploy.images import DEMO_PHOTO
+from ultraface_deploy.family.spec import Architecture, Head
 from ultraface_deploy.pipeline import preprocess
-from ultraface_deploy.precision import Precision
-from ultraface_deploy.spec import Architecture, Head
+from ultraface_deploy.safe.images import DEMO_PHOTO
 
 torch = pytest.importorskip("torch", reason="the reference is the torch network")
 
@@ -82,8 +82,8 @@ def test_equals_torch(converted: Convert, make_checkpoint: MakeCheckpoint, job: 
 
 
 def torch_outputs(checkpoint: Any, spec: Any, tensor: np.ndarray) -> dict[str, np.ndarray]:
-    from ultraface_deploy.checkpoint import load_checkpoint
-    from ultraface_deploy.nets import deployed
+    from ultraface_deploy.family.checkpoint import load_checkpoint
+    from ultraface_deploy.family.nets import deployed
 
     with torch.inference_mode():
         network = deployed(load_checkpoint(checkpoint).build(), spec)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
-from ultraface_deploy.artifact import ArtifactFolder
-from ultraface_deploy.child import ToolFailed
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.converters import Conversion, get_converter, target_names
-from ultraface_deploy.converters.mnn import convert_onnx
-from ultraface_deploy.converters.ncnn import rename_blobs
+from ultraface_deploy.converters.mnn.convert import convert_onnx
+from ultraface_deploy.converters.ncnn.convert import rename_blobs
 from ultraface_deploy.errors import InputError, MissingDependency, UltraFaceError
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.safe.child import ToolFailed
 
 SPEC = ModelSpec("net", "slim", 128, 96)
 

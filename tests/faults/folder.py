@@ -18,7 +18,7 @@ import cv2
 import psutil
 
 from tests.conftest import ROOT
-from ultraface_deploy.images import DEMO_PHOTO, read_image
+from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
 _MARKS = 10
 

@@ -28,8 +28,8 @@ import numpy as np
 
 from tests.conftest import ROOT
 from ultraface_deploy import models
-from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
-from ultraface_deploy.files import sha256_of
+from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.safe.files import sha256_of
 
 _UNDISTURBED_EVERY = 10
 
@@ -157,7 +157,7 @@ def evaluate(folder: Path) -> Victim:
 
 
 def _evaluation_problem(out: Path) -> str | None:
-    from ultraface_deploy.evaluation import read_results
+    from ultraface_deploy.accuracy import read_results
     from ultraface_deploy.wider.predictions import read_file
 
     if (out / "result.json").is_file():
@@ -212,7 +212,7 @@ def train(folder: Path) -> Victim:
 
 
 def _run_problem(out: Path) -> str | None:
-    from ultraface_deploy.checkpoint import load_checkpoint
+    from ultraface_deploy.family.checkpoint import load_checkpoint
 
     for name in ("best.pth", "last.pth"):
         if (out / name).is_file():
@@ -222,7 +222,7 @@ def _run_problem(out: Path) -> str | None:
 
 def _trained(out: Path) -> object:
     """The weights to the last bit, and the metrics but for the time that an epoch took."""
-    from ultraface_deploy.checkpoint import load_checkpoint
+    from ultraface_deploy.family.checkpoint import load_checkpoint
 
     rows = [line.split(",") for line in (out / "metrics.csv").read_text().splitlines()]
     weights = load_checkpoint(out / "best.pth").state_dict

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 
 from ultraface_deploy import Detector
-from ultraface_deploy.images import DEMO_PHOTO, read_image
+from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
 _MARKS = 10
 

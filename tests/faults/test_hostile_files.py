@@ -16,18 +16,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ultraface_deploy import Detector, foreign
-from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
+from ultraface_deploy import Detector
+from ultraface_deploy.accuracy.result import unpack
+from ultraface_deploy.artifacts import recognition as foreign
+from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.backends import BackendError
-from ultraface_deploy.data.voc import read_annotations
-from ultraface_deploy.data.wider import read_wider
+from ultraface_deploy.converters.onnx.external_data import refuse_external_data
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.evaluation.result import unpack
-from ultraface_deploy.external_data import refuse_external_data
-from ultraface_deploy.files import inside
-from ultraface_deploy.images import read_image
-from ultraface_deploy.limits import Limit
-from ultraface_deploy.spec import AnchorSpec, ModelSpec
+from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
+from ultraface_deploy.safe.files import inside
+from ultraface_deploy.safe.images import read_image
+from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.train.data.voc import read_annotations
+from ultraface_deploy.train.data.wider import read_wider
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_limits_can_be_raised_and_say_how(
 
 def test_zip_bomb_as_checkpoint(tmp_path: Path, small_limit: None) -> None:
     pytest.importorskip("torch", reason="checkpoints are read with torch")
-    from ultraface_deploy.checkpoint import load_checkpoint
+    from ultraface_deploy.family.checkpoint import load_checkpoint
 
     path = tmp_path / "bomb.pth"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -67,7 +68,7 @@ def test_checkpoint_whose_tensors_are_not_what_they_claim(
     make_checkpoint: Callable[..., Path], tmp_path: Path, claim: str
 ) -> None:
     torch = pytest.importorskip("torch", reason="checkpoints are read with torch")
-    from ultraface_deploy.checkpoint import load_checkpoint
+    from ultraface_deploy.family.checkpoint import load_checkpoint
 
     state = torch.load(make_checkpoint(), weights_only=True)
     counter = next(key for key in state if key.endswith("num_batches_tracked"))
@@ -207,7 +208,7 @@ def test_file_swapped_within_a_folder_is_not_opened(folder: ArtifactFolder) -> N
 def test_folder_that_claims_but_was_never_verified_is_tried_in_a_child(
     folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ultraface_deploy import detector
+    from ultraface_deploy.detect import detector
 
     asked = []
     monkeypatch.setattr(detector, "prove_harmless", lambda *arguments: asked.append(arguments))

@@ -16,8 +16,8 @@ import pytest
 
 from tests.conftest import ROOT, hear_ctrl_c
 from tests.faults.kill import VICTIMS
-from ultraface_deploy.artifact import ArtifactFolder
-from ultraface_deploy.images import DEMO_PHOTO
+from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.safe.images import DEMO_PHOTO
 
 _HIDE, _SHOW = b"\x1b[?25l", b"\x1b[?25h"
 

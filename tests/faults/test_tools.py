@@ -15,18 +15,19 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT, MakeCheckpoint
-from ultraface_deploy import child, models
-from ultraface_deploy.artifact import ArtifactFolder
-from ultraface_deploy.child import ToolFailed
-from ultraface_deploy.convert import convert
-from ultraface_deploy.converters import mnn as mnn_converter
+from ultraface_deploy import models
+from ultraface_deploy.artifacts.convert import convert
+from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.converters import ncnn, onnxsim
+from ultraface_deploy.converters.mnn.convert import convert as mnn_converter
 from ultraface_deploy.errors import CheckFailed, UltraFaceError
-from ultraface_deploy.images import embedded_images
-from ultraface_deploy.model_source import resolve_source
 from ultraface_deploy.quantize import mnn_tool
 from ultraface_deploy.quantize.gate import Gate
 from ultraface_deploy.quantize.search import Candidate, search
+from ultraface_deploy.safe import child
+from ultraface_deploy.safe.child import ToolFailed
+from ultraface_deploy.safe.images import embedded_images
 
 STEPS = {
     "segfault": "crashed with SIGSEGV",

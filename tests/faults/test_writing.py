@@ -13,9 +13,9 @@ import pytest
 from tests.conftest import ROOT
 from tests.faults.kill import VICTIMS, hunt
 from ultraface_deploy import models
-from ultraface_deploy.artifact import MANIFEST, ArtifactFolder
-from ultraface_deploy.files import write_bytes
-from ultraface_deploy.verify import verify_folder
+from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.artifacts.verify import verify_folder
+from ultraface_deploy.safe.files import write_bytes
 
 SOURCE = models.FOLDER / str(models.find(models.DEFAULT_MODEL).onnx)
 
@@ -98,7 +98,7 @@ def test_folder_that_cannot_be_written(tmp_path: Path, mode: int) -> None:
     (out / "keep").write_text("kept")
     out.chmod(mode)
     program = (
-        "from pathlib import Path; from ultraface_deploy.files import make_folder;"
+        "from pathlib import Path; from ultraface_deploy.safe.files import make_folder;"
         f"make_folder(Path({str(out)!r}))"
     )
     done = subprocess.run(
@@ -114,7 +114,7 @@ def test_folder_that_cannot_be_written(tmp_path: Path, mode: int) -> None:
 
 
 def test_single_flipped_bits_are_noticed(folder: ArtifactFolder) -> None:
-    from ultraface_deploy.images import embedded_images
+    from ultraface_deploy.safe.images import embedded_images
 
     (path,) = folder.files(folder.find("onnxsim"))
     content = bytearray(path.read_bytes())

@@ -24,9 +24,9 @@ import psutil
 
 from tests.fuzz.mutation import mutated
 from tests.fuzz.targets import TARGETS, Files, Target
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.errors import UltraFaceError
-from ultraface_deploy.limits import Limit
+from ultraface_deploy.safe.limits import Limit
 
 _CPU_SECONDS = 10
 _MEMORY_MB = 1024
@@ -189,7 +189,7 @@ def _memory_folder() -> str | None:
 
 def make_artifacts(path: Path) -> ArtifactFolder:
     """Convert the default model at a small size, in a process of its own: forks want no threads."""
-    from ultraface_deploy.child import run_in_child
+    from ultraface_deploy.safe.child import run_in_child
 
     path = path.absolute()  # the child works in a folder of its own
     if not (path / "manifest.json").is_file():
@@ -200,8 +200,8 @@ def make_artifacts(path: Path) -> ArtifactFolder:
 
 
 def _convert(path: str) -> None:
-    from ultraface_deploy.convert import convert
-    from ultraface_deploy.model_source import resolve_source
+    from ultraface_deploy.artifacts.convert import convert
+    from ultraface_deploy.artifacts.source import resolve_source
 
     convert(resolve_source("slim-320", (128, 96)), ["all"], output=Path(path))
 

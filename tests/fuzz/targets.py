@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ultraface_deploy.artifact import ArtifactFolder
-from ultraface_deploy.foreign import format_and_files, load_in_child
+from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.artifacts.recognition import format_and_files, load_in_child
 
 Files = Mapping[str, bytes]
 
@@ -59,13 +59,13 @@ def _checkpoints(folder: ArtifactFolder) -> list[Files]:
 
 
 def _read_checkpoint(folder: Path) -> None:
-    from ultraface_deploy.checkpoint import load_checkpoint
+    from ultraface_deploy.family.checkpoint import load_checkpoint
 
     load_checkpoint(folder / "net.pth").build()
 
 
 def _read_onnx(folder: Path) -> None:
-    from ultraface_deploy.converters import onnx as onnx_files
+    from ultraface_deploy.converters.onnx.graph import graph as onnx_files
 
     model = onnx_files.load(folder / "net.onnx")
     if (spec := onnx_files.read_spec(model)) is not None:
@@ -74,7 +74,7 @@ def _read_onnx(folder: Path) -> None:
 
 
 def _read_caffe(folder: Path) -> None:
-    from ultraface_deploy.caffe import read_caffe
+    from ultraface_deploy.converters.caffe import read_caffe
 
     read_caffe(folder / "net.prototxt", folder / "net.caffemodel")
 
@@ -144,9 +144,9 @@ _COCO = json.dumps(
 
 
 def _read_labels(folder: Path) -> None:
-    from ultraface_deploy.data.coco import read_coco
-    from ultraface_deploy.data.voc import read_annotations
-    from ultraface_deploy.data.wider import read_retinaface, read_wider
+    from ultraface_deploy.train.data.coco import read_coco
+    from ultraface_deploy.train.data.voc import read_annotations
+    from ultraface_deploy.train.data.wider import read_retinaface, read_wider
 
     (file,) = folder.iterdir()
     readers: dict[str, Callable[[], Any]] = {
@@ -167,7 +167,7 @@ def _tables(folder: ArtifactFolder) -> list[Files]:
 
 
 def _read_table(folder: Path) -> None:
-    from ultraface_deploy.quantize.ncnn_files import read_table
+    from ultraface_deploy.converters.ncnn.files import read_table
 
     read_table(folder / "net.table")
 
@@ -218,7 +218,7 @@ def _runs(folder: ArtifactFolder) -> list[Files]:
     """The `last.pth` of a run of one step, made in a child: forks want no threads."""
     import tempfile
 
-    from ultraface_deploy.child import run_in_child
+    from ultraface_deploy.safe.child import run_in_child
 
     with tempfile.TemporaryDirectory() as scratch:
         run_in_child("tests.fuzz.targets:run_once", {"folder": scratch}, what="training")
@@ -233,7 +233,7 @@ def run_once(folder: str) -> None:
 def _trainer(folder: Path) -> Any:
     import cv2
 
-    from ultraface_deploy.data import Sample
+    from ultraface_deploy.train.data import Sample
     from ultraface_deploy.train.loop import Trainer
     from ultraface_deploy.train.recipe import Recipe, Stage
 
@@ -275,7 +275,7 @@ def _read_benchmark(folder: Path) -> None:
 
 
 def _evaluations(folder: ArtifactFolder) -> list[Files]:
-    from ultraface_deploy.evaluation.result import Result
+    from ultraface_deploy.accuracy.result import Result
     from ultraface_deploy.wider import SETS, Tally
 
     rows = np.array([0, 1, 1], np.int64)
@@ -292,10 +292,10 @@ def _evaluations(folder: ArtifactFolder) -> list[Files]:
 
 def _read_evaluation(folder: Path) -> None:
     """Read a result, compare it with itself and print it in every way."""
+    from ultraface_deploy.accuracy import compare, pair_up, read_results
+    from ultraface_deploy.accuracy.markdown import accuracy_table
+    from ultraface_deploy.accuracy.text import pairing_table
     from ultraface_deploy.bench.accuracy import Accuracies
-    from ultraface_deploy.evaluation import compare, pair_up, read_results
-    from ultraface_deploy.evaluation.markdown import accuracy_table
-    from ultraface_deploy.evaluation.text import pairing_table
 
     Accuracies.load(folder / "a.json")
     _, found = read_results(folder / "a.json")
@@ -309,14 +309,14 @@ def _voc_lists(folder: ArtifactFolder) -> list[Files]:
 
 
 def _read_voc_list(folder: Path) -> None:
-    from ultraface_deploy.data import read_dataset
+    from ultraface_deploy.train.data import read_dataset
 
     for sample in read_dataset(folder, "train", lambda message: None):
         assert sample.image.is_relative_to(folder)
 
 
 def _ncnn_weights(folder: Path) -> None:
-    from ultraface_deploy.quantize.ncnn_files import read_param, read_weights
+    from ultraface_deploy.converters.ncnn.files import read_param, read_weights
 
     read_weights(read_param(folder / "net.param"), folder / "net.bin")
 
@@ -347,7 +347,7 @@ def _pictures(folder: ArtifactFolder) -> list[Files]:
 
 
 def _read_picture(folder: Path) -> None:
-    from ultraface_deploy.images import read_image
+    from ultraface_deploy.safe.images import read_image
 
     (file,) = folder.iterdir()
     assert read_image(file).shape[2] == 3
@@ -373,7 +373,7 @@ def _videos(folder: ArtifactFolder) -> list[Files]:
 
 
 def _read_video(folder: Path) -> None:
-    from ultraface_deploy.frames import open_source
+    from ultraface_deploy.detect.sources import open_source
 
     (file,) = folder.iterdir()
     for frame in islice(open_source(str(file)), 64):

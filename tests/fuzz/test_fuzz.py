@@ -8,7 +8,7 @@ from tests.conftest import Convert, MakeCheckpoint
 from tests.fuzz.campaign import run
 from tests.fuzz.mutation import mutated
 from tests.fuzz.targets import TARGETS
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 
 FILES = {True: 15, False: 40}
 

@@ -9,7 +9,7 @@ import pytest
 
 from ultraface_deploy import models
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import sha256_of
+from ultraface_deploy.safe.files import sha256_of
 
 PUBLISHED = {
     "published-rfb-320": "c722b4427cc71642768baef6e15c659931b56f07425e5d2b0ec033ad41b145b3",

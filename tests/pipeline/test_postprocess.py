@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import PostprocessOptions, encode, make_anchors, nms, postprocess
-from ultraface_deploy.spec import ModelSpec
 
 SPEC = ModelSpec("net", "slim", 64, 64)
 COUNT = SPEC.num_anchors

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import noise
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import as_bgr, preprocess
-from ultraface_deploy.spec import ModelSpec
 
 
 def step_by_step(bgr: np.ndarray, spec: ModelSpec) -> np.ndarray:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Convert
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.converters.onnx.layers import Network
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize.calibrate import calibrate
-from ultraface_deploy.quantize.graph import Network
 from ultraface_deploy.quantize.table import CalibrationTable
-from ultraface_deploy.spec import ModelSpec
 
 pytest.importorskip("onnx", reason="quantisation starts from ONNX")
 

@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from ultraface_deploy.images import read_image
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import preprocess
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.safe.images import read_image
 
 
 def run_onnx(model: onnx.ModelProto, tensor: np.ndarray, optimised: bool = True) -> dict[str, Any]:

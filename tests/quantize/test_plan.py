@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.quantize.conftest import Case
+from ultraface_deploy.converters.onnx.layers import Layer
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.quantize.graph import Layer
 from ultraface_deploy.quantize.plan import (
     Recipe,
     affine,

@@ -163,7 +163,7 @@ def test_weights_alone_in_8_bits(converted: Convert, checkpoints: Path) -> None:
     "path", sorted(models.FOLDER.glob(f"*{TABLE_SUFFIX}")), ids=lambda p: p.name
 )
 def test_shipped_tables_fit_their_models(path: Path) -> None:
-    from ultraface_deploy.quantize.graph import Network
+    from ultraface_deploy.converters.onnx.layers import Network
     from ultraface_deploy.quantize.table import CalibrationTable
 
     entry = models.find(path.name.removesuffix(TABLE_SUFFIX))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ultraface_deploy.data import Sample
+from ultraface_deploy.train.data import Sample
 
 
 @pytest.fixture

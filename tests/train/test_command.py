@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from ultraface_deploy.checkpoint import load_checkpoint
-from ultraface_deploy.data import Sample
-from ultraface_deploy.data.prepare import prepare
+from ultraface_deploy.family.checkpoint import load_checkpoint
+from ultraface_deploy.train.data import Sample
+from ultraface_deploy.train.data.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 Cli = Callable[..., Any]

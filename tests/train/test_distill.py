@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ultraface_deploy.checkpoint import Checkpoint
-from ultraface_deploy.nets import UltraFace
+from ultraface_deploy.family.checkpoint import Checkpoint
+from ultraface_deploy.family.nets import UltraFace
+from ultraface_deploy.family.spec import Architecture, ModelSpec
 from ultraface_deploy.pipeline import make_anchors
-from ultraface_deploy.spec import Architecture, ModelSpec
 from ultraface_deploy.train.dataset import Batch
 from ultraface_deploy.train.distill import (
     AnchorMap,

@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import distributed
 
-from ultraface_deploy.checkpoint import load_checkpoint
-from ultraface_deploy.data import Sample
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.checkpoint import load_checkpoint
 from ultraface_deploy.train.augment import Augmentation
+from ultraface_deploy.train.data import Sample
 from ultraface_deploy.train.loop import Trainer, learning_rate, split
 from ultraface_deploy.train.recipe import (
     FOLDER,

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import decode, make_anchors
-from ultraface_deploy.spec import ModelSpec
 from ultraface_deploy.train.matching import BACKGROUND, FACE, IGNORE, corner_anchors, match
 
 SPEC = ModelSpec("slim-320", "slim")

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ultraface_deploy import models
-from ultraface_deploy.checkpoint import load_checkpoint
-from ultraface_deploy.detector import Detector
+from ultraface_deploy.detect.detector import Detector
+from ultraface_deploy.family.checkpoint import load_checkpoint
 from ultraface_deploy.pipeline import PostprocessOptions
 from ultraface_deploy.wider import read_ground_truth, score
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from ultraface_deploy.bench.result import Measurement
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import PARSE_ERRORS, require_file
-from ultraface_deploy.limits import Limit
+from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
+from ultraface_deploy.safe.limits import Limit
 
 SETS = ("easy", "medium", "hard")
 

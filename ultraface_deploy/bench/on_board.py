@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.machine import choose_cores
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.run import Progress, Settings, measure

@@ -9,12 +9,12 @@ from itertools import product
 from pathlib import Path
 
 from ultraface_deploy import models as registry
-from ultraface_deploy.artifact import Artifact, ArtifactFolder
+from ultraface_deploy.agreement.precision import PRECISIONS, Precision
+from ultraface_deploy.artifacts.convert import Step, ensure, has_precision, step_for
+from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
+from ultraface_deploy.artifacts.verify import readers
 from ultraface_deploy.backends import backend_names, get_backend
-from ultraface_deploy.convert import Step, ensure, has_precision, step_for
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.precision import PRECISIONS, Precision
-from ultraface_deploy.verify import readers
 
 Note = Callable[[str], None]
 Size = tuple[int, int]
@@ -124,8 +124,8 @@ def _open(model: str | Path, size: Size | None, steps: list[Step], note: Note) -
 
 def _resized(path: Path, size: Size, steps: list[Step], note: Note) -> ArtifactFolder:
     """Convert the network of a folder to another input size, in a folder beside it."""
-    from ultraface_deploy.convert import convert
-    from ultraface_deploy.model_source import resolve_source
+    from ultraface_deploy.artifacts.convert import convert
+    from ultraface_deploy.artifacts.source import resolve_source
 
     opened = ensure(path, steps, report=note)
     if (opened.spec.width, opened.spec.height) == size:

@@ -10,16 +10,22 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.agreement.comparison import (
+    Candidate,
+    Comparison,
+    Reference,
+    compare,
+    tolerance_for,
+)
+from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.artifacts.verify import open_reference
 from ultraface_deploy.backends import Session, get_backend
 from ultraface_deploy.backends.base import Tensor
-from ultraface_deploy.comparison import Candidate, Comparison, Reference, compare, tolerance_for
-from ultraface_deploy.images import embedded_images, read_image
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.pipeline.preprocess import Image
-from ultraface_deploy.precision import Precision
-from ultraface_deploy.spec import ModelSpec
-from ultraface_deploy.verify import open_reference
+from ultraface_deploy.safe.images import embedded_images, read_image
 
 
 def record(

@@ -17,14 +17,14 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from ultraface_deploy.artifact import MANIFEST
+from ultraface_deploy.artifacts.folder import MANIFEST
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.bench.layout import installed_files
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import Progress, Settings
 from ultraface_deploy.errors import InputError, MissingDependency, UltraFaceError
-from ultraface_deploy.images import DEMO_PHOTO
+from ultraface_deploy.safe.images import DEMO_PHOTO
 
 # Import name and package of what the benchmark itself needs on a board.
 _MODULES = {

@@ -15,9 +15,9 @@ import numpy as np
 
 from ultraface_deploy.bench.statistics import Launches, Samples, median_interval, pooled
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import PARSE_ERRORS, require_file
-from ultraface_deploy.limits import Limit
-from ultraface_deploy.records import build
+from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
+from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.records import build
 
 SCHEMA = 1
 Stage = Literal["preprocess", "inference", "postprocess", "end_to_end"]

@@ -22,9 +22,9 @@ from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport, Failure, Launch, Measurement, Round
 from ultraface_deploy.bench.statistics import median_interval
 from ultraface_deploy.bench.watch import Watch
-from ultraface_deploy.child import run_in_child
-from ultraface_deploy.files import sha256_of
-from ultraface_deploy.images import DEMO_PHOTO
+from ultraface_deploy.safe.child import run_in_child
+from ultraface_deploy.safe.files import sha256_of
+from ultraface_deploy.safe.images import DEMO_PHOTO
 
 _MB_PER_WORKER = 300
 _BUSY_CORES = 0.15

@@ -76,9 +76,9 @@ class Runner:
         import cv2
 
         from ultraface_deploy.backends import get_backend
-        from ultraface_deploy.images import read_image
+        from ultraface_deploy.family.spec import ModelSpec
         from ultraface_deploy.pipeline import PostprocessOptions
-        from ultraface_deploy.spec import ModelSpec
+        from ultraface_deploy.safe.images import read_image
 
         cv2.setNumThreads(job["threads"])
         self._job = job

@@ -204,7 +204,7 @@ def _configurations(
 ) -> list[Configuration]:
     from ultraface_deploy.bench.machine import parse_numbers
     from ultraface_deploy.bench.plan import configurations
-    from ultraface_deploy.spec import parse_input_size
+    from ultraface_deploy.family.spec import parse_input_size
 
     return configurations(
         folders or (),
@@ -260,7 +260,7 @@ def _require_all_timed(report: BenchReport) -> None:
 
 
 def _photographs(image: Path | None) -> list[Path]:
-    from ultraface_deploy.images import list_images
+    from ultraface_deploy.safe.images import list_images
 
     if image is None:
         return []
@@ -268,7 +268,7 @@ def _photographs(image: Path | None) -> list[Path]:
 
 
 def _precisions(names: list[str] | None) -> list[Any] | None:
-    from ultraface_deploy.precision import parse_precision
+    from ultraface_deploy.agreement.precision import parse_precision
 
     if names and "all" in names:
         return None
@@ -279,7 +279,7 @@ def _settings(
     launches: int, seconds: float, ci: float, max_seconds: float, image: Path | None
 ) -> Settings:
     from ultraface_deploy.bench.run import Settings
-    from ultraface_deploy.images import DEMO_PHOTO, read_image
+    from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
     read_image(image or DEMO_PHOTO)
     most = launches * 3 // 2

@@ -39,7 +39,7 @@ def report(
     from ultraface_deploy.bench.accuracy import Accuracies
     from ultraface_deploy.bench.html import to_html
     from ultraface_deploy.bench.result import BenchReport
-    from ultraface_deploy.files import write_text
+    from ultraface_deploy.safe.files import write_text
 
     measured = BenchReport.load(result)
     accuracies = None if eval_file is None else Accuracies.load(eval_file)
@@ -51,7 +51,7 @@ def report(
 
 def _write_plots(folder: Path, measured: BenchReport, accuracies: Accuracies | None) -> None:
     from ultraface_deploy.bench.plots import figures, render
-    from ultraface_deploy.files import make_folder, write_bytes
+    from ultraface_deploy.safe.files import make_folder, write_bytes
 
     make_folder(folder)
     for name, figure in figures(measured, accuracies).items():

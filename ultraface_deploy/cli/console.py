@@ -49,7 +49,7 @@ def write_json(data: Any, target: str) -> None:
 
 def write_output(text: str, target: str) -> None:
     """Write text to a file, or to standard output for `-`."""
-    from ultraface_deploy.files import write_text
+    from ultraface_deploy.safe.files import write_text
 
     if target == "-":
         typer.echo(text, nl=False)

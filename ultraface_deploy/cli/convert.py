@@ -7,11 +7,11 @@ from typing import Annotated, Optional
 
 import typer
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.cli.console import note, progress
 from ultraface_deploy.cli.options import InputSize
 from ultraface_deploy.cli.quantize import Calibration, CalibrationImages
 from ultraface_deploy.models import DEFAULT_MODEL
-from ultraface_deploy.precision import Precision
 
 
 def register(app: typer.Typer) -> None:
@@ -81,11 +81,11 @@ def convert(
     ] = 75.0,
 ) -> None:
     """Convert a model; every artifact is compared with the original network before it is kept."""
-    from ultraface_deploy.convert import convert as convert_model
+    from ultraface_deploy.artifacts.convert import convert as convert_model
+    from ultraface_deploy.artifacts.source import parse_head, resolve_source
     from ultraface_deploy.errors import InputError
-    from ultraface_deploy.model_source import parse_head, resolve_source
+    from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.quantize import Int8Options
-    from ultraface_deploy.spec import parse_input_size
 
     if int8 + fp16 + weight_only > 1:
         raise InputError("--int8, --fp16 and --weight-only exclude each other; run once for each")

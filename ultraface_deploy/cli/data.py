@@ -28,8 +28,8 @@ def prepare(
 ) -> None:
     """Turn WIDER FACE into the VOC layout; re-runs change only what has changed."""
     from ultraface_deploy.cli.console import note, progress, results
-    from ultraface_deploy.data.prepare import prepare as write_voc
-    from ultraface_deploy.data.source import read_splits
+    from ultraface_deploy.train.data.prepare import prepare as write_voc
+    from ultraface_deploy.train.data.source import read_splits
 
     skipped = 0
 

@@ -48,14 +48,14 @@ def detect(
     ] = None,
 ) -> None:
     """Find faces; mark them in a picture or video, or write them as JSON or CSV."""
-    from ultraface_deploy.detection import open_sinks, run
+    from ultraface_deploy.agreement.precision import parse_precision
+    from ultraface_deploy.artifacts.workspace import open_detector
+    from ultraface_deploy.detect.sinks import open_sinks, run
+    from ultraface_deploy.detect.sources import open_source
     from ultraface_deploy.errors import CheckFailed
-    from ultraface_deploy.frames import open_source
+    from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.pipeline.nms import parse_nms
     from ultraface_deploy.pipeline.postprocess import PostprocessOptions
-    from ultraface_deploy.precision import parse_precision
-    from ultraface_deploy.spec import parse_input_size
-    from ultraface_deploy.workspace import open_detector
 
     options = PostprocessOptions(threshold, iou, parse_nms(nms))
     size = None if input_size is None else parse_input_size(input_size)

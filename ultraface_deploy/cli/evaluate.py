@@ -12,8 +12,8 @@ from ultraface_deploy.cli.console import note, progress, results, write_json, wr
 from ultraface_deploy.cli.options import Backends, Folder, InputSize, JsonTarget
 
 if TYPE_CHECKING:
-    from ultraface_deploy.evaluation import Evaluation, Subject
-    from ultraface_deploy.evaluation.compare import Pairing
+    from ultraface_deploy.accuracy import Evaluation, Subject
+    from ultraface_deploy.accuracy.compare import Pairing
 
 # Typer reads annotations at run time, and Python 3.10 is still there.
 OptionalPath = Optional[Path]  # noqa: UP045
@@ -119,15 +119,15 @@ def run(
     A killed run continues where it was when the same command is given again. See also
     `eval compare --help` (two results side by side) and `eval table --help` (for a README).
     """
-    from ultraface_deploy.evaluation import (
+    from ultraface_deploy.accuracy import (
         Options,
         Settings,
         evaluate_folder,
         evaluate_wider,
         score_predictions,
     )
-    from ultraface_deploy.evaluation.curves import check_picture, draw, write_csv
-    from ultraface_deploy.evaluation.own_data import read_truth
+    from ultraface_deploy.accuracy.curves import check_picture, draw, write_csv
+    from ultraface_deploy.accuracy.own_data import read_truth
     from ultraface_deploy.pipeline.nms import parse_nms
 
     settings = Settings(
@@ -187,9 +187,9 @@ def compare(
     artifact, backend and precision. --max-drop looks at the measured drop of every set, not at
     the interval.
     """
+    from ultraface_deploy.accuracy import compare as compare_results
+    from ultraface_deploy.accuracy import pair_up, read_results
     from ultraface_deploy.errors import CheckFailed
-    from ultraface_deploy.evaluation import compare as compare_results
-    from ultraface_deploy.evaluation import pair_up, read_results
 
     (settings, first), (others, second) = read_results(before), read_results(after)
     if differing := [key for key in settings if others.get(key) != settings[key]]:
@@ -226,9 +226,9 @@ def table(
     ] = None,
 ) -> None:
     """Make the accuracy table of a README from results, beside the published figures of others."""
+    from ultraface_deploy.accuracy import read_results
+    from ultraface_deploy.accuracy.markdown import accuracy_table, insert
     from ultraface_deploy.errors import InputError
-    from ultraface_deploy.evaluation import read_results
-    from ultraface_deploy.evaluation.markdown import accuracy_table, insert
     from ultraface_deploy.wider import SETS
 
     models = []
@@ -270,11 +270,11 @@ def _scale(text: str | None) -> int | str | None:
 def _subjects(
     folder: Path | None, backends: list[str], precisions: list[str], input_size: str | None
 ) -> list[Subject]:
+    from ultraface_deploy.accuracy import find_subjects
+    from ultraface_deploy.agreement.precision import parse_precision
+    from ultraface_deploy.artifacts.convert import ensure, step_for
     from ultraface_deploy.backends import get_backend
-    from ultraface_deploy.convert import ensure, step_for
-    from ultraface_deploy.evaluation import find_subjects
-    from ultraface_deploy.precision import parse_precision
-    from ultraface_deploy.spec import parse_input_size
+    from ultraface_deploy.family.spec import parse_input_size
 
     size = None if input_size is None else parse_input_size(input_size)
     kinds = [parse_precision(text) for text in precisions]
@@ -287,8 +287,8 @@ def _subjects(
 
 
 def _print(evaluation: Evaluation, quiet: bool) -> None:
+    from ultraface_deploy.accuracy.text import tables
     from ultraface_deploy.errors import CheckFailed
-    from ultraface_deploy.evaluation.text import tables
 
     if not quiet:
         for table in tables(evaluation):
@@ -303,6 +303,6 @@ def _print(evaluation: Evaluation, quiet: bool) -> None:
 
 
 def _print_pairing(pairing: Pairing, confidence: float) -> None:
-    from ultraface_deploy.evaluation.text import pairing_table
+    from ultraface_deploy.accuracy.text import pairing_table
 
     results.print(pairing_table(pairing, confidence))

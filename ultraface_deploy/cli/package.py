@@ -33,9 +33,9 @@ def package(
 
     Its README.md says how to build it on the board and how to cross-compile.
     """
-    from ultraface_deploy.convert import Step, ensure
-    from ultraface_deploy.package import parse_runtime, write_project
-    from ultraface_deploy.precision import parse_precision
+    from ultraface_deploy.agreement.precision import parse_precision
+    from ultraface_deploy.artifacts.convert import Step, ensure
+    from ultraface_deploy.sdk import parse_runtime, write_project
 
     chosen = parse_runtime(runtime)
     step = Step(chosen, parse_precision(precision))

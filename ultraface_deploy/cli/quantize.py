@@ -15,7 +15,7 @@ from ultraface_deploy.cli.options import InputSize, JsonTarget
 from ultraface_deploy.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from ultraface_deploy.artifact import ArtifactFolder
+    from ultraface_deploy.artifacts.folder import ArtifactFolder
     from ultraface_deploy.quantize.quantizer import Quantizer
 
 Model = Annotated[
@@ -62,8 +62,8 @@ def calibrate(
 ) -> None:
     """Collect activation ranges and layer costs over photographs into a small readable table."""
     from ultraface_deploy.errors import InputError
-    from ultraface_deploy.files import write_text
     from ultraface_deploy.quantize.quantizer import TABLE_SUFFIX
+    from ultraface_deploy.safe.files import write_text
 
     if calibration is None or calibration.is_file():
         raise InputError("quantize calibrate needs photographs: --calibration DIR")
@@ -125,11 +125,11 @@ def _open(
     formats: list[str],
 ) -> Iterator[tuple[Quantizer, ArtifactFolder]]:
     """Convert a model in a folder of its own and show a bar while it is calibrated."""
-    from ultraface_deploy.convert import convert
-    from ultraface_deploy.model_source import resolve_source
+    from ultraface_deploy.artifacts.convert import convert
+    from ultraface_deploy.artifacts.source import resolve_source
+    from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.quantize import Int8Options
     from ultraface_deploy.quantize.quantizer import Quantizer
-    from ultraface_deploy.spec import parse_input_size
 
     size = None if input_size is None else parse_input_size(input_size)
     options = Int8Options(calibration=calibration, images=images)

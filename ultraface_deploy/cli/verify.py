@@ -11,7 +11,7 @@ from ultraface_deploy.cli.console import note, notes, results, write_json
 from ultraface_deploy.cli.options import Backends, Folder, JsonTarget, chosen_backends
 
 if TYPE_CHECKING:
-    from ultraface_deploy.comparison import Comparison
+    from ultraface_deploy.agreement.comparison import Comparison
 
 
 def register(app: typer.Typer) -> None:
@@ -29,10 +29,10 @@ def verify(
     json: JsonTarget = None,
 ) -> None:
     """Compare every artifact with the original network; exit 1 when one does not agree."""
-    from ultraface_deploy.convert import ensure
+    from ultraface_deploy.artifacts.convert import ensure
+    from ultraface_deploy.artifacts.verify import verify_folder
     from ultraface_deploy.errors import CheckFailed
-    from ultraface_deploy.images import embedded_images, list_images, read_images
-    from ultraface_deploy.verify import verify_folder
+    from ultraface_deploy.safe.images import embedded_images, list_images, read_images
 
     backends = chosen_backends(backend)
     photos = embedded_images() if images is None else read_images(list_images(images))

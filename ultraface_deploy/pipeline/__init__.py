@@ -1,7 +1,7 @@
 """The one road from pixels to faces that every backend shares: preprocess, decode, NMS."""
 
-from ultraface_deploy.pipeline.anchors import make_anchors
-from ultraface_deploy.pipeline.boxes import decode, encode, iou, iou_matrix
+from ultraface_deploy.family.anchors import make_anchors
+from ultraface_deploy.family.boxes import decode, encode, iou, iou_matrix
 from ultraface_deploy.pipeline.nms import NmsKind, nms
 from ultraface_deploy.pipeline.postprocess import Faces, PostprocessOptions, postprocess
 from ultraface_deploy.pipeline.preprocess import as_bgr, preprocess

@@ -7,7 +7,7 @@ from typing import Literal, cast, get_args
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.pipeline.boxes import Floats, iou, iou_matrix
+from ultraface_deploy.family.boxes import Floats, iou, iou_matrix
 
 NmsKind = Literal["hard", "soft", "blend"]
 

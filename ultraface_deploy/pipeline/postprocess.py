@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.pipeline.anchors import make_anchors
-from ultraface_deploy.pipeline.boxes import decode
+from ultraface_deploy.family.anchors import make_anchors
+from ultraface_deploy.family.boxes import decode
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.nms import NmsKind, nms
-from ultraface_deploy.spec import ModelSpec
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
 
 Image = npt.NDArray[np.uint8]
 

@@ -12,14 +12,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from ultraface_deploy.converters.onnx.layers import Floats, Network
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize.equalize import EQUALIZATIONS, Equalization, equalization_factors
-from ultraface_deploy.quantize.graph import Floats, Network
 from ultraface_deploy.quantize.images import read_tensors
 from ultraface_deploy.quantize.ranges import METHODS, Counts, Histogram, Range
 from ultraface_deploy.quantize.sensitivity import measure_costs
 from ultraface_deploy.quantize.table import CalibrationTable, rounded, weight_norms
-from ultraface_deploy.spec import ModelSpec
 
 BINS = 4096
 # Enough for the order of the layers, which is all that is made of their costs.

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from ultraface_deploy.quantize.graph import Floats, Layer, Network
+from ultraface_deploy.converters.onnx.layers import Floats, Layer, Network
 
 Equalization = Literal["none", "depthwise", "all"]
 EQUALIZATIONS: tuple[Equalization, ...] = get_args(Equalization)

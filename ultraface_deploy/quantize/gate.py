@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ultraface_deploy.agreement import match_faces
+from ultraface_deploy.agreement.faces import match_faces
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends import Outputs, get_backend
-from ultraface_deploy.child import run_in_child
 from ultraface_deploy.errors import InputError, UltraFaceError
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
 from ultraface_deploy.pipeline.preprocess import Image
-from ultraface_deploy.precision import Precision
 from ultraface_deploy.quantize.sensitivity import undecided
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.wider import TruthImage, score
 
 MIN_F1 = 0.97

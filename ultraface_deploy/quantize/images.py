@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.images import IMAGE_SUFFIXES, embedded_images, read_image
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.pipeline.preprocess import Image
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.safe.images import IMAGE_SUFFIXES, embedded_images, read_image
 
 
 def sample_images(folder: Path) -> list[Path]:

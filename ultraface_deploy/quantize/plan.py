@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ultraface_deploy.converters.onnx.layers import Floats, Layer, Network
 from ultraface_deploy.quantize.equalize import Equalization, equalization_factors, equalize
-from ultraface_deploy.quantize.graph import Floats, Layer, Network
 from ultraface_deploy.quantize.ranges import Range
 from ultraface_deploy.quantize.table import CalibrationTable
 

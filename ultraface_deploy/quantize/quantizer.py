@@ -11,25 +11,25 @@ import numpy as np
 import onnx
 
 from ultraface_deploy import models
+from ultraface_deploy.converters.mnn.int8 import emit_mnn
+from ultraface_deploy.converters.mnn.tool import MnnMethod, quantize_with_mnn
+from ultraface_deploy.converters.ncnn.files import read_table, write_table
+from ultraface_deploy.converters.ncnn.int8 import NcnnModel, emit_ncnn, ncnn_table, plan_from_table
+from ultraface_deploy.converters.onnx.int8 import emit_onnx
+from ultraface_deploy.converters.onnx.layers import Network
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.files import make_folder
-from ultraface_deploy.images import read_image
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.quantize.calibrate import Progress, calibrate
-from ultraface_deploy.quantize.emit_mnn import emit_mnn
-from ultraface_deploy.quantize.emit_ncnn import NcnnModel, emit_ncnn, ncnn_table, plan_from_table
-from ultraface_deploy.quantize.emit_onnx import emit_onnx
 from ultraface_deploy.quantize.gate import Gate
-from ultraface_deploy.quantize.graph import Network
 from ultraface_deploy.quantize.images import readable_images, sample_images, shipped_images
-from ultraface_deploy.quantize.mnn_tool import MnnMethod, quantize_with_mnn
-from ultraface_deploy.quantize.ncnn_files import read_table, write_table
 from ultraface_deploy.quantize.options import TARGETS, Int8Options
 from ultraface_deploy.quantize.plan import Plan, Recipe, make_plan
 from ultraface_deploy.quantize.search import Candidate, Search, Trial, search
 from ultraface_deploy.quantize.sensitivity import sensitive_layers
 from ultraface_deploy.quantize.table import CalibrationTable
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.safe.files import make_folder
+from ultraface_deploy.safe.images import read_image
 from ultraface_deploy.wider import TruthImage, read_ground_truth
 
 TABLE_SUFFIX = ".calibration.json"

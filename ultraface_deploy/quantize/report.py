@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ultraface_deploy.converters.onnx.layers import Network
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.files import replacing
-from ultraface_deploy.quantize.graph import Network
 from ultraface_deploy.quantize.sensitivity import extra_bytes
 from ultraface_deploy.quantize.table import CalibrationTable
+from ultraface_deploy.safe.files import replacing
 
 PICTURES = (".png", ".svg", ".pdf")
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ultraface_deploy.quantize.emit_onnx import emit_onnx
-from ultraface_deploy.quantize.graph import Floats, Layer, Network
+from ultraface_deploy.converters.onnx.int8 import emit_onnx
+from ultraface_deploy.converters.onnx.layers import Floats, Layer, Network
 from ultraface_deploy.quantize.plan import Recipe, make_plan
 from ultraface_deploy.quantize.table import CalibrationTable, LayerCost, rounded
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ultraface_deploy.converters.onnx.layers import Floats, Network
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import PARSE_ERRORS, require_file, write_text
-from ultraface_deploy.limits import Limit
 from ultraface_deploy.quantize.equalize import EQUALIZATIONS
-from ultraface_deploy.quantize.graph import Floats, Network
 from ultraface_deploy.quantize.ranges import METHODS, Range
+from ultraface_deploy.safe.files import PARSE_ERRORS, require_file, write_text
+from ultraface_deploy.safe.limits import Limit
 
 SCHEMA = 1
 # Tables fit any file of the same network; exporters differ in the last bits of fused weights.

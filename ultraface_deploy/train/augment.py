@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.data.cache import Image
 from ultraface_deploy.pipeline import iou
+from ultraface_deploy.train.data.cache import Image
 
 Boxes = npt.NDArray[np.float32]
 Rng = np.random.Generator

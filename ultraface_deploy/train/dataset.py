@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
-from ultraface_deploy.data.cache import Image, ImageCache
-from ultraface_deploy.data.samples import Sample
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.train.augment import Augmentation, Colours, choose_window, visible_faces
+from ultraface_deploy.train.data.cache import Image, ImageCache
+from ultraface_deploy.train.data.samples import Sample
 from ultraface_deploy.train.matching import match
 
 Key = tuple[int, int]  # which of the recurring windows, and which sample

@@ -12,9 +12,9 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.hooks import RemovableHandle
 
-from ultraface_deploy.nets import UltraFace
+from ultraface_deploy.family.nets import UltraFace
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import iou_matrix, make_anchors
-from ultraface_deploy.spec import ModelSpec
 from ultraface_deploy.train.matching import corner_anchors
 from ultraface_deploy.train.processes import joint_mean
 

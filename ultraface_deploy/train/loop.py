@@ -16,14 +16,14 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from ultraface_deploy.checkpoint import Checkpoint, load_tensors
-from ultraface_deploy.data.cache import ImageCache
-from ultraface_deploy.data.samples import Sample
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.files import PARSE_ERRORS, make_folder, write_bytes
-from ultraface_deploy.nets import UltraFace
-from ultraface_deploy.spec import METADATA_KEY, ModelSpec, parse_input_size
+from ultraface_deploy.family.checkpoint import Checkpoint, load_tensors
+from ultraface_deploy.family.nets import UltraFace
+from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec, parse_input_size
+from ultraface_deploy.safe.files import PARSE_ERRORS, make_folder, write_bytes
 from ultraface_deploy.train import processes
+from ultraface_deploy.train.data.cache import ImageCache
+from ultraface_deploy.train.data.samples import Sample
 from ultraface_deploy.train.dataset import Batch, Faces, collate
 from ultraface_deploy.train.metrics import Metrics
 from ultraface_deploy.train.objective import Objective

@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import encode, iou_matrix, make_anchors
-from ultraface_deploy.spec import ModelSpec
 
 IGNORE, BACKGROUND, FACE = -1, 0, 1
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ultraface_deploy.errors import MissingDependency
-from ultraface_deploy.files import replacing
+from ultraface_deploy.safe.files import replacing
 
 try:
     from torch.utils.tensorboard import SummaryWriter

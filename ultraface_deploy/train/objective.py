@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import nn
 
-from ultraface_deploy.checkpoint import Checkpoint
-from ultraface_deploy.nets import UltraFace
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.family.checkpoint import Checkpoint
+from ultraface_deploy.family.nets import UltraFace
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.train.dataset import Batch, Key, normalise
 from ultraface_deploy.train.distill import (
     AnchorMap,

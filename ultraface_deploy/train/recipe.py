@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import PARSE_ERRORS, require_file
-from ultraface_deploy.limits import Limit
-from ultraface_deploy.records import build
-from ultraface_deploy.spec import Architecture, ModelSpec, parse_input_size
+from ultraface_deploy.family.spec import Architecture, ModelSpec, parse_input_size
+from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
+from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.records import build
 from ultraface_deploy.train.augment import Augmentation
 
 if sys.version_info >= (3, 11):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from ultraface_deploy.checkpoint import Checkpoint, load_checkpoint
-from ultraface_deploy.data import Sample, read_dataset
-from ultraface_deploy.data.cache import ImageCache
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import make_folder, sha256_of
+from ultraface_deploy.family.checkpoint import Checkpoint, load_checkpoint
 from ultraface_deploy.models import find, known_checkpoint
-from ultraface_deploy.pull import cached_checkpoint
+from ultraface_deploy.safe.files import make_folder, sha256_of
+from ultraface_deploy.safe.pull import cached_checkpoint
 from ultraface_deploy.train import processes
+from ultraface_deploy.train.data import Sample, read_dataset
+from ultraface_deploy.train.data.cache import ImageCache
 from ultraface_deploy.train.loop import Progress, Trainer, cache_side
 from ultraface_deploy.train.recipe import Recipe
 

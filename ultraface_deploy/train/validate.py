@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ultraface_deploy.data.cache import ImageCache
-from ultraface_deploy.data.samples import Sample
-from ultraface_deploy.nets import UltraFace
+from ultraface_deploy.family.nets import UltraFace
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, iou_matrix, postprocess, preprocess
-from ultraface_deploy.spec import ModelSpec
+from ultraface_deploy.train.data.cache import ImageCache
+from ultraface_deploy.train.data.samples import Sample
 
 # Low enough that the whole precision-recall curve is seen.
 _OPTIONS = PostprocessOptions(score_threshold=0.02, candidates=800, top_k=400)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.child import ToolFailed, run_in_child
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.files import PARSE_ERRORS, require_file
-from ultraface_deploy.limits import Limit
+from ultraface_deploy.safe.child import ToolFailed, run_in_child
+from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
+from ultraface_deploy.safe.limits import Limit
 
 SETS = ("easy", "medium", "hard")
 _ALL_FACES = "wider_face_val.mat"

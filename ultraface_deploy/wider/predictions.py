@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import inside, make_folder, require_file, write_text
-from ultraface_deploy.limits import Limit
+from ultraface_deploy.safe.files import inside, make_folder, require_file, write_text
+from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.wider.matching import Detections
 
 

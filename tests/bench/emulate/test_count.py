@@ -11,7 +11,9 @@ import pytest
 
 from tests.conftest import Convert
 from ultraface_deploy import models
-from ultraface_deploy.artifact import ArtifactFolder, artifact_id, describe_files
+from ultraface_deploy.artifacts.convert import convert
+from ultraface_deploy.artifacts.folder import ArtifactFolder, artifact_id, describe_files
+from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.bench.cost import cost_of_onnx
 from ultraface_deploy.bench.emulate.count import Count, build_plugin, count_instructions, floor
 from ultraface_deploy.bench.emulate.sysroot import (
@@ -23,9 +25,7 @@ from ultraface_deploy.bench.emulate.sysroot import (
     require_programs,
 )
 from ultraface_deploy.bench.plan import Configuration, configurations
-from ultraface_deploy.convert import convert
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.model_source import resolve_source
 
 CHOSEN = os.environ.get("ARM_CORES", ",".join(CORES)).split(",")
 # Million instructions of one slim-320 inference, one thread, with these wheels on Debian 12.

@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ultraface_deploy.artifact import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import BackendError
 from ultraface_deploy.bench.cost import cost_of_onnx
 from ultraface_deploy.bench.emulate.sysroot import Sysroot, cpuinfo, require_programs, run_tool
 from ultraface_deploy.bench.layout import installed_files
 from ultraface_deploy.bench.plan import Configuration
-from ultraface_deploy.child import ToolFailed, run_in_child
 from ultraface_deploy.errors import MissingDependency
-from ultraface_deploy.files import make_folder
-from ultraface_deploy.images import DEMO_PHOTO
+from ultraface_deploy.safe.child import ToolFailed, run_in_child
+from ultraface_deploy.safe.files import make_folder
+from ultraface_deploy.safe.images import DEMO_PHOTO
 
 _SOURCE = Path(__file__).with_name("counter.c")
 _TIMEOUT_S = 600

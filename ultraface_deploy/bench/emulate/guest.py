@@ -29,10 +29,10 @@ def main() -> None:
 
 
 def _measure(job: dict[str, Any]) -> dict[str, Any]:
-    from ultraface_deploy.agreement import f1_score
+    from ultraface_deploy.agreement.faces import f1_score
     from ultraface_deploy.bench.worker import Runner
-    from ultraface_deploy.images import read_image
     from ultraface_deploy.pipeline import preprocess
+    from ultraface_deploy.safe.images import read_image
 
     runner = Runner(job)
     original = runner.verify(Path(job["original"]))

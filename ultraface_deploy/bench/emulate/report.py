@@ -10,9 +10,9 @@ from typing import Any
 
 from ultraface_deploy.bench.emulate.count import Count
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.files import PARSE_ERRORS, require_file
-from ultraface_deploy.limits import Limit
-from ultraface_deploy.records import build
+from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
+from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.records import build
 
 SCHEMA = 1
 # The same files and packages give the same count to 0.01 %; ten times that is a change.

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ultraface_deploy.child import run_program
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.files import make_folder, write_text
+from ultraface_deploy.safe.child import run_program
+from ultraface_deploy.safe.files import make_folder, write_text
 
 # Arm's main ID register values, as Linux shows them in /proc/cpuinfo. Runtimes choose their
 # kernels by these: they must name the core that qemu emulates.

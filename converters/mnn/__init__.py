@@ -1,0 +1,1 @@
+"""MNN: through the tools inside its wheel."""

@@ -1,0 +1,65 @@
+"""Simplified ONNX -> MNN, through the converter inside the MNN wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.converters.base import Conversion, Converter
+from ultraface_deploy.safe.child import ToolFailed, run_in_child
+
+_OPTIONS: dict[Precision, list[str]] = {
+    "fp32": [],
+    "fp16": ["--fp16"],
+    "w8": ["--weightQuantBits", "8"],
+}
+
+
+def _convert(job: Conversion) -> None:
+    convert_onnx(job.sources[0], job.outputs[0], _OPTIONS[job.precision])
+
+
+def convert_onnx(source: Path, output: Path, options: list[str] | None = None) -> None:
+    """Convert an ONNX file with further options of `mnnconvert`, in a child process.
+
+    Raises:
+        ToolFailed: the converter crashed, hung, or left no file.
+    """
+    run_tool(
+        "mnnconvert",
+        ["-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(output), "--bizCode", "mnn"]
+        + (options or []),
+    )
+    if not output.is_file() or output.stat().st_size == 0:
+        raise ToolFailed("MNN converter ended without a file")
+
+
+def run_tool(tool: str, arguments: list[str]) -> None:
+    """Run `mnnconvert` or `mnnquant` of the MNN wheel in a child process."""
+    run_in_child(
+        "ultraface_deploy.converters.mnn.convert:call_tool",
+        {"tool": tool, "arguments": arguments},
+        what="MNN converter" if tool == "mnnconvert" else "MNN quantiser",
+    )
+
+
+def call_tool(tool: str, arguments: list[str]) -> None:
+    """Call a tool in this process; only ever run in a child.
+
+    The extension module is called directly: the wheel's console scripts install a package and
+    post usage data when they are imported.
+    """
+    import _tools
+
+    getattr(_tools, tool)([tool, *arguments])
+
+
+CONVERTER = Converter(
+    format="mnn",
+    source="onnxsim",
+    suffixes=(".mnn",),
+    precisions=tuple(_OPTIONS),
+    packages=("MNN", "onnx", "onnxsim"),
+    extra="mnn",
+    run=_convert,
+)

@@ -1,0 +1,1 @@
+"""ncnn: through pnnx where it is installed, else through our own writer."""

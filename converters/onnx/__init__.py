@@ -1,0 +1,1 @@
+"""ONNX and simplified ONNX: from a checkpoint or from other people's files."""

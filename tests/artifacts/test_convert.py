@@ -1,0 +1,251 @@
+"""From a model to a folder: what is planned, reused, refused, and never published unchecked."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Convert, MakeCheckpoint
+from ultraface_deploy.artifacts import convert as convert_module
+from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.artifacts.convert import Step, convert, ensure, plan
+from ultraface_deploy.converters import Conversion, get_converter
+from ultraface_deploy.errors import CheckFailed, InputError, MissingDependency
+from ultraface_deploy.artifacts.source import resolve_source
+
+
+def names(steps: list[Step]) -> list[str]:
+    return [f"{step.format}-{step.precision}" for step in steps]
+
+
+def test_plans() -> None:
+    assert names(plan("torch", ["onnx"], "fp32")) == ["onnx-fp32"]
+    assert names(plan("torch", ["mnn"], "fp32")) == ["onnx-fp32", "onnxsim-fp32", "mnn-fp32"]
+    assert names(plan("torch", ["mnn", "ncnn"], "fp16")) == [
+        *("onnx-fp32", "onnxsim-fp32", "mnn-fp16", "ncnn-fp16"),
+    ]
+    assert names(plan("onnx", ["onnxsim"], "fp32")) == ["onnx-fp32", "onnxsim-fp32"]
+    everything = names(plan("torch", ["all"], "fp16"))
+    assert everything[:5] == ["onnx-fp32", "onnxsim-fp32", "mnn-fp32", "ncnn-fp32", "caffe-fp32"]
+    assert everything[-2:] == ["mnn-fp16", "ncnn-fp16"]
+    assert len(set(everything)) == len(everything)
+
+
+def test_plans_that_cannot_be() -> None:
+    with pytest.raises(InputError, match="--to tflite: unknown"):
+        plan("torch", ["tflite"], "fp32")
+    with pytest.raises(InputError, match="--to onnx has no fp16"):
+        plan("torch", ["onnx"], "fp16")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.name != ".lock"
+    }
+
+
+def test_folder_is_complete(converted: Convert, make_checkpoint: MakeCheckpoint) -> None:
+    folder = converted(make_checkpoint(), "onnx", "onnxsim", "mnn", "ncnn", size=(128, 96))
+    name = folder.spec.name
+    assert name == "random-slim-2-128x96"
+    assert {path.name for path in folder.path.iterdir()} >= {
+        *(f"{name}.pth", f"{name}.onnx", f"{name}.sim.onnx", f"{name}.mnn"),
+        *(f"{name}.ncnn.param", f"{name}.ncnn.bin", MANIFEST),
+    }
+    assert folder.source.file == "random-slim-2.pth"
+    assert folder.tools.keys() >= {"torch", "onnx", "onnxsim", "mnn", "ncnn"}
+    for artifact in folder.artifacts:
+        assert folder.check_files(artifact) is None
+        assert artifact.format == "torch" or (artifact.verification or {})["passed"]
+
+
+def test_fp16_is_an_infix(converted: Convert, make_checkpoint: MakeCheckpoint) -> None:
+    folder = converted(make_checkpoint(), "mnn", "ncnn", size=(128, 96), precision="fp16")
+    name = folder.spec.name
+    assert folder.find("mnn", "fp16").files == (f"{name}.fp16.mnn",)
+    assert folder.find("ncnn", "fp16").files == (f"{name}.fp16.ncnn.param", f"{name}.fp16.ncnn.bin")
+
+
+def test_asking_again_reuses_the_steps_on_the_way(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    original = convert_module._Work.make
+    monkeypatch.setattr(
+        convert_module._Work,
+        "make",
+        lambda self, step: (made.append(step.format), original(self, step))[1],
+    )
+    convert(resolve_source(folder.path), ["mnn"], output=folder.path)
+    assert made == ["mnn"]
+
+
+def test_changed_step_on_the_way_is_made_again(folder: ArtifactFolder) -> None:
+    file = folder.files(folder.find("onnxsim"))[0]
+    before = file.read_bytes()
+    file.write_bytes(b"broken")
+    again = convert(resolve_source(folder.path), ["mnn"], output=folder.path)
+    assert again.check_files(again.find("onnxsim")) is None
+    assert file.read_bytes() == before
+
+
+def test_artifact_that_fails_is_not_published(
+    folder: ArtifactFolder, make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A converter that goes wrong without a word: the old artifact stays."""
+    other = convert_module.get_converter("mnn")
+    wrong = folder.path.parent / "wrong"
+    source = resolve_source(make_checkpoint("rfb"), (128, 96))
+    theirs = convert(source, ["onnxsim"], output=wrong)
+
+    def lying(job: Conversion) -> None:
+        sources = theirs.files(theirs.find("onnxsim"))
+        other.run(Conversion(sources, job.spec, job.precision, job.outputs))
+
+    broken = type(other)(**{**other.__dict__, "run": lying})
+    monkeypatch.setattr(
+        convert_module,
+        "get_converter",
+        lambda name: broken if name == "mnn" else get_converter(name),
+    )
+    before = contents(folder.path)
+    with pytest.raises(CheckFailed, match=r"mnn on mnn is not the original network: .*differ by"):
+        convert(resolve_source(folder.path), ["mnn"], output=folder.path)
+    assert contents(folder.path) == before
+
+
+def test_converter_that_crashes_leaves_the_folder_as_it_was(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    converter = get_converter("ncnn")
+
+    def crash(job: Conversion) -> None:
+        job.outputs[0].write_text("half")
+        raise RuntimeError("crash")
+
+    broken = type(converter)(**{**converter.__dict__, "run": crash})
+    monkeypatch.setattr(
+        convert_module,
+        "get_converter",
+        lambda name: broken if name == "ncnn" else get_converter(name),
+    )
+    before = contents(folder.path)
+    with pytest.raises(RuntimeError, match="crash"):
+        convert(resolve_source(folder.path), ["ncnn"], output=folder.path)
+    assert contents(folder.path) == before
+
+
+def test_missing_package_is_found_before_anything_is_written(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from importlib.util import find_spec
+
+    monkeypatch.setattr(
+        "ultraface_deploy.converters.base.find_spec",
+        lambda name: None if name == "ncnn" else find_spec(name),
+    )
+    with pytest.raises(MissingDependency, match="'ncnn': pip install"):
+        convert(resolve_source(make_checkpoint()), ["ncnn"], output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_network_in_the_folder(
+    folder: ArtifactFolder, make_checkpoint: MakeCheckpoint
+) -> None:
+    before = contents(folder.path)
+    for source in (
+        resolve_source(make_checkpoint("rfb"), (128, 96)),
+        resolve_source(make_checkpoint(), (160, 120)),
+        resolve_source(make_checkpoint(), (128, 96), "decoded"),
+    ):
+        with pytest.raises(
+            InputError, match=r"holds artifacts of .* choose another folder with -o"
+        ):
+            convert(source, ["onnx"], output=folder.path)
+    assert contents(folder.path) == before
+
+
+def test_overwrite(folder: ArtifactFolder, make_checkpoint: MakeCheckpoint) -> None:
+    source = resolve_source(make_checkpoint("rfb"), (64, 64))
+    made = convert(source, ["onnx"], output=folder.path, overwrite=True)
+    assert made.spec.architecture == "rfb"
+    assert {artifact.id for artifact in made.artifacts} == {"torch", "onnx"}
+    assert ArtifactFolder.open(folder.path) == made
+
+
+def test_damaged_manifest_is_not_written_over(
+    folder: ArtifactFolder, make_checkpoint: MakeCheckpoint
+) -> None:
+    (folder.path / MANIFEST).write_text("{")
+    source = resolve_source(make_checkpoint(), (128, 96))
+    with pytest.raises(InputError, match="damaged"):
+        convert(source, ["onnx"], output=folder.path)
+    assert (folder.path / MANIFEST).read_text() == "{"
+    assert convert(source, ["onnx"], output=folder.path, overwrite=True).has("onnx")
+
+
+def test_from_our_own_onnx(folder: ArtifactFolder, tmp_path: Path) -> None:
+    """As on a board: no checkpoint, the ONNX file is the original network."""
+    file = tmp_path / "mine.onnx"
+    shutil.copy(folder.files(folder.find("onnx"))[0], file)
+    source = resolve_source(file)
+    assert source.format == "onnx"
+    made = convert(source, ["mnn"], output=tmp_path / "out")
+    assert {artifact.id for artifact in made.artifacts} == {"onnx", "onnxsim", "mnn"}
+    assert (made.find("mnn").verification or {})["reference"] == "onnx"
+
+
+@pytest.mark.parametrize(
+    ("file", "size", "head"),
+    [
+        ("version-slim-320.onnx", None, None),
+        ("version-RFB-320_without_postprocessing.onnx", (160, 120), "decoded"),
+    ],
+)
+def test_from_published_onnx(
+    shared: Path, tmp_path: Path, file: str, size: tuple[int, int] | None, head: str | None
+) -> None:
+    source = resolve_source(shared / "reference/onnx" / file, size, head)  # type: ignore[arg-type]
+    made = convert(source, ["onnxsim", "mnn", "ncnn"], output=tmp_path / "out")
+    assert made.spec.head == "decoded"
+    assert (made.spec.width, made.spec.height) == (size or (320, 240))
+    assert made.has("mnn")
+    assert made.has("ncnn")
+
+
+def test_decoded_onnx_cannot_become_raw(shared: Path, tmp_path: Path) -> None:
+    published = shared / "reference/onnx/version-slim-320.onnx"
+    for source in (resolve_source(published, head="raw"), resolve_source(published, (160, 120))):
+        with pytest.raises(InputError, match="anchors are baked in"):
+            convert(source, ["mnn"], output=tmp_path / "out")
+        assert not (tmp_path / "out" / MANIFEST).exists()
+
+
+def test_folder_that_cannot_be_made(make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
+    (tmp_path / "blocker").write_text("a file")
+    source = resolve_source(make_checkpoint())
+    for output in (tmp_path / "blocker", tmp_path / "blocker/out", Path("/proc/out")):
+        with pytest.raises(InputError, match="cannot create the folder"):
+            convert(source, ["onnx"], output=output)
+    assert (tmp_path / "blocker").read_text() == "a file"
+
+
+def test_ensure_converts_what_is_missing(
+    converted: Convert, make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    made = converted(make_checkpoint("slim", 5), "onnx", size=(64, 64))
+    copy = Path(shutil.copytree(made.path, tmp_path / "folder"))
+    said: list[str] = []
+    opened = ensure(copy, [Step("mnn", "fp16")], report=said.append)
+    assert opened.has("mnn", "fp16")
+    assert "has no fp16 mnn yet: converting" in said[0]
+    said.clear()
+    assert ensure(copy, [Step("mnn", "fp16")], report=said.append) == opened
+    assert said == []
+
+
+def test_ensure_wants_a_folder_with_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"manifest\.json is missing"):
+        ensure(tmp_path, [])

@@ -1,0 +1,190 @@
+"""The artifact folder: its manifest survives, damage is refused, writers do not lose entries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.family.test_spec import JSON, leaves
+from ultraface_deploy.artifacts.folder import MANIFEST, Artifact, ArtifactFolder, Source, describe_files
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import ModelSpec
+
+SPEC = ModelSpec("net", "slim", 128, 96)
+
+
+def publish(
+    folder: ArtifactFolder, format: str = "onnx", content: bytes = b"network"
+) -> ArtifactFolder:
+    made = folder.path / f".made-{format}"
+    made.write_bytes(content)
+    artifact = describe_files(format, "fp32", {f"net.{format}": made})
+    return folder.publish(artifact, [made], {format: "1.0"})
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> ArtifactFolder:
+    empty = ArtifactFolder(tmp_path / "net", SPEC, Source("net.pth", "0" * 64))
+    empty.path.mkdir()
+    return publish(empty)
+
+
+def rewrite(folder: ArtifactFolder, change: Callable[[Any], None]) -> None:
+    manifest = folder.path / MANIFEST
+    data = json.loads(manifest.read_text())
+    change(data)
+    manifest.write_text(json.dumps(data))
+
+
+def test_what_is_published_can_be_opened(small: ArtifactFolder) -> None:
+    opened = ArtifactFolder.open(small.path)
+    assert opened == small
+    artifact = opened.find("onnx")
+    assert (artifact.id, artifact.files, artifact.bytes) == ("onnx", ("net.onnx",), 7)
+    assert opened.intact_files(artifact)[0].read_bytes() == b"network"
+    assert opened.tools == {"onnx": "1.0"}
+
+
+def test_manifest_is_as_documented(small: ArtifactFolder) -> None:
+    data = json.loads((small.path / MANIFEST).read_text())
+    assert data["schema"] == 1
+    assert data["model"].keys() >= {
+        "name", "architecture", "num_classes", "head", "input", "source"
+    }  # fmt: skip
+    assert data["model"]["input"] == {
+        "width": 128, "height": 96, "mean": [127.0] * 3, "std": [128.0] * 3, "color": "rgb"
+    }  # fmt: skip
+    assert data["model"]["source"] == {"file": "net.pth", "sha256": "0" * 64}
+    assert data["artifacts"][0].keys() == {
+        "id", "format", "precision", "files", "sha256", "bytes", "verification"
+    }  # fmt: skip
+
+
+def test_replacing_an_artifact(small: ArtifactFolder) -> None:
+    again = publish(publish(small, "mnn"), "onnx", b"another")
+    assert sorted(a.id for a in again.artifacts) == ["mnn", "onnx"]
+    assert again.check_files(again.find("onnx")) is None
+    assert ArtifactFolder.open(small.path) == again
+
+
+def test_two_runs_do_not_lose_each_others_entries(small: ArtifactFolder) -> None:
+    formats = [f"format{k}" for k in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda format: publish(small, format), formats))
+    opened = ArtifactFolder.open(small.path)
+    assert {a.id for a in opened.artifacts} == {"onnx", *formats}
+    assert all(opened.check_files(artifact) is None for artifact in opened.artifacts)
+
+
+def test_entries_of_another_network_are_not_kept(small: ArtifactFolder) -> None:
+    other = ArtifactFolder(small.path, replace(SPEC, name="other"), Source("o.pth", "1" * 64))
+    updated = publish(other, "mnn")
+    assert [artifact.id for artifact in updated.artifacts] == ["mnn"]
+
+
+def test_changed_and_missing_files(small: ArtifactFolder) -> None:
+    artifact = small.find("onnx")
+    (small.path / "net.onnx").write_bytes(b"changed")
+    assert "SHA-256" in (small.check_files(artifact) or "")
+    with pytest.raises(InputError, match=r"net\.onnx is not the file that was converted"):
+        small.intact_files(artifact)
+    (small.path / "net.onnx").unlink()
+    with pytest.raises(InputError, match=r"net\.onnx is missing"):
+        small.intact_files(artifact)
+
+
+def test_asking_for_what_is_not_there(small: ArtifactFolder) -> None:
+    assert not small.has("mnn")
+    with pytest.raises(InputError, match="has no artifact mnn-int8; it has onnx"):
+        small.find("mnn", "int8")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../../etc/passwd", "/etc/passwd", "..", ".", "", "sub/net.onnx", ".hidden"),
+        *("./net.onnx", "net.onnx/", "../net/net.onnx"),
+    ],
+)
+def test_file_names_that_lead_out_are_refused(small: ArtifactFolder, name: str) -> None:
+    def change(data: Any) -> None:
+        data["artifacts"][0]["files"] = [name]
+        data["artifacts"][0]["sha256"] = {name: data["artifacts"][0]["sha256"]["net.onnx"]}
+
+    rewrite(small, change)
+    with pytest.raises(InputError, match=r"manifest\.json"):
+        ArtifactFolder.open(small.path)
+
+
+def test_artifact_that_is_a_link_out_is_caught_by_its_sum(
+    small: ArtifactFolder, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    (small.path / "net.onnx").unlink()
+    (small.path / "net.onnx").symlink_to(secret)
+    with pytest.raises(InputError, match="SHA-256"):
+        small.intact_files(small.find("onnx"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "null", "3", '"text"', '{"schema": 2}', '{"schema": 1}', "[" * 100_000),
+        '{"schema": 1, "model": 3, "artifacts": []}',
+    ],
+    ids=lambda text: text[:30],
+)
+def test_manifest_that_is_none(small: ArtifactFolder, text: str) -> None:
+    (small.path / MANIFEST).write_text(text)
+    with pytest.raises(InputError, match=r"manifest\.json") as refused:
+        ArtifactFolder.open(small.path)
+    assert "\n" not in str(refused.value)
+
+
+def test_manifest_that_is_no_text(small: ArtifactFolder) -> None:
+    (small.path / MANIFEST).write_bytes(b"\xff\xfe\x00binary")
+    with pytest.raises(InputError, match="damaged"):
+        ArtifactFolder.open(small.path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_manifest_is_an_input_error_or_still_safe(
+    small: ArtifactFolder, data: st.DataObject
+) -> None:
+    manifest = small.path / MANIFEST
+    original = manifest.read_text()
+    document = json.loads(original)
+    path = data.draw(st.sampled_from(leaves(document)))
+    holder: Any = document
+    for key in path[:-1]:
+        holder = holder[key]
+    if data.draw(st.booleans()):
+        holder[path[-1]] = data.draw(JSON)
+    else:
+        del holder[path[-1]]
+    manifest.write_text(json.dumps(document))
+    try:
+        opened = ArtifactFolder.open(small.path)
+    except InputError:
+        return
+    finally:
+        manifest.write_text(original)
+    for artifact in opened.artifacts:
+        assert isinstance(artifact, Artifact)
+        assert all(file.parent == small.path for file in opened.files(artifact))
+        opened.check_files(artifact)
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="make one with: ultraface-deploy convert"):
+        ArtifactFolder.open(tmp_path / "gone")

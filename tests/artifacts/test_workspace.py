@@ -1,0 +1,112 @@
+"""The default model in an empty folder: what is needed is converted first."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from tests.conftest import Cli, Convert, MakeCheckpoint
+from ultraface_deploy import models
+from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.safe.files import sha256_of
+from ultraface_deploy.safe.images import DEMO_PHOTO
+from ultraface_deploy.artifacts.workspace import open_detector
+
+
+@pytest.fixture
+def default_model(
+    converted: Convert,
+    make_checkpoint: MakeCheckpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Path]:
+    """An empty working folder, and a small network that ships as the default model."""
+    made = converted(make_checkpoint(), "onnx", size=(128, 96))
+    shipped, work = tmp_path / "models", tmp_path / "work"
+    shipped.mkdir()
+    work.mkdir()
+    name = models.DEFAULT_MODEL
+    for format in ("torch", "onnx"):
+        file = made.files(made.find(format))[0]
+        shutil.copy(file, shipped / f"{name}{file.suffix}")
+    record = {
+        "name": name,
+        "architecture": "slim",
+        "width": 128,
+        "height": 96,
+        "sha256": sha256_of(shipped / f"{name}.pth"),
+        "licence": "MIT",
+        "description": "random weights",
+        "file": f"{name}.pth",
+        "onnx": f"{name}.onnx",
+        "onnx_sha256": sha256_of(shipped / f"{name}.onnx"),
+    }
+    (shipped / "registry.json").write_text(json.dumps({"schema": 1, "models": [record]}))
+    monkeypatch.setattr(models, "FOLDER", shipped)
+    monkeypatch.chdir(work)
+    models.registry.cache_clear()
+    yield work
+    models.registry.cache_clear()
+
+
+def test_onnx_runtimes_need_no_conversion(default_model: Path) -> None:
+    said: list[str] = []
+    for backend in (None, "onnxruntime", "opencv", "torch"):
+        with open_detector(backend=backend, report=said.append) as detector:
+            assert detector.spec.input_shape == (1, 3, 96, 128)
+            detector.detect(cv2.imread(str(DEMO_PHOTO)))
+    assert said == []
+    assert list(default_model.iterdir()) == []
+
+
+def test_other_runtimes_are_converted_for(default_model: Path) -> None:
+    said: list[str] = []
+    with open_detector(backend="mnn", report=said.append) as detector:
+        assert detector.backend.name == "mnn"
+    assert "artifacts/slim-320 has no fp32 mnn yet: converting" in said[0]
+    folder = ArtifactFolder.open(default_model / "artifacts/slim-320")
+    assert folder.has("mnn")
+    said.clear()
+    open_detector(backend="mnn", report=said.append).close()
+    assert said == []
+
+
+def test_another_size_is_another_folder(default_model: Path) -> None:
+    with open_detector(backend="onnxruntime", input_size=(64, 64)) as detector:
+        assert detector.spec.input_shape == (1, 3, 64, 64)
+    assert (default_model / "artifacts/slim-320-64x64/manifest.json").is_file()
+
+
+def test_bare_verify(default_model: Path, cli: Cli) -> None:
+    done = cli("verify")
+    assert done.code == 0, done.err
+    assert "converting slim-320 to all formats" in done.err
+    folder = ArtifactFolder.open(default_model / "artifacts/slim-320")
+    assert {artifact.format for artifact in folder.artifacts} >= {"onnx", "mnn", "ncnn", "caffe"}
+    again = cli("verify", "--json", "-")
+    assert json.loads(again.out)["passed"] is True
+
+
+def test_bare_convert(default_model: Path, cli: Cli) -> None:
+    done = cli("convert", "--to", "onnx")
+    assert done.code == 0, done.err
+    assert ArtifactFolder.open(default_model / "artifacts/slim-320").has("onnx")
+
+
+def test_bare_detect(default_model: Path, cli: Cli) -> None:
+    done = cli("detect", DEMO_PHOTO, "--backend", "ncnn", "--json", "-")
+    assert done.code == 0, done.err
+    assert len(json.loads(done.out)["results"]) == 1
+    assert "converting" in done.err
+
+
+def test_models_that_ship_are_listed(default_model: Path, cli: Cli) -> None:
+    assert "ships" in cli("models", "list").out
+    done = cli("models", "pull", "slim-320")
+    assert done.code == 2
+    assert "nothing to download" in done.error

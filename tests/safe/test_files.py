@@ -1,0 +1,102 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.files import make_folder, replacing, require_file, sha256_of, write_text
+
+
+def test_whole_file_replaces_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "result.json"
+    target.write_text("old")
+    with replacing(target) as temporary:
+        temporary.write_text("new")
+        assert temporary.suffix == ".json"
+        assert target.read_text() == "old"
+    assert target.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, OSError])
+def test_failure_keeps_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
+    target = tmp_path / "result.json"
+    target.write_text("old")
+    with pytest.raises((error, InputError)), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise error("stop")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_failure_leaves_no_new_file(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), replacing(tmp_path / "new.txt") as temporary:
+        temporary.write_text("half")
+        raise RuntimeError("stop")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    mask = os.umask(0o027)
+    try:
+        write_text(tmp_path / "file.txt", "text")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "file.txt").stat().st_mode & 0o777 == 0o640
+
+
+def test_text_is_utf8_and_newlines_stay(tmp_path: Path) -> None:
+    write_text(tmp_path / "file.txt", "Größe\r\n")
+    assert (tmp_path / "file.txt").read_bytes() == "Größe\r\n".encode()
+
+
+def test_folder_that_is_a_file(tmp_path: Path) -> None:
+    blocker = tmp_path / "blocker"
+    blocker.write_text("a file")
+    with pytest.raises(InputError, match="blocker"):
+        make_folder(blocker)
+    with pytest.raises(InputError, match="blocker"):
+        make_folder(blocker / "below")
+    with pytest.raises(InputError, match="cannot write"):
+        write_text(blocker / "file.txt", "text")
+    assert blocker.read_text() == "a file"
+
+
+def test_place_that_nobody_can_write() -> None:
+    with pytest.raises(InputError, match="/proc"):
+        make_folder(Path("/proc/ultraface"))
+    with pytest.raises(InputError, match="/proc"):
+        write_text(Path("/proc/ultraface.txt"), "text")
+
+
+def test_target_that_is_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="folder"):
+        write_text(tmp_path / "folder", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_require_file(tmp_path: Path) -> None:
+    empty, full = tmp_path / "empty.pth", tmp_path / "full.pth"
+    empty.touch()
+    full.write_text("x")
+    require_file(full, "checkpoint")
+    for path, reason in (
+        (tmp_path / "gone.pth", "no such checkpoint"),
+        (empty, "is empty"),
+        (tmp_path, "is no file"),
+    ):
+        with pytest.raises(InputError, match=reason) as refused:
+            require_file(path, "checkpoint")
+        assert str(path) in str(refused.value)
+
+
+def test_sha256(tmp_path: Path) -> None:
+    content = os.urandom((1 << 20) + 7)
+    (tmp_path / "file").write_bytes(content)
+    assert sha256_of(tmp_path / "file") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from tests.sdk.native import require
+from ultraface_deploy.artifacts.folder import ArtifactFolder, Source, describe_files
+from ultraface_deploy.cli import main
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.sdk import RUNTIMES, Runtime, write_project
+from ultraface_deploy.sdk.cpp import embedded_model
+from ultraface_deploy.sdk.project import fill
+
+SUFFIXES = {"ncnn": ("ncnn.param", "ncnn.bin"), "mnn": ("mnn",)}
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> ArtifactFolder:
+    """A folder whose ncnn and MNN artifacts nobody will run."""
+    folder = ArtifactFolder(tmp_path / "net", ModelSpec("net", "slim"), Source("net.pth", "0"))
+    for runtime, suffixes in SUFFIXES.items():
+        made = [tmp_path / suffix for suffix in suffixes]
+        for path in made:
+            path.write_bytes(path.name.encode())
+        names = [f"net.{suffix}" for suffix in suffixes]
+        record = describe_files(runtime, "fp32", dict(zip(names, made, strict=True)))
+        folder = folder.publish(record, made, {})
+    return folder
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+class TestWriteProject:
+    def test_holds_one_runtime_and_the_model(
+        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
+    ) -> None:
+        sdk = tmp_path / "sdk"
+        written = write_project(artifacts, sdk, runtime)
+        assert set(written) == {p.relative_to(sdk) for p in sdk.rglob("*") if p.is_file()}
+        assert [p.name for p in sdk.glob("src/network_*.cpp")] == [f"network_{runtime}.cpp"]
+        for suffix in SUFFIXES[runtime]:
+            copy = sdk / "models" / f"net.{suffix}"
+            assert copy.read_bytes() == (artifacts.path / copy.name).read_bytes()
+            header = (sdk / "src" / "model.hpp").read_text()
+            assert (
+                f'"{copy.name}", {copy.stat().st_size}, {crc32(copy.read_bytes()):#010x}' in header
+            )
+
+    def test_embedded_weights_need_no_folder(
+        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
+    ) -> None:
+        sdk = tmp_path / "sdk"
+        write_project(artifacts, sdk, runtime, embed_model=True)
+        assert not (sdk / "models").exists()
+        arrays = re.findall(r"\{\n([\d,\s]+)\n\};", (sdk / "src/embedded_model.cpp").read_text())
+        embedded = [bytes(map(int, array.split(","))) for array in arrays]
+        assert embedded == [
+            (artifacts.path / f"net.{suffix}").read_bytes() for suffix in SUFFIXES[runtime]
+        ]
+
+    def test_no_placeholder_is_left(
+        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
+    ) -> None:
+        for file in write_project(artifacts, tmp_path / "sdk", runtime):
+            if file.parts[0] != "models":
+                assert not re.search("@[A-Z_]+@", (tmp_path / "sdk" / file).read_text())
+
+    def test_presets_are_valid(
+        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
+    ) -> None:
+        write_project(artifacts, tmp_path / "sdk", runtime)
+        presets = json.loads((tmp_path / "sdk" / "CMakePresets.json").read_text())
+        names = [preset["name"] for preset in presets["configurePresets"]]
+        assert names == ["native", "aarch64", "sanitize"]
+
+    def test_cmake_says_in_one_line_that_the_runtime_is_missing(
+        self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
+    ) -> None:
+        require("cmake", "g++")
+        write_project(artifacts, tmp_path / "sdk", runtime)
+        done = subprocess.run(
+            ["cmake", "--preset", "native"], cwd=tmp_path / "sdk", capture_output=True, text=True
+        )
+        assert done.returncode != 0
+        name, option = {"ncnn": ("ncnn", "ncnn_DIR"), "mnn": ("MNN", "MNN_ROOT")}[runtime]
+        assert re.search(
+            f"^  {name} was not found: pass -D{option}=.*README.md$", done.stderr, re.M
+        )
+
+
+class TestRefusals:
+    def test_what_is_there_stays(self, artifacts: ArtifactFolder, tmp_path: Path) -> None:
+        (tmp_path / "sdk").mkdir()
+        (tmp_path / "sdk" / "mine.txt").write_text("mine")
+        with pytest.raises(InputError, match="is there already"):
+            write_project(artifacts, tmp_path / "sdk")
+        assert [path.name for path in (tmp_path / "sdk").iterdir()] == ["mine.txt"]
+
+    def test_an_empty_folder_is_filled(self, artifacts: ArtifactFolder, tmp_path: Path) -> None:
+        (tmp_path / "sdk").mkdir()
+        assert write_project(artifacts, tmp_path / "sdk")
+
+    def test_a_changed_artifact_leaves_nothing(
+        self, artifacts: ArtifactFolder, tmp_path: Path
+    ) -> None:
+        (artifacts.path / "net.ncnn.bin").write_bytes(b"other")
+        before = sorted(tmp_path.iterdir())
+        with pytest.raises(InputError, match="SHA-256"):
+            write_project(artifacts, tmp_path / "sdk")
+        assert sorted(tmp_path.iterdir()) == before
+
+    def test_a_failure_halfway_leaves_nothing(
+        self, artifacts: ArtifactFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*arguments: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("ultraface_deploy.sdk.project.shutil.copyfile", full)
+        before = sorted(tmp_path.iterdir())
+        with pytest.raises(InputError, match="No space left"):
+            write_project(artifacts, tmp_path / "sdk")
+        assert sorted(tmp_path.iterdir()) == before
+
+    def test_absent_precision(self, artifacts: ArtifactFolder, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="no artifact ncnn-int8"):
+            write_project(artifacts, tmp_path / "sdk", precision="int8")
+
+    def test_unknown_runtime_on_the_command_line(
+        self, artifacts: ArtifactFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        command = ["package", str(artifacts.path), "--runtime", "tflite", "-o", str(tmp_path / "s")]
+        with pytest.raises(SystemExit) as exit:
+            main(command)
+        assert exit.value.code == 2
+        assert capsys.readouterr().err == "error: --runtime tflite: unknown; there are ncnn, mnn\n"
+
+
+def test_command_line_writes_the_project(artifacts: ArtifactFolder, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["package", str(artifacts.path), "--runtime", "mnn", "-o", str(tmp_path / "sdk")])
+    assert exit.value.code == 0
+    assert "for mnn" in (tmp_path / "sdk" / "README.md").read_text()
+
+
+def test_a_template_that_asks_for_too_much_is_found_out() -> None:
+    assert fill("a @B@ c", {"B": "b"}) == "a b c"
+    with pytest.raises(KeyError):
+        fill("@UNKNOWN@", {})
+
+
+def test_no_files_embed_as_nothing() -> None:
+    assert "return {};" in embedded_model(())

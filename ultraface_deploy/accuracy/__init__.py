@@ -1,0 +1,28 @@
+"""Accuracy of artifacts: on WIDER FACE, on one's own pictures, and compared with each other."""
+
+from ultraface_deploy.accuracy.compare import compare, pair_up
+from ultraface_deploy.accuracy.result import Result, read_results
+from ultraface_deploy.accuracy.run import (
+    Evaluation,
+    Options,
+    evaluate_folder,
+    evaluate_wider,
+    score_predictions,
+)
+from ultraface_deploy.accuracy.settings import Settings
+from ultraface_deploy.accuracy.subject import Subject, find_subjects
+
+__all__ = [
+    "Evaluation",
+    "Options",
+    "Result",
+    "Settings",
+    "Subject",
+    "compare",
+    "evaluate_folder",
+    "evaluate_wider",
+    "find_subjects",
+    "pair_up",
+    "read_results",
+    "score_predictions",
+]

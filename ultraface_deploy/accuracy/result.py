@@ -1,0 +1,191 @@
+"""The result of one artifact: figures for people, and the counts to compare it with another."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
+from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.records import build
+from ultraface_deploy.wider import Tally
+
+SCHEMA = 1
+# All of WIDER FACE at a thousand thresholds takes a tenth of this.
+_MAX_COUNTS = 256 << 20
+# WIDER FACE has a thousand; on other data every score is one, and then has a row.
+_BINS = 1000
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+_COUNTS = ("image", "bin", "hits", "alarms", "faces")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one subject reached.
+
+    `subject` says what was evaluated (`Subject.describe`, or where predictions came from), `tally`
+    holds the counts by image, `missing` how many images of the ground truth were not there,
+    `unreadable` why an image could not be read, by name, and `details` everything else that goes
+    into the JSON form.
+    """
+
+    subject: Mapping[str, Any]
+    tally: Tally
+    missing: int = 0
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """How tables call it."""
+        return f"{self.subject['artifact']} on {self.subject['backend'] or 'given predictions'}"
+
+    def ap(self) -> dict[str, float]:
+        """Return AP by set; NaN where a set counts no face."""
+        return {name: self.tally.curve(name).ap for name in self.tally.sets}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        aps = {name: None if math.isnan(ap) else ap for name, ap in self.ap().items()}
+        return {
+            **self.subject,
+            "images": len(self.tally.names),
+            "missing": self.missing,
+            "unreadable": dict(self.unreadable),
+            **aps,
+            **self.details,
+            "counts": pack(self.tally),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Result:
+        """Read what `to_dict` wrote; of the details only what comparisons and tables need.
+
+        Raises:
+            KeyError, TypeError, ValueError, OSError: the record is damaged.
+        """
+        subject = {key: data[key] for key in _SUBJECT} | {"bytes": data.get("bytes")}
+        details = {
+            "operating_points": data["operating_points"],
+            "agreement": data.get("agreement"),
+        }
+        checked = build(_Record, {**subject, **details, "missing": data["missing"]})
+        for point in checked.operating_points:
+            build(_Point, {key: point[key] for key in ("score", "recall", "precision")})
+        for part, keys in ((checked.input, ("width", "height")), (checked.agreement, ("f1",))):
+            if part is not None:
+                build(_Numbers, {"values": [part[key] for key in keys]})
+        return cls(subject, unpack(data["counts"]), checked.missing, details=details)
+
+
+_SUBJECT = ("model", "artifact", "backend", "precision", "input")
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What of a record is read, and of which types it must be."""
+
+    model: str
+    artifact: str
+    backend: str | None
+    precision: str | None
+    input: dict[str, Any] | None
+    bytes: int | None
+    missing: int
+    operating_points: list[dict[str, Any]]
+    agreement: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class _Point:
+    score: float
+    recall: float | None
+    precision: float | None
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    values: list[float]
+
+
+def read_results(path: Path) -> tuple[dict[str, Any], list[Result]]:
+    """Read the protocol and the results of a file that `eval --json` wrote.
+
+    Raises:
+        InputError: there is no such file, or it is none of these.
+    """
+    require_file(path, "result of eval --json", Limit.TEXT)
+    try:
+        data = json.loads(path.read_text())
+        if data["schema"] != SCHEMA:
+            raise InputError(f"{path}: schema {data['schema']!r} is not {SCHEMA}; run eval again")
+        results = [Result.from_dict(record) for record in data["results"]]
+        protocol = dict(data["protocol"])
+    except (*PARSE_ERRORS, *_ZIP_ERRORS, OSError) as error:
+        raise InputError(
+            f"{path}: not a result of eval --json, or damaged ({type(error).__name__}: {error})"
+        ) from error
+    if not results:
+        raise InputError(f"{path}: holds no results")
+    return protocol, results
+
+
+def pack(tally: Tally) -> str:
+    """Return the counts as text: a compressed `.npz` in base64, some hundred kilobytes."""
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        sets=np.array(tally.sets),
+        names=np.array(tally.names),
+        bins=np.array(tally.bins),
+        **{name: getattr(tally, name).astype(np.int32) for name in _COUNTS},
+    )
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def unpack(text: str) -> Tally:
+    """Read what `pack` wrote.
+
+    Raises:
+        KeyError, ValueError, OSError: it is damaged.
+    """
+    content = io.BytesIO(base64.b64decode(text, validate=True))
+    if sum(record.file_size for record in zipfile.ZipFile(content).infolist()) > _MAX_COUNTS:
+        raise ValueError("counts unpack to more than any evaluation has")
+    with np.load(content, allow_pickle=False) as arrays:
+        image, bin, hits, alarms, faces = (arrays[name].astype(np.int64) for name in _COUNTS)
+        tally = Tally(
+            sets=tuple(arrays["sets"].tolist()),
+            names=tuple(arrays["names"].tolist()),
+            bins=int(arrays["bins"]),
+            image=image,
+            bin=bin,
+            hits=hits,
+            alarms=alarms,
+            faces=faces,
+        )
+    rows, sets = len(image), len(tally.sets)
+    sound = (
+        hits.shape == alarms.shape == (sets, rows)
+        and bin.shape == (rows,)
+        and faces.shape == (sets, len(tally.names))
+        and (not rows or 0 <= image.min() <= image.max() < len(tally.names))
+        and (not rows or 0 <= bin.min() <= bin.max() < tally.bins)
+        and 0 <= tally.bins <= max(_BINS, rows)
+        and all((counts >= 0).all() for counts in (hits, alarms, faces))
+        and len(set(tally.sets)) == sets
+    )
+    if not sound:
+        raise ValueError("counts do not fit together")
+    return tally

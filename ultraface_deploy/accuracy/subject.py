@@ -1,0 +1,135 @@
+"""What is evaluated: one artifact on one runtime, as a value that other processes can load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ultraface_deploy.agreement.precision import PRECISIONS, Precision
+from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.backends import Backend, Session, backend_names, get_backend
+from ultraface_deploy.detect.detector import choose_artifact, find_files
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.safe.files import sha256_of
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An artifact, the backend that runs it, and the network it holds, at the size it is run."""
+
+    artifact: str
+    backend: str
+    precision: Precision
+    files: tuple[Path, ...]
+    spec: ModelSpec
+
+    @property
+    def label(self) -> str:
+        """How messages and folders call it."""
+        return f"{self.artifact}@{self.backend}"
+
+    def open(self, width: int, height: int) -> Session:
+        """Load it with one thread for inputs of this size.
+
+        Raises:
+            MissingDependency: the runtime is not installed.
+            BackendError: the runtime cannot run it, or not at this size.
+        """
+        spec = self.spec.resized(width, height)
+        return get_backend(self.backend).load(self.files, spec, 1, self.precision)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the JSON form: everything about it that can change a figure."""
+        return {
+            "model": self.spec.name,
+            "artifact": self.artifact,
+            "backend": self.backend,
+            "backend_version": get_backend(self.backend).version(),
+            "precision": self.precision,
+            "input": {"width": self.spec.width, "height": self.spec.height},
+            "bytes": sum(path.stat().st_size for path in self.files),
+            "sha256": {path.name: sha256_of(path) for path in self.files},
+        }
+
+
+def find_subjects(
+    model: str | Path,
+    backends: Sequence[str] = (),
+    precisions: Sequence[Precision] = (),
+    input_size: tuple[int, int] | None = None,
+) -> list[Subject]:
+    """Find what to evaluate.
+
+    Args:
+        model: an artifact folder, a single model file, or the name of an embedded model.
+        backends: runtimes; none for the first that reads what is there, `all` for everything
+            that an artifact folder holds on every installed runtime.
+        precisions: which of a folder's artifacts; none for fp32, and with `all` for any.
+        input_size: (width, height) to run at; None for the model's own.
+
+    Raises:
+        InputError: nothing is there for a backend and precision, or not at this input size.
+        MissingDependency: a runtime is not installed.
+    """
+    path = Path(model)
+    if "all" not in backends:
+        names: list[str | None] = [*backends] or [None]
+        kinds = precisions or ("fp32",)
+        found = [_subject(path, name, kind, input_size) for name in names for kind in kinds]
+    elif path.is_dir():
+        found = _everything(ArtifactFolder.open(path), precisions or PRECISIONS, input_size)
+    else:
+        raise InputError(f"{model}: --backend all needs an artifact folder; name the backends")
+    return list(dict.fromkeys(found))
+
+
+def _subject(
+    path: Path, name: str | None, precision: Precision, size: tuple[int, int] | None
+) -> Subject:
+    if path.is_dir():
+        folder = ArtifactFolder.open(path)
+        runtime, artifact = choose_artifact(folder, name, precision)
+        files, spec, identifier = folder.intact_files(artifact), folder.spec, artifact.id
+    else:
+        runtime, files, spec = find_files(path, name, precision, size, None)
+        identifier = files[0].name
+    return _at_size(Subject(identifier, runtime.name, precision, files, spec), runtime, size)
+
+
+def _everything(
+    folder: ArtifactFolder, precisions: Sequence[Precision], size: tuple[int, int] | None
+) -> list[Subject]:
+    runtimes = [get_backend(name) for name in backend_names()]
+    found = []
+    for artifact in folder.artifacts:
+        if artifact.precision in precisions:
+            files = folder.intact_files(artifact)
+            for runtime in runtimes:
+                if artifact.format in runtime.formats and runtime.available():
+                    subject = Subject(
+                        artifact.id, runtime.name, artifact.precision, files, folder.spec
+                    )
+                    found.append(_at_size(subject, runtime, size))
+    if not found:
+        raise InputError(f"{folder.path}: holds nothing in {', '.join(precisions)} that runs here")
+    return found
+
+
+def _at_size(subject: Subject, runtime: Backend, size: tuple[int, int] | None) -> Subject:
+    spec = subject.spec
+    if size is None or size == (spec.width, spec.height):
+        return subject
+    fixed = runtime.name != "torch" and (
+        spec.head == "decoded" or runtime.input_size(subject.files) not in (None, size)
+    )
+    if fixed:
+        raise InputError(
+            f"{subject.files[0]}: is made for {spec.width}x{spec.height}; convert the model again "
+            f"with --input-size {size[0]}x{size[1]}"
+        )
+    return Subject(
+        subject.artifact, subject.backend, subject.precision, subject.files, spec.resized(*size)
+    )

@@ -1,0 +1,347 @@
+"""From a model to an artifact folder: each step converted, compared, and only then published."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ultraface_deploy import models
+from ultraface_deploy.artifacts.folder import MANIFEST, Artifact, ArtifactFolder, Source, describe_files
+from ultraface_deploy.backends import Backend, get_backend
+from ultraface_deploy.converters.caffe import read_caffe
+from ultraface_deploy.agreement.comparison import Reference
+from ultraface_deploy.converters import Conversion, Converter, get_converter, target_names
+from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.safe.files import make_folder
+from ultraface_deploy.artifacts.recognition import format_and_files
+from ultraface_deploy.safe.images import embedded_images
+from ultraface_deploy.artifacts.source import ModelSource, resolve_source, sized_name
+from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.quantize import TARGETS, Int8Options, int8_target, where_it_pays
+from ultraface_deploy.artifacts.verify import open_reference, readers, require_passed, verify_artifact
+
+if TYPE_CHECKING:
+    from ultraface_deploy.quantize.calibrate import Progress
+    from ultraface_deploy.quantize.quantizer import Quantizer
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One artifact to make."""
+
+    format: str
+    precision: Precision = "fp32"
+
+
+def default_folder(name: str = models.DEFAULT_MODEL) -> Path:
+    """Return where artifacts go when no folder is given."""
+    return Path("artifacts") / name
+
+
+def plan(source_format: str, targets: Sequence[str], precision: Precision) -> list[Step]:
+    """Return the steps to make the targets, each after what it starts from.
+
+    `all` means every format in FP32, and besides in `precision` those that have it.
+
+    Raises:
+        InputError: a target is unknown or has no such precision.
+    """
+    steps: dict[Step, None] = {}
+    for target in targets:
+        if target != "all":
+            steps |= dict.fromkeys(_road(source_format, Step(target, precision)))
+            continue
+        for name in target_names():
+            steps |= dict.fromkeys(_road(source_format, Step(name)))
+        for name in target_names():
+            if has_precision(name, precision):
+                steps |= dict.fromkeys(_road(source_format, Step(name, precision)))
+    return list(steps)
+
+
+def has_precision(format: str, precision: Precision) -> bool:
+    """Whether a format can be converted to in a precision."""
+    if precision == "int8":
+        return format in TARGETS
+    return precision in get_converter(format).precisions
+
+
+def step_for(backend: Backend, precision: Precision) -> Step:
+    """Return the artifact that a backend runs best in a precision.
+
+    Raises:
+        InputError: none of its formats has that precision.
+    """
+    if precision == "fp32":
+        return Step(backend.formats[0])
+    for format in backend.formats:
+        if format in target_names() and has_precision(format, precision):
+            return Step(format, precision)
+    raise InputError(f"--backend {backend.name} has no {precision}; choose another --precision")
+
+
+def _road(source_format: str, step: Step) -> list[Step]:
+    """The steps from the source to one artifact, itself included."""
+    if step == Step(source_format):
+        # An ONNX source is itself made an artifact; a checkpoint is only copied.
+        return [step] if source_format == "onnx" else []
+    if step.precision == "int8":
+        sources = int8_target(step.format).sources
+        return [*(s for source in sources for s in _road(source_format, Step(source))), step]
+    converter = get_converter(step.format)
+    if step.precision not in converter.precisions:
+        raise InputError(
+            f"--to {step.format} has no {step.precision}; it has {', '.join(converter.precisions)}"
+        )
+    return [*_road(source_format, Step(converter.source)), step]
+
+
+def convert(
+    source: ModelSource,
+    targets: Sequence[str],
+    precision: Precision = "fp32",
+    output: Path | None = None,
+    overwrite: bool = False,
+    report: Report = lambda message: None,
+    int8: Int8Options | None = None,
+    progress: Progress | None = None,
+) -> ArtifactFolder:
+    """Convert a model and compare every artifact with it before it appears in the folder.
+
+    Args:
+        source: what `resolve_source` found.
+        targets: names of formats, or `all`.
+        precision: of the targets; the steps on the way stay in FP32.
+        output: artifact folder; None for `artifacts/<model>`.
+        overwrite: drop what the folder holds of another network.
+        report: called with a line as each step is done.
+        int8: how to quantise, for the precision `int8`; None for the defaults.
+        progress: called with (done, all) during calibration.
+
+    Returns:
+        The folder with all its artifacts, earlier ones included.
+
+    Raises:
+        InputError: the folder holds another network, or a target does not exist.
+        MissingDependency: a package is not installed.
+        ToolFailed: a native tool failed.
+        CheckFailed: an artifact does not compute what the original network computes, or no INT8
+            candidate finds the same faces.
+    """
+    steps = plan(source.root, targets, precision)
+    for step in steps:
+        if step.format != source.root and (gone := get_converter(step.format).missing()):
+            converter = get_converter(step.format)
+            raise MissingDependency.package(
+                gone, converter.extra, f"converting to {converter.format}"
+            )
+    folder = _open_folder(source, output or default_folder(source.spec.name), overwrite)
+    with folder.scratch() as scratch:
+        work = _Work(folder, source, scratch, report)
+        work.int8, work.progress = int8 or Int8Options(), progress
+        work.add_source()
+        for step in steps:
+            asked = step.format in targets or "all" in targets
+            if asked or not work.reusable(step):
+                work.make(step)
+        return work.folder
+
+
+def ensure(
+    folder: Path | None,
+    steps: Sequence[Step],
+    model: str = models.DEFAULT_MODEL,
+    input_size: tuple[int, int] | None = None,
+    report: Report = lambda message: None,
+) -> ArtifactFolder:
+    """Return a folder that holds certain artifacts, converting what is missing.
+
+    Args:
+        folder: where; None for the default folder of `model`, which is made if need be.
+        steps: what must be there; none for whatever is there, and all formats where nothing is.
+        model: registry name of the embedded model that an absent default folder is filled with.
+        input_size: (width, height) of its artifacts; None for the model's own.
+        report: told what is converted.
+
+    Raises:
+        InputError: a folder was given and holds no manifest.
+    """
+    path = folder or default_folder(sized_name(models.find(model), input_size))
+    exists = folder is not None or (path / MANIFEST).is_file()
+    opened = ArtifactFolder.open(path) if exists else None
+    if opened is None and not steps:
+        report(f"{path} does not exist yet: converting {model} to all formats")
+        return convert(resolve_source(model, input_size), ["all"], output=path, report=report)
+    for step in steps:
+        if opened is None or not opened.has(step.format, step.precision):
+            report(f"{path} has no {step.precision} {step.format} yet: converting")
+            source = resolve_source(model, input_size) if opened is None else resolve_source(path)
+            opened = convert(source, [step.format], step.precision, path, report=report)
+    assert opened is not None
+    return opened
+
+
+def _open_folder(source: ModelSource, path: Path, overwrite: bool) -> ArtifactFolder:
+    make_folder(path)
+    empty = ArtifactFolder(path, source.spec, Source(source.file.name, source.sha256))
+    if not (path / MANIFEST).is_file():
+        return empty
+    try:
+        existing = ArtifactFolder.open(path)
+    except InputError:
+        if overwrite:
+            return empty
+        raise
+    from_itself = source.file.parent.resolve() == path.resolve()
+    same_source = from_itself or existing.source.sha256 == source.sha256
+    if replace(existing.spec, name=source.spec.name) == source.spec and same_source:
+        return existing
+    if overwrite and not from_itself:
+        return empty
+    raise InputError(
+        f"{path}: holds artifacts of {existing.spec.name} made from {existing.source.file} at "
+        f"{existing.spec.width}x{existing.spec.height} with the {existing.spec.head} head; "
+        "choose another folder with -o, or --overwrite"
+    )
+
+
+class _Work:
+    """One conversion run: the folder as it grows, and a scratch folder beside it."""
+
+    def __init__(
+        self, folder: ArtifactFolder, source: ModelSource, scratch: Path, report: Report
+    ) -> None:
+        self.folder = folder
+        self.source = source
+        self.scratch = scratch
+        self.report = report
+        self.int8 = Int8Options()
+        self.progress: Progress | None = None
+        self._reference: Reference | None = None
+        self._quantizer: Quantizer | None = None
+
+    def reusable(self, step: Step) -> bool:
+        """Whether the folder already holds a step's artifact, unchanged."""
+        if not self.folder.has(step.format, step.precision):
+            return False
+        artifact = self.folder.find(step.format, step.precision)
+        return self.folder.check_files(artifact) is None
+
+    def add_source(self) -> None:
+        """Put the checkpoint beside its artifacts, so that the folder can always be verified."""
+        if self.source.format == "torch" and not self.reusable(Step("torch")):
+            name = f"{self.folder.spec.name}.pth"
+            copy = self.scratch / name
+            shutil.copyfile(self.source.file, copy)
+            artifact = describe_files("torch", "fp32", {name: copy})
+            self.folder = self.folder.publish(artifact, [copy], {})
+
+    def make(self, step: Step) -> None:
+        """Convert, compare and publish one artifact."""
+        if step.format == "onnx" and self.source.root == "onnx":
+            self._adopt()
+            return
+        if step.precision == "int8":
+            self._quantize(step)
+            return
+        converter = get_converter(step.format)
+        files = self._names(converter.suffixes, step.precision)
+        sources = self.folder.intact_files(self.folder.find(converter.source))
+        converter.convert(
+            Conversion(sources, self.folder.spec, step.precision, tuple(files.values()))
+        )
+        artifact = describe_files(step.format, step.precision, files)
+        self._check_and_publish(artifact, list(files.values()), _tools(converter))
+
+    def _quantize(self, step: Step) -> None:
+        """Search for the INT8 artifact of a format; one calibration serves them all."""
+        target, converter = int8_target(step.format), get_converter(step.format)
+        files = self._names(converter.suffixes, "int8")
+        # Absolute, because the runtimes that judge candidates run in folders of their own.
+        sources = {
+            format: [path.resolve() for path in self.folder.intact_files(self.folder.find(format))]
+            for format in target.sources
+        }
+        self._quantizer = self._quantizer or self._new_quantizer(sources["onnxsim"][0])
+        inputs = [file for format in target.sources for file in sources[format]]
+        self._quantizer.make(step.format, list(files.values()), inputs)
+        artifact = describe_files(step.format, "int8", files)
+        self._check_and_publish(artifact, list(files.values()), _tools(converter))
+        self.report(where_it_pays(step.format))
+
+    def _new_quantizer(self, onnx_file: Path) -> Quantizer:
+        from ultraface_deploy.quantize.quantizer import TABLE_SUFFIX, Quantizer
+
+        quantizer = Quantizer(
+            onnx_file,
+            self.folder.spec,
+            self.int8,
+            self.scratch / "int8",
+            report=self.report,
+            progress=self.progress,
+        )
+        # The table of other people's photographs is worth keeping: it is reviewed, and reused.
+        given = self.int8.calibration
+        if given is not None and given.is_dir():
+            quantizer.table.save(self.folder.path / f"{self.folder.spec.name}{TABLE_SUFFIX}")
+        return quantizer
+
+    def _adopt(self) -> None:
+        """Take other people's ONNX or Caffe files in, at the wanted size and with that head."""
+        from ultraface_deploy.converters.onnx.graph import graph as onnx_files
+
+        files = self._names((".onnx",), "fp32")
+        (output,) = files.values()
+        own, wanted = self.source.own_spec, self.folder.spec
+        format, originals = format_and_files(self.source.file)
+        model = onnx_files.load(originals[0]) if format == "onnx" else read_caffe(*originals)
+        onnx_files.save(onnx_files.prepare(model, own, wanted), output)
+        # At another size or with another head the file itself is the only reference there is.
+        if replace(own, name=wanted.name) != wanted:
+            format, originals = "onnx", (output,)
+        runtime = get_backend("onnxruntime" if format == "onnx" else "opencv")
+        self._reference = Reference(format, runtime.load(originals, wanted))
+        artifact = describe_files("onnx", "fp32", files)
+        self._check_and_publish(artifact, [output], {"onnx": version("onnx")})
+
+    def _names(self, suffixes: Sequence[str], precision: Precision) -> dict[str, Path]:
+        infix = "" if precision == "fp32" else f".{precision}"
+        names = [f"{self.folder.spec.name}{infix}{suffix}" for suffix in suffixes]
+        return {name: self.scratch / name for name in names}
+
+    def _check_and_publish(
+        self, artifact: Artifact, made: list[Path], tools: dict[str, str]
+    ) -> None:
+        self._reference = self._reference or open_reference(self.folder)
+        installed = [name for name in readers(artifact) if get_backend(name).available()]
+        if not installed:
+            get_backend(readers(artifact)[0]).require()
+        comparison = verify_artifact(
+            self.folder.spec, artifact, made, installed[0], self._reference, embedded_images()
+        )
+        require_passed(comparison)
+        verified = replace(artifact, verification=asdict(comparison))
+        self.folder = self.folder.publish(verified, made, tools)
+        names = ", ".join(artifact.files)
+        self.report(
+            f"{artifact.id:<14} {artifact.bytes / 1000:7.0f} kB  {names}  "
+            f"(agrees with {comparison.reference}: scores within "
+            f"{comparison.max_abs_scores:.1e}, faces {comparison.detections} of "
+            f"{comparison.reference_detections})"
+        )
+
+
+def _tools(converter: Converter) -> dict[str, str]:
+    found = {}
+    for package in converter.packages:
+        try:
+            found[package.lower()] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,280 @@
+"""The artifact folder: converted files and the manifest that says what they are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.files import (
+    PARSE_ERRORS,
+    inside,
+    make_folder,
+    sha256_of,
+    temporary_name,
+    write_text,
+)
+from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.agreement.precision import Precision, parse_precision
+from ultraface_deploy.family.spec import ModelSpec
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+_LOCK = ".lock"
+_LOCK_TIMEOUT_S = 120
+_SCRATCH = ".scratch-"
+
+
+def artifact_id(format: str, precision: Precision) -> str:
+    """Name an artifact within its folder: `mnn`, `mnn-int8`."""
+    return format if precision == "fp32" else f"{format}-{precision}"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One entry of a manifest: a network in one format and precision.
+
+    `files` are plain names within the folder; `verification` is the record of `verify`, or None.
+    """
+
+    id: str
+    format: str
+    precision: Precision
+    files: tuple[str, ...]
+    sha256: Mapping[str, str]
+    bytes: int
+    verification: Mapping[str, Any] | None = None
+
+    @property
+    def verified(self) -> bool:
+        """Whether it was compared with the original network and agreed."""
+        return self.verification is not None and self.verification.get("passed") is True
+
+
+@dataclass(frozen=True)
+class Source:
+    """The file a folder was made from."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ArtifactFolder:
+    """A folder of artifacts of one network.
+
+    The object is a snapshot of the manifest; `publish` returns a new one.
+    """
+
+    path: Path
+    spec: ModelSpec
+    source: Source
+    artifacts: tuple[Artifact, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, path: str | Path) -> ArtifactFolder:
+        """Read a folder's manifest.
+
+        Raises:
+            InputError: there is no folder or manifest, or it is damaged.
+        """
+        path = Path(path)
+        manifest = path / MANIFEST
+        if not manifest.is_file():
+            raise InputError(
+                f"{path}: no artifact folder ({MANIFEST} is missing); "
+                f"make one with: ultraface-deploy convert MODEL --to all -o {path}"
+            )
+        Limit.TEXT.check(manifest)
+        try:
+            data = json.loads(manifest.read_text())
+            if data["schema"] != SCHEMA:
+                raise InputError(f"schema {data['schema']!r} is not {SCHEMA}; convert again")
+            model = data["model"]
+            return cls(
+                path,
+                ModelSpec.from_dict(model),
+                Source(str(model["source"]["file"]), str(model["source"]["sha256"])),
+                tuple(_artifact_from_dict(record) for record in data["artifacts"]),
+                {str(key): str(value) for key, value in data.get("tools", {}).items()},
+            )
+        except InputError as error:
+            raise InputError(f"{manifest}: {error}") from error
+        except PARSE_ERRORS as error:
+            raise InputError(f"{manifest}: damaged ({error!r}); convert again") from error
+
+    def get(self, identifier: str) -> Artifact:
+        """Return the artifact of that id.
+
+        Raises:
+            InputError: the folder has none.
+        """
+        for artifact in self.artifacts:
+            if artifact.id == identifier:
+                return artifact
+        have = ", ".join(artifact.id for artifact in self.artifacts) or "none"
+        raise InputError(f"{self.path}: has no artifact {identifier}; it has {have}")
+
+    def has(self, format: str, precision: Precision = "fp32") -> bool:
+        """Whether the folder holds a format in a precision."""
+        wanted = artifact_id(format, precision)
+        return any(artifact.id == wanted for artifact in self.artifacts)
+
+    def find(self, format: str, precision: Precision = "fp32") -> Artifact:
+        """Return the artifact of a format and precision.
+
+        Raises:
+            InputError: the folder has none.
+        """
+        return self.get(artifact_id(format, precision))
+
+    def files(self, artifact: Artifact) -> tuple[Path, ...]:
+        """Return the paths of an artifact's files."""
+        return tuple(self.path / name for name in artifact.files)
+
+    def check_files(self, artifact: Artifact) -> str | None:
+        """Say which file of an artifact is missing or changed; None when all are as recorded."""
+        for path in self.files(artifact):
+            if not path.is_file():
+                return f"{path.name} is missing"
+            if sha256_of(path) != artifact.sha256.get(path.name):
+                return f"{path.name} is not the file that was converted (SHA-256 differs)"
+        return None
+
+    def intact_files(self, artifact: Artifact) -> tuple[Path, ...]:
+        """Return the paths of an artifact's files after checking that they are as recorded.
+
+        Raises:
+            InputError: a file is missing or was changed.
+        """
+        if problem := self.check_files(artifact):
+            raise InputError(f"{self.path}: {problem}; convert again")
+        return self.files(artifact)
+
+    def publish(
+        self, artifact: Artifact, made: Sequence[Path], tools: Mapping[str, str]
+    ) -> ArtifactFolder:
+        """Move finished files into the folder and record them in the manifest.
+
+        The folder is locked meanwhile, so that two runs cannot lose each other's entries. The old
+        manifest entry goes before its files are replaced: the manifest never names other bytes.
+
+        Args:
+            artifact: the entry; its `files` name `made`, in the same order.
+            made: finished files on the same file system.
+            tools: versions of the tools that made it.
+        """
+        with _locked(self.path):
+            current = self._latest()
+            others = tuple(a for a in current.artifacts if a.id != artifact.id)
+            if len(others) < len(current.artifacts):
+                replace(current, artifacts=others)._write()
+            for source, target in zip(made, self.files(artifact), strict=True):
+                source.replace(target)
+            updated = replace(
+                current,
+                artifacts=(*others, artifact),
+                tools={**current.tools, **tools},
+            )
+            updated._write()
+        return updated
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield a folder within this one for the files of one run; it is gone afterwards.
+
+        What killed runs have left goes first: a run holds a lock on a file in its own folder,
+        which the kernel lets go of with the process.
+        """
+        with _locked(self.path):
+            _sweep(self.path)
+            scratch = Path(tempfile.mkdtemp(dir=self.path.resolve(), prefix=_SCRATCH))
+            in_use = FileLock(scratch / _LOCK)
+            in_use.acquire()
+        try:
+            yield scratch
+        finally:
+            in_use.release()
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _latest(self) -> ArtifactFolder:
+        """The folder as it is on disk now, if it holds the same network; else an empty one."""
+        if (self.path / MANIFEST).is_file():
+            try:
+                on_disk = ArtifactFolder.open(self.path)
+            except InputError:
+                return replace(self, artifacts=(), tools={})
+            if on_disk.spec == self.spec and on_disk.source == self.source:
+                return on_disk
+        return replace(self, artifacts=(), tools={})
+
+    def _write(self) -> None:
+        model = self.spec.to_dict() | {"source": asdict(self.source)}
+        data = {
+            "schema": SCHEMA,
+            "model": model,
+            "artifacts": [asdict(artifact) for artifact in self.artifacts],
+            "tools": dict(sorted(self.tools.items())),
+        }
+        write_text(self.path / MANIFEST, json.dumps(data, indent=2) + "\n")
+
+
+def describe_files(format: str, precision: Precision, files: Mapping[str, Path]) -> Artifact:
+    """Build the manifest entry of finished files, given by their final names."""
+    return Artifact(
+        id=artifact_id(format, precision),
+        format=format,
+        precision=precision,
+        files=tuple(files),
+        sha256={name: sha256_of(path) for name, path in files.items()},
+        bytes=sum(path.stat().st_size for path in files.values()),
+    )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    make_folder(folder)
+    try:
+        with FileLock(folder / _LOCK, timeout=_LOCK_TIMEOUT_S):
+            yield
+    except Timeout as error:
+        raise InputError(
+            f"{folder}: another run has been writing here for {_LOCK_TIMEOUT_S} s; "
+            "wait for it or choose another folder with -o"
+        ) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs have left in a folder that is locked."""
+    for scratch in folder.glob(f"{_SCRATCH}*"):
+        with suppress(Timeout, OSError), FileLock(scratch / _LOCK, timeout=0):
+            shutil.rmtree(scratch)
+    for manifest in folder.glob(temporary_name(MANIFEST)):
+        manifest.unlink(missing_ok=True)
+
+
+def _artifact_from_dict(data: Mapping[str, Any]) -> Artifact:
+    files = tuple(str(name) for name in data["files"])
+    for name in files:
+        if inside(Path(), name).name != name or name.startswith("."):
+            raise ValueError(f"file name {name!r} leads out of the folder")
+    if not files:
+        raise ValueError("an artifact without files")
+    return Artifact(
+        id=str(data["id"]),
+        format=str(data["format"]),
+        precision=parse_precision(data["precision"]),
+        files=files,
+        sha256={str(key): str(value) for key, value in data["sha256"].items()},
+        bytes=int(data["bytes"]),
+        verification=data.get("verification"),
+    )

@@ -1,0 +1,169 @@
+"""What a MODEL argument means: a checkpoint, an ONNX file, a folder, a name, a bare artifact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import cast, get_args
+
+from ultraface_deploy import models
+from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.safe.files import require_file, sha256_of
+from ultraface_deploy.models import RegistryEntry
+from ultraface_deploy.family.spec import Head, ModelSpec
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a conversion starts.
+
+    `file` is in the format `torch`, `onnx` or `caffe`. `own_spec` is what it holds, `spec` what
+    the artifacts shall be: the two differ in size or head where that was asked for.
+    """
+
+    file: Path
+    format: str
+    spec: ModelSpec
+    own_spec: ModelSpec
+    sha256: str
+
+    @property
+    def root(self) -> str:
+        """Format of the first artifact: a checkpoint is kept, all else is taken in as ONNX."""
+        return "torch" if self.format == "torch" else "onnx"
+
+
+def resolve_source(
+    model: str | Path,
+    input_size: tuple[int, int] | None = None,
+    head: Head | None = None,
+    name: str | None = None,
+) -> ModelSource:
+    """Find what to convert.
+
+    Args:
+        model: a `.pth`, a `.onnx`, a Caffe `.prototxt`, an artifact folder, or a registry name.
+        input_size: (width, height) the artifacts shall have; None for the model's own.
+        head: head the artifacts shall have; None for raw, or what an ONNX file has.
+        name: name of the model; None for one after the file.
+
+    Returns:
+        The source with the spec that the artifacts shall have.
+
+    Raises:
+        InputError: there is no such file or name, or it is no network of this family.
+    """
+    source = _open_source(model, name)
+    spec = source.spec
+    if input_size is not None and input_size != (spec.width, spec.height):
+        own_name = sized_name(spec, input_size)
+        spec = replace(spec.resized(*input_size), name=name or own_name)
+    if head is not None:
+        spec = replace(spec, head=head)
+    return replace(source, spec=spec)
+
+
+def _open_source(model: str | Path, name: str | None) -> ModelSource:
+    path = Path(model)
+    if path.is_dir():
+        return _from_folder(path)
+    if not path.exists() and str(model) in models.registry():
+        return _from_registry(str(model))
+    if path.suffix in (".pth", ".pt", ".ckpt"):
+        return _from_checkpoint(path, name)
+    if path.suffix == ".onnx":
+        return _from_onnx(path, name)
+    if path.suffix == ".prototxt":
+        return _from_caffe(path, name)
+    if not path.exists() and not path.suffix:
+        models.find(str(model))
+    require_file(path, "model")
+    raise InputError(
+        f"{path}: cannot convert from {path.suffix or 'a file without suffix'}; "
+        "give a .pth, an .onnx, a .prototxt, an artifact folder or a registry name"
+    )
+
+
+def _from_folder(path: Path) -> ModelSource:
+    folder = ArtifactFolder.open(path)
+    have = [format for format in ("torch", "onnx") if folder.has(format)]
+    usable = [format for format in have if format != "torch" or find_spec("torch")]
+    if not usable:
+        raise InputError(
+            f"{path}: holds neither a checkpoint that can be read here nor an ONNX file; "
+            "convert from the original model"
+        )
+    file = folder.intact_files(folder.find(usable[0]))[0]
+    return ModelSource(file, usable[0], folder.spec, folder.spec, sha256_of(file))
+
+
+def _from_registry(name: str) -> ModelSource:
+    entry = models.find(name)
+    if not entry.embedded:
+        from ultraface_deploy.safe.pull import cached_checkpoint
+
+        return _from_checkpoint(cached_checkpoint(entry), name)
+    if find_spec("torch") is not None:
+        return _from_checkpoint(models.FOLDER / str(entry.file), name)
+    return _from_onnx(models.FOLDER / str(entry.onnx), name)
+
+
+def _from_checkpoint(path: Path, name: str | None) -> ModelSource:
+    from ultraface_deploy.family.checkpoint import load_checkpoint
+
+    spec = load_checkpoint(path, name).spec
+    return ModelSource(path, "torch", spec, spec, sha256_of(path))
+
+
+def _from_onnx(path: Path, name: str | None) -> ModelSource:
+    require_file(path, "ONNX file")
+    _require_onnx(path)
+    from ultraface_deploy.artifacts.recognition import spec_of_onnx
+
+    spec = spec_of_onnx(path, name)
+    return ModelSource(path, "onnx", spec, spec, sha256_of(path))
+
+
+def _from_caffe(path: Path, name: str | None) -> ModelSource:
+    require_file(path, "Caffe prototxt")
+    _require_onnx(path)
+    from ultraface_deploy.artifacts.recognition import spec_of_caffe
+
+    spec = spec_of_caffe(path, name)
+    return ModelSource(path, "caffe", spec, spec, sha256_of(path))
+
+
+def _require_onnx(path: Path) -> None:
+    if find_spec("onnx") is None:
+        raise MissingDependency.package("onnx", "onnx", f"converting from {path.name}")
+
+
+def sized_name(model: ModelSpec | RegistryEntry, size: tuple[int, int] | None) -> str:
+    """Name a model at an input size: two sizes of one network are two models, a folder each."""
+    if size in (None, (model.width, model.height)):
+        return model.name
+    assert size is not None
+    return f"{model.name}-{size[0]}x{size[1]}"
+
+
+def parse_head(text: str) -> Head:
+    """Read the name of a head.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    for head in get_args(Head):
+        if text == head:
+            return cast(Head, head)
+    raise InputError(f"--head {text}: unknown; there are {', '.join(get_args(Head))}")
+
+
+def owning_folder(file: Path) -> ArtifactFolder | None:
+    """Return the artifact folder whose manifest lists a file; None for other people's files."""
+    if not (file.parent / MANIFEST).is_file():
+        return None
+    folder = ArtifactFolder.open(file.parent)
+    listed = any(file.name in artifact.files for artifact in folder.artifacts)
+    return folder if listed else None

@@ -1,0 +1,161 @@
+"""Comparing the artifacts of a folder with the original network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
+from ultraface_deploy.backends import backend_names, get_backend
+from ultraface_deploy.safe.child import run_in_child
+from ultraface_deploy.agreement.comparison import (
+    Candidate,
+    Comparison,
+    Reference,
+    compare,
+    failed,
+    tolerance_for,
+)
+from ultraface_deploy.errors import CheckFailed, InputError, UltraFaceError
+from ultraface_deploy.pipeline.preprocess import Image
+from ultraface_deploy.family.spec import ModelSpec
+
+
+def open_reference(folder: ArtifactFolder) -> Reference:
+    """Open the original network of a folder: in torch, or in ONNX Runtime where torch is missing.
+
+    Raises:
+        InputError: the folder holds neither, or the file was changed.
+    """
+    torch = get_backend("torch")
+    if folder.has("torch") and torch.available():
+        files = folder.intact_files(folder.find("torch"))
+        return Reference("torch", torch.load(files, folder.spec))
+    if folder.has("onnx"):
+        files = folder.intact_files(folder.find("onnx"))
+        return Reference("onnx", get_backend("onnxruntime").load(files, folder.spec))
+    raise InputError(
+        f"{folder.path}: holds no original network to compare with; "
+        f"convert again from the checkpoint or the ONNX file"
+    )
+
+
+def readers(artifact: Artifact) -> list[str]:
+    """Return the names of the backends that read an artifact, installed or not."""
+    return [
+        name
+        for name in backend_names()
+        if artifact.format in get_backend(name).formats
+        # INT8 ONNX is accepted by what ONNX Runtime computes; OpenCV rounds it a little otherwise.
+        and not (name == "opencv" and artifact.precision == "int8")
+    ]
+
+
+def verify_artifact(
+    spec: ModelSpec,
+    artifact: Artifact,
+    files: Sequence[Path],
+    backend: str,
+    reference: Reference,
+    images: Iterable[Image],
+) -> Comparison:
+    """Compare one artifact on one backend with the original network; a failure is a result."""
+    candidate = _load_candidate(spec, artifact, files, backend, reference)
+    if isinstance(candidate, Comparison):
+        return candidate
+    return compare(reference, [candidate], images)[0]
+
+
+def verify_folder(
+    folder: ArtifactFolder,
+    images: Iterable[Image],
+    backends: Sequence[str] | None = None,
+) -> list[Comparison]:
+    """Compare every artifact of a folder on every installed backend that reads it.
+
+    Args:
+        folder: the artifacts.
+        images: photographs (H, W, 3) uint8 BGR, read one at a time.
+        backends: names to restrict to.
+
+    Returns:
+        One comparison an artifact and backend.
+
+    Raises:
+        InputError: there is nothing to compare, or nothing to compare with.
+    """
+    reference = open_reference(folder)
+    loaded = [
+        _load_checked(folder, artifact, backend, reference)
+        for artifact in folder.artifacts
+        if artifact.id != reference.name
+        for backend in readers(artifact)
+        if (not backends or backend in backends) and get_backend(backend).available()
+    ]
+    if not loaded:
+        raise InputError(
+            f"{folder.path}: nothing to verify with {', '.join(backends or ['what is installed'])}"
+        )
+    runnable = [item for item in loaded if isinstance(item, Candidate)]
+    compared = iter(compare(reference, runnable, images))
+    return [item if isinstance(item, Comparison) else next(compared) for item in loaded]
+
+
+def _load_checked(
+    folder: ArtifactFolder, artifact: Artifact, backend: str, reference: Reference
+) -> Candidate | Comparison:
+    """Load an artifact that was verified and is as recorded; measure others in a child."""
+    problem = folder.check_files(artifact)
+    if problem is None and artifact.verified:
+        files = folder.files(artifact)
+        return _load_candidate(folder.spec, artifact, files, backend, reference)
+    arguments = {"folder": str(folder.path.resolve()), "artifact": artifact.id, "backend": backend}
+    try:
+        # A damaged file can crash a runtime; and the user wants to know how far off it is.
+        measured = Comparison(
+            **run_in_child("ultraface_deploy.artifacts.verify:measure", arguments, what=f"{backend} run")
+        )
+    except UltraFaceError as error:
+        measured = failed(artifact.id, backend, reference, str(error))
+    if problem is None:
+        return measured
+    consequence = measured.reason or "it still computes the same"
+    return replace(measured, passed=False, reason=f"{problem}: {consequence}")
+
+
+def measure(folder: str, artifact: str, backend: str) -> dict[str, Any]:
+    """Compare one artifact, whatever its files are, with the reference on the shipped photos."""
+    from ultraface_deploy.safe.images import embedded_images
+
+    opened = ArtifactFolder.open(folder)
+    found = opened.get(artifact)
+    files, reference = opened.files(found), open_reference(opened)
+    return verify_artifact(
+        opened.spec, found, files, backend, reference, embedded_images()
+    ).to_dict()
+
+
+def _load_candidate(
+    spec: ModelSpec, artifact: Artifact, files: Sequence[Path], backend: str, reference: Reference
+) -> Candidate | Comparison:
+    try:
+        session = get_backend(backend).load(files, spec, precision=artifact.precision)
+    except UltraFaceError as error:
+        return failed(artifact.id, backend, reference, str(error))
+    tolerance = tolerance_for(backend, artifact.precision, spec)
+    return Candidate(artifact.id, backend, session, tolerance)
+
+
+def require_passed(comparison: Comparison) -> None:
+    """Refuse an artifact that is not the network it was made from.
+
+    Raises:
+        CheckFailed: says which artifact, on which backend, and how far off.
+    """
+    if not comparison.passed:
+        raise CheckFailed(
+            f"{comparison.artifact} on {comparison.backend} is not the original network: "
+            f"{comparison.reason}"
+        )

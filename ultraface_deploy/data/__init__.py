@@ -1,6 +1,0 @@
-"""Data sets of faces: readers for the WIDER, RetinaFace and VOC layouts, and the VOC writer."""
-
-from ultraface_deploy.data.samples import Sample
-from ultraface_deploy.data.source import read_dataset
-
-__all__ = ["Sample", "read_dataset"]

@@ -1,0 +1,1 @@
+"""Faces in pictures and videos: sources, the detector, and where the results go."""

@@ -1,0 +1,1 @@
+"""What makes a network an UltraFace: its spec, layers, checkpoint, anchors and box coding."""

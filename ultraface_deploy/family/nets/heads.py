@@ -1,0 +1,49 @@
+"""What is deployed: the network with its softmax, and the box decoding on request."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ultraface_deploy.family.anchors import make_anchors
+from ultraface_deploy.family.nets.ultraface import UltraFace
+from ultraface_deploy.family.spec import ModelSpec
+
+
+class RawHead(nn.Module):
+    """Scores (B, N, C) after softmax and undecoded offsets (B, N, 4)."""
+
+    def __init__(self, net: UltraFace) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 3, H, W) to scores and offsets."""
+        logits, offsets = self.net(x)
+        return torch.softmax(logits, dim=2), offsets
+
+
+class DecodedHead(nn.Module):
+    """Scores (B, N, C) after softmax and boxes (B, N, 4) as corners in 0..1."""
+
+    anchors: torch.Tensor
+
+    def __init__(self, net: UltraFace, spec: ModelSpec) -> None:
+        super().__init__()
+        self.raw = RawHead(net)
+        self.spec = spec
+        self.register_buffer("anchors", torch.from_numpy(make_anchors(spec).copy()))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, 3, H, W) to scores and corners; the formula is `pipeline.boxes.decode`'s."""
+        scores, offsets = self.raw(x)
+        coding, anchors = self.spec.anchors, self.anchors
+        centers = offsets[..., :2] * coding.center_variance * anchors[:, 2:] + anchors[:, :2]
+        halves = torch.exp(offsets[..., 2:] * coding.size_variance) * anchors[:, 2:] * 0.5
+        return scores, torch.cat([centers - halves, centers + halves], dim=2)
+
+
+def deployed(net: UltraFace, spec: ModelSpec) -> nn.Module:
+    """Return the network in evaluation mode with the head that `spec` asks for."""
+    head = RawHead(net) if spec.head == "raw" else DecodedHead(net, spec)
+    return head.eval()

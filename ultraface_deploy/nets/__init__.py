@@ -1,6 +1,0 @@
-"""The UltraFace networks in torch. Importing this package imports torch."""
-
-from ultraface_deploy.nets.heads import DecodedHead, RawHead, deployed
-from ultraface_deploy.nets.ultraface import UltraFace
-
-__all__ = ["DecodedHead", "RawHead", "UltraFace", "deployed"]

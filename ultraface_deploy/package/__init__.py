@@ -1,5 +1,0 @@
-"""A C++ project that finds the same faces as the Python pipeline, for one artifact."""
-
-from ultraface_deploy.package.project import RUNTIMES, Runtime, parse_runtime, write_project
-
-__all__ = ["RUNTIMES", "Runtime", "parse_runtime", "write_project"]

@@ -1,0 +1,1 @@
+"""Files, processes and downloads that cannot be trusted, and what bounds them."""

@@ -1,0 +1,170 @@
+"""Native steps run in a child process: they segfault, hang, or print an error and go on.
+
+`run_in_child` calls a Python function there, `run_program` an executable. Both capture what the
+step prints, bound its time, and turn every way to fail into one `ToolFailed`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from ultraface_deploy.errors import UltraFaceError
+
+DEFAULT_TIMEOUT = 120.0
+
+# The job arrives on standard input, so that no argument is visible in the process list and the
+# child imports from where the parent does, whatever its working directory.
+_BOOT = """
+import json, sys
+job = json.load(sys.stdin)
+sys.path[:] = job["path"]
+from ultraface_deploy.safe.child import _serve
+_serve(job)
+"""
+# A program is started by an interpreter that first asks to die with us (PR_SET_PDEATHSIG).
+_EXEC = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+class ToolFailed(UltraFaceError):  # noqa: N818 - names the outcome
+    """A native step crashed, hung, or ended without its result (exit code 1)."""
+
+    exit_code = 1
+
+
+def run_in_child(
+    target: str,
+    arguments: Mapping[str, Any],
+    *,
+    what: str,
+    timeout: float = DEFAULT_TIMEOUT,
+    memory: int | None = None,
+) -> Any:
+    """Call `module:function` with keyword arguments in a child interpreter.
+
+    Args:
+        target: for example `ultraface_deploy.converters.mnn.convert:convert_in_child`.
+        arguments: JSON-serialisable keyword arguments.
+        what: the step's name in messages, for example `MNN converter`.
+        timeout: seconds after which the child is killed.
+        memory: bytes that it may allocate; None for no limit.
+
+    Returns:
+        The function's JSON-serialisable result.
+
+    Raises:
+        ToolFailed: the child crashed, hung or ended without a result.
+        UltraFaceError: the function raised one; it is raised here again.
+    """
+    with tempfile.TemporaryDirectory(prefix="ultraface-deploy-") as folder:
+        result_file = Path(folder) / "result.json"
+        job = {
+            "path": [str(Path(entry).absolute()) for entry in sys.path],
+            "target": target,
+            "arguments": dict(arguments),
+            "result": str(result_file),
+            "memory": memory,
+            "what": what,
+        }
+        output = _run([sys.executable, "-c", _BOOT], what, timeout, Path(folder), json.dumps(job))
+        if not result_file.is_file():
+            raise ToolFailed(f"{what} ended without a result{_last_line(output)}")
+        result = json.loads(result_file.read_text())
+    if "error" in result:
+        raise _error_class(result["error"])(result["message"])
+    return result["value"]
+
+
+def run_program(
+    command: Sequence[str], *, what: str, cwd: Path, timeout: float = DEFAULT_TIMEOUT
+) -> str:
+    """Run an executable and return what it printed.
+
+    Raises:
+        ToolFailed: it crashed, hung or returned non-zero.
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise ToolFailed(f"{what}: there is no program {command[0]} that can be run")
+    start = [sys.executable, "-I", "-S", "-c", _EXEC, program]
+    return _run([*start, *command[1:]], what, timeout, cwd, "")
+
+
+def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: str) -> str:
+    # Its own session, so that on a time-out the step dies with every process it started.
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(stdin, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise ToolFailed(f"{what} did not finish within {timeout:.0f} s and was stopped") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode < 0:
+        number = -process.returncode
+        # Real-time signals have no name.
+        name = next((known.name for known in signal.Signals if known == number), f"signal {number}")
+        raise ToolFailed(f"{what} crashed with {name}{_last_line(output)}")
+    if process.returncode:
+        raise ToolFailed(f"{what} failed with exit code {process.returncode}{_last_line(output)}")
+    return output
+
+
+def _last_line(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return f": {lines[-1][:200]}" if lines else ""
+
+
+def _serve(job: Mapping[str, Any]) -> None:
+    """Do in the child what `run_in_child` asked for."""
+    _die_with_parent()
+    if job["memory"] is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (job["memory"], job["memory"]))
+    try:
+        result = {"value": resolve_name(job["target"])(**job["arguments"])}
+    except UltraFaceError as error:
+        name = f"{type(error).__module__}:{type(error).__qualname__}"
+        result = {"error": name, "message": str(error)}
+    except OSError as error:  # a full disk, most of all
+        where = error.filename or job["what"]
+        message = f"{where}: {error.strerror or error}"
+        result = {"error": "ultraface_deploy.errors:InputError", "message": message}
+    Path(job["result"]).write_text(json.dumps(result))
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when its parent ends in any way (PR_SET_PDEATHSIG)."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _error_class(name: str) -> type[UltraFaceError]:
+    found = resolve_name(name)
+    if isinstance(found, type) and issubclass(found, UltraFaceError):
+        return found
+    raise ToolFailed(f"a child process ended with {name}")

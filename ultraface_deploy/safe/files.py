@@ -1,0 +1,141 @@
+"""Files that appear whole or not at all, and checks before a file is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.limits import Limit
+
+_NAME_MAX = 255
+
+PARSE_ERRORS = (
+    ValueError,
+    # Of a key, an index, or the encoding that an XML file declares.
+    LookupError,
+    TypeError,
+    AttributeError,
+    # int() of JSON's Infinity; deep nesting; a size that a header merely claims.
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
+"""What reading data of another shape than expected raises."""
+
+
+def require_file(path: Path, what: str, limit: Limit | None = None) -> None:
+    """Refuse a path that is no readable, non-empty file, or one larger than a limit.
+
+    Raises:
+        InputError: names the path and what was expected there.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such {what}")
+    if not path.is_file():
+        raise InputError(f"{path}: is no file; a {what} was expected")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the {what} is empty")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: the {what} cannot be read; check its permissions")
+    if limit is not None:
+        limit.check(path)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Return `folder / name` for a name that a file from elsewhere gives.
+
+    Raises:
+        InputError: the name is absolute or leads out of the folder.
+    """
+    parts = name.replace("\\", "/").split("/")
+    if not name or name.startswith("/") or ".." in parts or "\0" in name:
+        raise InputError(f"{folder}: the name {name[:80]!r} leads out of this folder")
+    try:
+        longest = max(len(os.fsencode(part)) for part in parts)
+    except UnicodeEncodeError as error:
+        raise InputError(f"{folder}: {name[:80]!r} is no name that a file can have") from error
+    if longest > _NAME_MAX:
+        raise InputError(f"{folder}: the name {name[:80]!r}... is longer than a file's can be")
+    return folder / name
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file as hex digits, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def make_folder(path: Path) -> None:
+    """Create an output folder with its parents.
+
+    Raises:
+        InputError: it cannot be created or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot create the folder ({error.strerror})") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"{path}: the folder cannot be written; choose another with -o")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it becomes `path` in one step.
+
+    On an error `path` keeps its old content and the temporary file is removed.
+
+    Raises:
+        InputError: the folder cannot be written or the disk is full.
+    """
+    try:
+        before, after = temporary_name(path).split("*")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=before, suffix=after)
+        os.close(descriptor)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write here ({error.strerror})") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        _sync(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot write ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: str | Path) -> str:
+    """Return the pattern of the names that `replacing` gives to unfinished files."""
+    return f".{Path(path).stem}.*.tmp{Path(path).suffix}"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a UTF-8 text file whole or not at all."""
+    write_bytes(path, content.encode())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

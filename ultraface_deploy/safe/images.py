@@ -1,0 +1,108 @@
+"""Photographs: reading them, finding them, and the ones that ship."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.pipeline.preprocess import Image, as_bgr
+from ultraface_deploy.safe.limits import PIXELS, Limit
+
+PHOTOS = Path(__file__).resolve().parents[1] / "photos"
+DEMO_PHOTO = PHOTOS / "astronaut.jpg"
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+
+
+def read_image(path: Path) -> Image:
+    """Read a photograph as (H, W, 3) uint8 BGR, turned upright by its EXIF orientation.
+
+    Raises:
+        InputError: missing, unreadable, too large, or no image.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: cannot be read, it is no file")
+        Limit.PICTURE.check(path)
+        data = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        sound = data.size and not _claims_more_than_it_has(data.tobytes())
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if sound else None
+    except (cv2.error, MemoryError) as error:
+        if "MAX_IMAGE_PIXELS" in str(error):
+            raise InputError(
+                f"{path}: has more than {os.environ[PIXELS]} pixels; "
+                f"for a picture you trust set {PIXELS}"
+            ) from error
+        raise InputError(f"{path}: cannot be decoded ({error})") from error
+    if image is None:
+        raise InputError(f"{path}: is no image that OpenCV can decode, or damaged")
+    return as_bgr(image)
+
+
+def _claims_more_than_it_has(content: bytes) -> bool:
+    """Whether a PNG has a chunk larger than the file: OpenCV allocates and clears what it claims.
+
+    Layout: W3C, "Portable Network Graphics", a signature, then chunks of length, name, data, sum.
+    """
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return False
+    at = 8
+    while at + 8 <= len(content):
+        length = int.from_bytes(content[at : at + 4], "big")
+        if length > len(content):
+            return True
+        at += 12 + length
+    return False
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the image files of a folder, sorted by name.
+
+    Raises:
+        InputError: there is no such folder, or no image in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder of photographs")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
+        raise InputError(f"{folder}: holds no photographs ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return found
+
+
+def read_images(paths: list[Path]) -> Iterator[Image]:
+    """Read photographs one at a time."""
+    return map(read_image, paths)
+
+
+def embedded_images() -> Iterator[Image]:
+    """Yield what verification looks at when no photographs are given.
+
+    The two shipped portraits, upright and mirrored, and small on a common background, so that
+    every feature map has faces to find.
+    """
+    photos = [read_image(path) for path in sorted(PHOTOS.glob("*.jpg"))]
+    yield from photos
+    yield from (np.ascontiguousarray(photo[:, ::-1]) for photo in photos)
+    for width in (240, 120, 70):
+        yield _mosaic(photos, width)
+
+
+def _mosaic(photos: list[Image], tile_width: int) -> Image:
+    tile_height = tile_width * 4 // 3
+    tiles = [
+        cv2.resize(photo, (tile_width, tile_height), interpolation=cv2.INTER_AREA)
+        for photo in photos
+    ]
+    columns, rows = 640 // tile_width, max(1, 480 // tile_height)
+    canvas = np.full((480, 640, 3), 127, dtype=np.uint8)
+    for index in range(columns * rows):
+        top, left = index // columns * tile_height, index % columns * tile_width
+        canvas[top : top + tile_height, left : left + tile_width] = tiles[index % len(tiles)]
+    return canvas

@@ -1,0 +1,149 @@
+"""Downloading checkpoints of the registry: only when asked, checked by SHA-256, whole or not."""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from http.client import HTTPException, HTTPMessage
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+from urllib.request import Request
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from ultraface_deploy import __version__
+from ultraface_deploy.errors import CheckFailed, InputError
+from ultraface_deploy.models import RegistryEntry
+from ultraface_deploy.safe.files import make_folder, sha256_of
+
+_CHUNK = 1 << 16
+_TIMEOUT_S = 30.0
+# Checkpoints of this family are 1 MB; whatever is far larger is not one.
+_MAX_BYTES = 64 << 20
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
+    """Holds every redirect to the rule for the first address."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        _check_address(newurl)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+_opener = urllib.request.build_opener(_CheckedRedirects)
+
+Progress = Callable[[int, int | None], None]
+
+
+def cache_folder() -> Path:
+    """Return where downloads are kept: `ULTRAFACE_DEPLOY_CACHE`, else the user's cache folder."""
+    configured = os.environ.get("ULTRAFACE_DEPLOY_CACHE")
+    return Path(configured) if configured else user_cache_path("ultraface-deploy") / "models"
+
+
+def cached_checkpoint(entry: RegistryEntry) -> Path:
+    """Return a checkpoint that was pulled before; never downloads.
+
+    Raises:
+        InputError: it was not pulled yet.
+        CheckFailed: the file was changed since.
+    """
+    path = _target(entry)
+    if not path.is_file():
+        raise InputError(
+            f"{entry.name} is not on this machine; "
+            f"download it with: ultraface-deploy models pull {entry.name}"
+        )
+    if sha256_of(path) != entry.sha256:
+        raise CheckFailed(f"{path}: is not {entry.name} (SHA-256 differs); delete and pull again")
+    return path
+
+
+def pull(entry: RegistryEntry, progress: Progress = lambda done, total: None) -> Path:
+    """Download a checkpoint into the cache, going on where an earlier try stopped.
+
+    Args:
+        entry: what to download.
+        progress: called with bytes so far and in all (None where the server does not say).
+
+    Returns:
+        The checkpoint's path.
+
+    Raises:
+        InputError: no address, not https, or the server cannot be reached; what arrived is kept
+            for the next try.
+        CheckFailed: the SHA-256 is wrong; nothing is kept.
+    """
+    if entry.url is None:
+        raise InputError(f"{entry.name} ships with the package; there is nothing to download")
+    _check_address(entry.url)
+    path = _target(entry)
+    make_folder(path.parent)
+    with FileLock(path.with_suffix(".lock")):
+        if path.is_file() and sha256_of(path) == entry.sha256:
+            return path
+        partial = path.with_suffix(".part")
+        try:
+            _download(entry.url, partial, progress)
+        except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
+            reason = getattr(error, "reason", None) or error
+            raise InputError(f"{entry.url}: download failed ({reason}); try again") from error
+        found = sha256_of(partial)
+        if found != entry.sha256:
+            partial.unlink()
+            raise CheckFailed(
+                f"{entry.url}: SHA-256 is {found[:12]}..., expected {entry.sha256[:12]}...; "
+                "nothing was kept"
+            )
+        partial.replace(path)
+    return path
+
+
+def _target(entry: RegistryEntry) -> Path:
+    return cache_folder() / f"{entry.name}.pth"
+
+
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    local = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    if parts.scheme not in ("https", "file") and not local:
+        raise InputError(f"{url}: only https addresses are downloaded from")
+
+
+def _download(url: str, partial: Path, progress: Progress) -> None:
+    have = partial.stat().st_size if partial.is_file() else 0
+    headers = {"User-Agent": f"ultraface-deploy/{__version__}"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    request = Request(url, headers=headers)
+    try:
+        response = _opener.open(request, timeout=_TIMEOUT_S)
+    except urllib.error.HTTPError as error:
+        if have and error.code == 416:  # nothing left to send, or another file by now
+            partial.unlink()
+            _download(url, partial, progress)
+            return
+        raise
+    with response:
+        resumed = response.status == 206
+        have = have if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length is not None else None
+        if total is not None and total > _MAX_BYTES:
+            raise OSError(f"{total} bytes announced, more than any checkpoint of this family")
+        with partial.open("ab" if resumed else "wb") as file:
+            while chunk := response.read(_CHUNK):
+                have += len(chunk)
+                if have > _MAX_BYTES:
+                    raise OSError("more bytes than any checkpoint of this family")
+                file.write(chunk)
+                progress(have, total)
+        if total is not None and have < total:
+            raise OSError(f"connection closed after {have} of {total} bytes")

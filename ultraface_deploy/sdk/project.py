@@ -1,0 +1,131 @@
+"""Writes the C++ project: templates, the model's numbers, the model itself."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, get_args
+
+from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.backends import get_backend
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.files import make_folder
+from ultraface_deploy.sdk.cpp import embedded_model, model_values
+
+Runtime = Literal["ncnn", "mnn"]
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+"""Runtimes with a C++ source; each reads the artifact format of the same name."""
+
+_TEMPLATES = Path(__file__).parent / "template"
+_PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
+
+
+def parse_runtime(text: str) -> Runtime:
+    """Read a runtime by name.
+
+    Raises:
+        InputError: there is no C++ source for it.
+    """
+    for runtime in RUNTIMES:
+        if text == runtime:
+            return runtime
+    raise InputError(f"--runtime {text}: unknown; there are {', '.join(RUNTIMES)}")
+
+
+def write_project(
+    folder: ArtifactFolder,
+    output: Path,
+    runtime: Runtime = "ncnn",
+    precision: Precision = "fp32",
+    embed_model: bool = False,
+) -> tuple[Path, ...]:
+    """Write a self-contained C++17 project around one artifact.
+
+    Args:
+        folder: where the artifact lies.
+        output: folder to create; it appears whole or not at all.
+        runtime: runtime the project is built against.
+        precision: precision of the artifact.
+        embed_model: put the weights into the library; else they lie in `models/`.
+
+    Returns:
+        The written files, relative to `output`.
+
+    Raises:
+        InputError: the folder has no such artifact, its files were changed, or `output` is there
+            already.
+    """
+    files = folder.intact_files(folder.find(runtime, precision))
+    with _new_folder(output) as project:
+        values = model_values(folder.spec, precision, files) | _readme_values(
+            runtime, precision, embed_model
+        )
+        _copy_templates(project, runtime, values)
+        _write_model(project, files, embed_model)
+        written = sorted(path.relative_to(project) for path in project.rglob("*") if path.is_file())
+    return tuple(written)
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Replace every `@NAME@` of a template; a name without value is a KeyError."""
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
+
+
+@contextmanager
+def _new_folder(output: Path) -> Iterator[Path]:
+    """Yield a scratch folder that becomes `output` when nothing went wrong."""
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise InputError(f"{output}: is there already; remove it or choose another with -o")
+    make_folder(output.parent)
+    try:
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
+            project = Path(scratch) / output.name
+            project.mkdir()
+            yield project
+            project.replace(output)
+    except OSError as error:
+        raise InputError(f"{output}: cannot write ({error.strerror or error})") from error
+
+
+def _copy_templates(project: Path, runtime: Runtime, values: Mapping[str, str]) -> None:
+    for layer in ("common", runtime):
+        source = _TEMPLATES / layer
+        for path in sorted(source.rglob("*")):
+            target = project / path.relative_to(source)
+            if path.is_dir():
+                target.mkdir(exist_ok=True)
+            elif path.suffix == ".in":
+                target.with_suffix("").write_text(fill(path.read_text(), values))
+            else:
+                shutil.copyfile(path, target)
+
+
+def _write_model(project: Path, files: Sequence[Path], embed: bool) -> None:
+    source = project / "src" / "embedded_model.cpp"
+    if embed:
+        source.write_text(embedded_model(files))
+        return
+    source.write_text(embedded_model(()))
+    (project / "models").mkdir()
+    for file in files:
+        shutil.copyfile(file, project / "models" / file.name)
+
+
+def _readme_values(runtime: Runtime, precision: Precision, embed: bool) -> dict[str, str]:
+    values = {
+        "PRECISION": precision.upper(),
+        "RUNTIME": runtime,
+        "RUNTIME_VERSION": get_backend(runtime).version() or "unknown",
+        "WEIGHTS": "`src/embedded_model.cpp`" if embed else "`models/`",
+        "AND_MODELS": "" if embed else " and `models/`",
+        "MODEL_OPTION": "" if embed else " --model models",
+        "STAGES_MODEL": "" if embed else " models",
+        "MODEL_ARGUMENT": "NULL" if embed else '"models"',
+    }
+    building = (_TEMPLATES / "building" / f"{runtime}.md").read_text()
+    return values | {"BUILDING": fill(building, values)}

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import Cli, MakeCheckpoint
 from tests.artifacts.test_verify import flip_bytes
+from tests.conftest import Cli, MakeCheckpoint
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.safe.images import DEMO_PHOTO, PHOTOS
 

@@ -8,7 +8,7 @@ from ultraface_deploy.family.spec import ModelSpec
 
 def _convert(job: Conversion) -> None:
     from ultraface_deploy.converters.caffe import write_caffe
-    from ultraface_deploy.converters.onnx.graph import graph as onnx_files
+    from ultraface_deploy.converters.onnx import graph as onnx_files
 
     prototxt, caffemodel = job.outputs
     write_caffe(onnx_files.load(job.sources[0]), prototxt, caffemodel, describe(job.spec))

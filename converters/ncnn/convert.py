@@ -21,7 +21,7 @@ def _convert(job: Conversion) -> None:
 
 def _write(job: Conversion) -> None:
     from ultraface_deploy.converters.ncnn.writer import write_ncnn
-    from ultraface_deploy.converters.onnx.graph import graph as onnx_files
+    from ultraface_deploy.converters.onnx import graph as onnx_files
 
     param, weights = job.outputs
     text, content = write_ncnn(onnx_files.load(job.sources[0]), job.precision)

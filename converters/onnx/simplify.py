@@ -22,7 +22,7 @@ def simplify_file(source: str, output: str) -> None:
     """Simplify one file into another; runs in a child process."""
     import onnxsim
 
-    from ultraface_deploy.converters.onnx.graph import graph as onnx_files
+    from ultraface_deploy.converters.onnx import graph as onnx_files
 
     model = onnx_files.load(Path(source))
     spec = onnx_files.read_spec(model)

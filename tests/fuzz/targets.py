@@ -65,7 +65,7 @@ def _read_checkpoint(folder: Path) -> None:
 
 
 def _read_onnx(folder: Path) -> None:
-    from ultraface_deploy.converters.onnx.graph import graph as onnx_files
+    from ultraface_deploy.converters.onnx import graph as onnx_files
 
     model = onnx_files.load(folder / "net.onnx")
     if (spec := onnx_files.read_spec(model)) is not None:

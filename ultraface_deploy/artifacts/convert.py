@@ -294,7 +294,7 @@ class _Work:
 
     def _adopt(self) -> None:
         """Take other people's ONNX or Caffe files in, at the wanted size and with that head."""
-        from ultraface_deploy.converters.onnx.graph import graph as onnx_files
+        from ultraface_deploy.converters.onnx import graph as onnx_files
 
         files = self._names((".onnx",), "fp32")
         (output,) = files.values()

@@ -213,7 +213,7 @@ def spec_of_onnx(path: Path, name: str | None = None) -> ModelSpec:
         InputError: no ONNX file, damaged, or no network of this family.
     """
     from ultraface_deploy.backends import get_backend
-    from ultraface_deploy.converters.onnx.graph import graph as onnx_files
+    from ultraface_deploy.converters.onnx import graph as onnx_files
 
     model = onnx_files.load(path)
     spec = recognise(get_backend("onnxruntime"), [path])
@@ -232,7 +232,7 @@ def spec_of_caffe(path: Path, name: str | None = None) -> ModelSpec:
     """
     from ultraface_deploy.backends import get_backend
     from ultraface_deploy.converters.caffe import read_caffe
-    from ultraface_deploy.converters.onnx.graph import graph as onnx_files
+    from ultraface_deploy.converters.onnx import graph as onnx_files
 
     _, files = format_and_files(path)
     dilated = onnx_files.has_dilation(read_caffe(*files))

@@ -14,7 +14,7 @@ from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.converters import Conversion, get_converter, ncnn
 from ultraface_deploy.converters.ncnn.writer import write_ncnn
-from ultraface_deploy.converters.onnx.graph import graph as onnx_files
+from ultraface_deploy.converters.onnx import graph as onnx_files
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Architecture, Head
 from ultraface_deploy.pipeline import preprocess

@@ -14,7 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.conftest import Convert, MakeCheckpoint
-from ultraface_deploy.converters.onnx.graph import graph as onnx_files
+from ultraface_deploy.converters.onnx import graph as onnx_files
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import decode, make_anchors

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy.agreement.faces import f1_score, match_faces
-from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.agreement.precision import Precision, Tolerance, precision_record
 from ultraface_deploy.backends import Outputs, Session
 from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
@@ -22,35 +22,21 @@ _SCORE_THRESHOLD = 0.5
 _CANDIDATES = 2000
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """How far an artifact may be from the original network.
-
-    `scores` and `boxes` bound the largest absolute difference of the output tensors (boxes as raw
-    offsets); None where only the faces count.
-    """
-
-    scores: float | None
-    boxes: float | None
-    f1: float = 1.0
-    mean_iou: float = 0.99
-
-
-# Several times what was measured on photographs for both networks from 128x96 to 1280x960.
 # MNN's Winograd convolutions differ more than the others, most of all in RFB's 3x3 branches.
 _FP32 = {"mnn": Tolerance(2e-3, 2e-2)}
-_FP32_DEFAULT = Tolerance(5e-5, 5e-4)
-_FP16 = Tolerance(3e-2, 5e-1, f1=0.98, mean_iou=0.97)
-_INT8 = Tolerance(None, None, f1=0.97, mean_iou=0.93)
 # Corners are offsets times at most a fifth of the image; see `pipeline.boxes.decode`.
 _DECODED_SCALE = 0.2
 
 
 def tolerance_for(backend: str, precision: Precision, spec: ModelSpec) -> Tolerance:
-    """Return how far an artifact may be off on a backend."""
-    if precision in ("int8", "w8"):
-        return _INT8
-    tolerance = _FP16 if precision == "fp16" else _FP32.get(backend, _FP32_DEFAULT)
+    """Return how far an artifact may be off on a backend.
+
+    Raises:
+        InputError: there is no such precision.
+    """
+    tolerance = precision_record(precision).tolerance
+    if precision == "fp32":
+        tolerance = _FP32.get(backend, tolerance)
     if spec.head == "decoded" and tolerance.boxes is not None:
         return Tolerance(
             tolerance.scores, tolerance.boxes * _DECODED_SCALE, tolerance.f1, tolerance.mean_iou

@@ -155,6 +155,7 @@ def _as_int8(folder: ArtifactFolder, published: Path, tmp_path: Path) -> Configu
         ("fp16", "cortex-a76", 10_175_000),
         ("int8", "cortex-a72", 10_175_000),
         ("int8", "cortex-a76", 5_087_500),
+        ("w8", "cortex-a76", 20_350_000),
     ],
 )
 def test_floor(precision: str, core: str, expected: int) -> None:

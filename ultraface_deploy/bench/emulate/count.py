@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ultraface_deploy.agreement.precision import precision_record
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import BackendError
 from ultraface_deploy.bench.cost import cost_of_onnx
@@ -249,9 +250,6 @@ def _macs(folder: ArtifactFolder) -> int | None:
 def floor(macs: int, precision: str, core: str) -> int:
     """Return the fewest instructions that do so many multiply-accumulates.
 
-    FMLA does 4 in FP32. Only the Cortex-A76 has FMLA on 8 halves and SDOT, which does 16 in INT8;
-    the older cores do 8 in INT8 with SMLAL.
+    Of these cores only the Cortex-A76 has arithmetic in halves and dot products.
     """
-    modern = core == "cortex-a76"
-    lanes = {"fp32": 4, "fp16": 8 if modern else 4, "int8": 16 if modern else 8}[precision]
-    return macs // lanes
+    return macs // precision_record(precision).macs[core == "cortex-a76"]

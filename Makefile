@@ -46,7 +46,7 @@ fuzz: $(STAMP)
 	for command in convert pull prepare eval train; do \
 		nice -n 15 $(BIN)/python -m tests.faults.kill --command $$command || exit 1; done
 
-# Whether memory grows in a million inferences: ten minutes a runtime, torch hours.
+# Whether memory grows in a million inferences: ten minutes per runtime, torch hours.
 soak: $(STAMP)
 	$(BIN)/ultraface-deploy convert slim-320 --to all --input-size 64x64 -o build/soak
 	nice -n 15 $(BIN)/python -m tests.faults.soak build/soak

@@ -1,4 +1,4 @@
-"""The runtimes by name; one file a runtime, each imports its runtime only when used.
+"""The runtimes by name; one file per runtime, each imports its runtime only when used.
 
 A third party adds one through the entry-point group `ultraface_deploy.backends`.
 """
@@ -41,7 +41,7 @@ def get_backend(name: str) -> Backend:
         entries = entry_points(group=_GROUP, name=name)
         if not entries:
             raise InputError(
-                f"--backend {name}: unknown; there are {', '.join(backend_names())} and all"
+                f"--backend {name}: unknown; choose from {', '.join(backend_names())} and all"
             )
         backend = next(iter(entries)).load()
     assert isinstance(backend, Backend)

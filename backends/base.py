@@ -21,7 +21,7 @@ Outputs = dict[str, Tensor]
 
 
 class BackendError(UltraFaceError):
-    """A runtime cannot run an artifact: it refused it, or its outputs are no detector's."""
+    """A runtime cannot run an artifact: it refused it, or its outputs are not a detector's."""
 
 
 class Session(ABC):
@@ -106,7 +106,7 @@ class Backend(ABC):
 
         Raises:
             MissingDependency: the runtime is not installed.
-            BackendError: the runtime refuses the files, or what comes out is no detector's output.
+            BackendError: the runtime refuses the files, or its outputs are not a detector's.
         """
         self.require()
         if threads < 1:

@@ -1,4 +1,4 @@
-"""The converters by the name after `--to`; one file a format.
+"""The converters by the name after `--to`; one file per format.
 
 A third party adds one through the entry-point group `ultraface_deploy.converters`.
 """
@@ -45,7 +45,7 @@ def get_converter(name: str) -> Converter:
             return converter
     except ModuleNotFoundError as error:
         raise MissingDependency.package(str(error.name), "onnx", f"converting to {name}") from error
-    raise InputError(f"--to {name}: unknown; there are {', '.join(target_names())} and all")
+    raise InputError(f"--to {name}: unknown; choose from {', '.join(target_names())} and all")
 
 
 def _load(module: str) -> Converter:

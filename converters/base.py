@@ -58,7 +58,8 @@ class Converter:
             raise MissingDependency.package(missing, self.extra, f"converting to {self.format}")
         if job.precision not in self.precisions:
             raise InputError(
-                f"--to {self.format} has no {job.precision}; it has {', '.join(self.precisions)}"
+                f"--to {self.format} does not offer {job.precision}; "
+                f"it offers {', '.join(self.precisions)}"
             )
         # Native tools run in a folder of their own, where relative paths would mean nothing.
         sources = tuple(path.resolve() for path in job.sources)

@@ -66,7 +66,7 @@ def find(name: str) -> RegistryEntry:
         return registry()[name]
     except KeyError:
         raise InputError(
-            f"no model named {name!r}; there are {', '.join(registry())}, "
+            f"no model named {name!r}; choose from {', '.join(registry())}, "
             "or give a .pth, an .onnx or an artifact folder"
         ) from None
 

@@ -117,7 +117,7 @@ def make_checkpoint(across_workers: Path) -> MakeCheckpoint:
 
 @pytest.fixture(scope="session")
 def converted(across_workers: Path) -> Convert:
-    """Return a function that converts once a session; its folders are not to be changed."""
+    """Return a function that converts once per session; its folders are not to be changed."""
     pytest.importorskip("torch", reason="checkpoints are read with torch")
 
     def convert(

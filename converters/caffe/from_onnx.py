@@ -29,7 +29,7 @@ def net_from_onnx(model: onnx.ModelProto, name: str) -> Any:
             continue  # a constant, or part of a layer that is there already
         translate = _TRANSLATIONS.get(node.op_type)
         if translate is None:
-            raise refusal(node, "Caffe has no layer for it")
+            raise refusal(node, "Caffe does not offer a layer for it")
         translate(net, node)
     if idle := sorted(net.outputs - set(net.blobs)):
         raise InputError(f"output {idle[0]!r} is computed by no node; simplify the ONNX file")

@@ -114,7 +114,7 @@ def _constant_value(node: onnx.NodeProto) -> Array:
     if isinstance(value, onnx.TensorProto):
         return numpy_helper.to_array(value)
     if attribute.name not in ("value_float", "value_floats", "value_int", "value_ints"):
-        raise refusal(node, f"its {attribute.name} is no array of numbers")
+        raise refusal(node, f"its {attribute.name} is not an array of numbers")
     return np.asarray(value)
 
 

@@ -18,7 +18,7 @@ def without_permute(net: Any) -> Any:
     weights keep their names, so the caffemodel fits both.
 
     Raises:
-        InputError: a Permute layer is no channels-last one between a Convolution and a Reshape.
+        InputError: a Permute layer is not a channels-last one between a Convolution and a Reshape.
     """
     out = NetParameter(name=net.name)
     for layer in net.layer:

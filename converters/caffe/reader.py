@@ -58,9 +58,9 @@ def read_prototxt(path: Path) -> Any:
         text_format.Parse(content.decode(), net, allow_unknown_field=True)
     except (text_format.ParseError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise InputError(f"{path}: no valid prototxt ({reason})") from error
+        raise InputError(f"{path}: not a valid prototxt ({reason})") from error
     except RecursionError as error:
-        raise InputError(f"{path}: no valid prototxt (nested too deeply)") from error
+        raise InputError(f"{path}: not a valid prototxt (nested too deeply)") from error
     _check_net(net, path)
     _declare_inputs(net)
     return net
@@ -77,16 +77,16 @@ def read_caffemodel(path: Path) -> Any:
         # The parser checks every length field against what is left before it allocates.
         net = NetParameter.FromString(content)
     except DecodeError as error:
-        raise InputError(f"{path}: truncated or no caffemodel; get the file again") from error
+        raise InputError(f"{path}: truncated, or not a caffemodel; get the file again") from error
     _check_net(net, path)
     return net
 
 
 def input_size(prototxt: Path) -> tuple[int, int] | None:
-    """Return (width, height) of the first input, None where it is no image.
+    """Return (width, height) of the first input, None where it is not an image.
 
     Raises:
-        InputError: the file is no prototxt.
+        InputError: the file is not a prototxt.
     """
     for layer in read_prototxt(prototxt).layer:
         if layer.type == "Input" and layer.input_param.shape:
@@ -115,7 +115,9 @@ def weight_array(blob: Any) -> npt.NDArray[np.float32]:
 def _read(path: Path, what: str, limit: int) -> bytes:
     require_file(path, what)
     if path.stat().st_size > limit:
-        raise InputError(f"{path}: larger than {limit >> 20} MiB; this is no {what} of a detector")
+        raise InputError(
+            f"{path}: larger than {limit >> 20} MiB; this is not a {what} of a detector"
+        )
     return path.read_bytes()
 
 

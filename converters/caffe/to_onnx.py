@@ -32,7 +32,7 @@ def onnx_from_net(net: Any) -> onnx.ModelProto:
         translate = _TRANSLATIONS.get(proto.type)
         if translate is None:
             raise InputError(
-                f"layer {proto.name!r} has the type {proto.type!r}, which has no translation; "
+                f"layer {proto.name!r} has the type {proto.type!r}, which cannot be translated; "
                 f"known are {', '.join(_TRANSLATIONS)}"
             )
         try:

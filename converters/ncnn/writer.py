@@ -34,7 +34,7 @@ def write_ncnn(model: onnx.ModelProto, precision: Precision = "fp32") -> tuple[s
         precision: `fp16` stores the convolutions' weights in half.
 
     Raises:
-        InputError: an operator has no translation here; says which and where.
+        InputError: an operator cannot be translated here; says which and where.
     """
     network = _Network.of(shape_inference.infer_shapes(model), precision)
     for node in network.model.graph.node:
@@ -93,7 +93,7 @@ class _Network:
         translator = _TRANSLATORS.get(node.op_type)
         if translator is None:
             raise InputError(
-                f"ncnn: operator {node.op_type} at node {node.name} has no translation here; "
+                f"ncnn: operator {node.op_type} at node {node.name} cannot be translated here; "
                 "pip install pnnx (which brings torch) for the full converter"
             )
         translator(self, node)

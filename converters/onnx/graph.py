@@ -73,7 +73,7 @@ def load(path: Path) -> onnx.ModelProto:
     """Read and check an ONNX file.
 
     Raises:
-        InputError: it is no ONNX file, damaged, or keeps its weights in other files.
+        InputError: it is not an ONNX file, damaged, or keeps its weights in other files.
     """
     refuse_external_data(path)
     try:

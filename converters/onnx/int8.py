@@ -81,7 +81,7 @@ def _protected_bias(graph: onnx.GraphProto, node: onnx.NodeProto, layer: Layer) 
     """Store the bias of a layer that stays FP32 as fine integers.
 
     ONNX Runtime (WeightBiasQuantization, since 1.20) rounds the weights of a convolution between
-    quantised tensors to INT8 with a single scale, unasked, unless its bias is no plain constant.
+    quantised tensors to INT8 with a single scale, unasked, unless its bias is not a plain constant.
     """
     scale = np.float32(max(float(np.abs(layer.bias).max()), 1e-30) / 2**30)
     values = np.rint(layer.bias.astype(np.float64) / scale).astype(np.int32)

@@ -32,7 +32,7 @@ def test_head_is_raw_unless_asked(make_checkpoint: MakeCheckpoint) -> None:
     assert resolve_source(make_checkpoint()).spec.head == "raw"
     assert resolve_source(make_checkpoint(), head="decoded").spec.head == "decoded"
     assert parse_head("decoded") == "decoded"
-    with pytest.raises(InputError, match="--head boxes: unknown; there are raw, decoded"):
+    with pytest.raises(InputError, match="--head boxes: unknown; choose from raw, decoded"):
         parse_head("boxes")
 
 
@@ -80,7 +80,7 @@ def test_what_cannot_be_converted_from(tmp_path: Path) -> None:
 
 def test_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(
-        InputError, match=r"no model named 'slim-999'; there are .*published-rfb-320"
+        InputError, match=r"no model named 'slim-999'; choose from .*published-rfb-320"
     ):
         resolve_source("slim-999")
 

@@ -141,5 +141,5 @@ def test_missing_runtime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
 def test_names() -> None:
     for name in backend_names():
         assert get_backend(name).name == name
-    with pytest.raises(InputError, match="--backend tensorrt: unknown; there are onnxruntime"):
+    with pytest.raises(InputError, match="--backend tensorrt: unknown; choose from onnxruntime"):
         get_backend("tensorrt")

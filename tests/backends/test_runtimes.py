@@ -178,7 +178,7 @@ def test_ncnn_outputs_are_not_bound_by_position(small: ArtifactFolder, tmp_path:
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda content: content[: len(content) // 2],
-    "text": lambda content: b"this is no model\n" * 50,
+    "text": lambda content: b"this is not a model\n" * 50,
     "zeros": lambda content: bytes(len(content)),
 }
 

@@ -145,7 +145,7 @@ def test_report_and_recommend_from_a_file(
     assert "ultraface-deploy detect SOURCE" in chosen.out
     nothing = cli("bench", "recommend", results["before"], "--max-ms", 1)
     assert nothing.code == 1
-    assert "no configuration keeps to the limits" in nothing.error
+    assert "no configuration stays within the limits" in nothing.error
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_the_command_uses_the_configuration() -> None:
 
 
 def test_limits_that_nothing_keeps_to(accuracies: Accuracies) -> None:
-    with pytest.raises(CheckFailed, match="no configuration keeps to the limits"):
+    with pytest.raises(CheckFailed, match="no configuration stays within the limits"):
         recommend(REPORT, Limits(max_ms=0.5))
     with pytest.raises(CheckFailed, match="not in the eval file"):
         recommend(REPORT, Limits(min_ap=0.1, ap_set="medium"), accuracies)

@@ -68,7 +68,7 @@ def test_convert_from_nothing(
         (("--input-size", "-1x240"), "WIDTHxHEIGHT"),
         (("--to", "tflite"), "--to tflite: unknown; there are onnx"),
         (("--to", ""), "unknown"),
-        (("--to", "onnx", "--fp16"), "--to onnx has no fp16"),
+        (("--to", "onnx", "--fp16"), "--to onnx does not offer fp16"),
         (("--head", "boxes"), "--head boxes: unknown"),
         (("--int8", "--fp16"), "--int8"),
         (("--name", "../../evil"), "name"),

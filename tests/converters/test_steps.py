@@ -27,7 +27,7 @@ def test_names() -> None:
     assert target_names()[:5] == ("onnx", "onnxsim", "mnn", "ncnn", "caffe")
     for name in target_names():
         assert get_converter(name).format == name
-    with pytest.raises(InputError, match="--to tflite: unknown; there are onnx, onnxsim"):
+    with pytest.raises(InputError, match="--to tflite: unknown; choose from onnx, onnxsim"):
         get_converter("tflite")
 
 
@@ -46,7 +46,7 @@ def test_source_that_is_no_model(tmp_path: Path, name: str, content: bytes) -> N
 
 def test_precision_that_a_format_lacks(tmp_path: Path) -> None:
     wanted = Conversion((tmp_path / "x",), SPEC, "fp16", (tmp_path / "y",))
-    with pytest.raises(InputError, match="--to onnx has no fp16; it has fp32"):
+    with pytest.raises(InputError, match="--to onnx does not offer fp16; it offers fp32"):
         get_converter("onnx").convert(wanted)
 
 

@@ -50,7 +50,7 @@ def test_feature_maps_of_the_usual_sizes() -> None:
 
 
 def test_centres_are_those_of_training_not_of_the_demos() -> None:
-    # 240 is no multiple of 32 or 64: there the demos' `(j + 0.5) * stride / H` is elsewhere.
+    # 240 is not a multiple of 32 or 64: there the demos' `(j + 0.5) * stride / H` is elsewhere.
     anchors = make_anchors(spec(320, 240))
     third = anchors[40 * 30 * 3 + 20 * 15 * 2 :][: 10 * 8 * 2]
     np.testing.assert_allclose(np.unique(third[:, 1]), (np.arange(8) + 0.5) / 8)

@@ -45,7 +45,7 @@ class Victim:
     """A command to be killed, as a module with its arguments.
 
     `problem` says what is wrong with what stands in `target` at any moment; what is not there
-    yet is no problem. `result` is what a finished command has written, the same each time.
+    yet is not a problem. `result` is what a finished command has written, the same each time.
     `restart` brings the target of a finished command into a state in which there is work again.
     """
 

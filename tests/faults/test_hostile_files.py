@@ -327,7 +327,7 @@ def test_picture_that_claims_a_huge_chunk(tmp_path: Path) -> None:
 def test_picture_that_is_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     os.mkfifo(path)
-    with pytest.raises(InputError, match="it is no file"):
+    with pytest.raises(InputError, match="it is not a file"):
         read_image(path)
 
 

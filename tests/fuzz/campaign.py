@@ -208,7 +208,7 @@ def _convert(path: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=10_000, help="damaged files a format")
+    parser.add_argument("--files", type=int, default=10_000, help="damaged files per format")
     parser.add_argument("--format", action="append", choices=sorted(TARGETS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--artifacts", type=Path, default=Path("build/fuzz"))

@@ -12,7 +12,7 @@ _HEAD = ("format", "files", "read", "refused", "child crashed", "main process: f
 
 
 def table(records: Iterable[Mapping[str, Any]]) -> str:
-    """Return one row a record of `campaign --json`."""
+    """Return one row per record of `campaign --json`."""
     rows = [_HEAD, tuple("---" for _ in _HEAD)]
     for record in records:
         crashed = ", ".join(f"{n} {kind}" for kind, n in record["in_child"].items())

@@ -22,7 +22,7 @@ Files = Mapping[str, bytes]
 class Target:
     """A reader under test.
 
-    `seeds` makes good inputs, each a few files by name, from a folder of artifacts; `read` opens
+    `seeds` makes good inputs, each of a few files by name, from a folder of artifacts; `read` opens
     the folder that a damaged input was written to. A `native` reader may crash: the product
     lets it do so in a child process, and opens itself only what came out of that well.
     """

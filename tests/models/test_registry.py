@@ -57,7 +57,7 @@ def test_what_ships_is_there_and_unchanged() -> None:
 
 
 def test_unknown_name_and_sum() -> None:
-    with pytest.raises(InputError, match="no model named 'x'; there are"):
+    with pytest.raises(InputError, match="no model named 'x'; choose from"):
         models.find("x")
     assert models.known_checkpoint("0" * 64) is None
 

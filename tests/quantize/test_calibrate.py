@@ -63,7 +63,7 @@ def test_only_unreadable_images_are_an_error(slim: Case, tmp_path: Path) -> None
 
 
 def test_empty_and_absent_folders_are_errors(slim: Case, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no photographs"):
+    with pytest.raises(InputError, match="contains no photographs"):
         sample_images(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         sample_images(tmp_path / "absent")

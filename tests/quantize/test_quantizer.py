@@ -108,7 +108,7 @@ def test_depthwise_layers_stay_fp32_in_ncnn(slim: Case, tmp_path: Path, table_fi
     recipes = {format: list(quantizer._recipes(format)) for format in ("ncnn", "onnx")}
     assert all(depthwise <= set(recipe.keep) for recipe in recipes["ncnn"])
     assert not any(depthwise <= set(recipe.keep) for recipe in recipes["onnx"])
-    # What they take is no part of the budget: it still buys the layers that matter most.
+    # What they take is not part of the budget: it still buys the layers that matter most.
     assert len({recipe.keep for recipe in recipes["ncnn"]}) > 1
 
 
@@ -149,7 +149,7 @@ def test_formats_without_int8_are_refused(cli: Cli, checkpoints: Path, tmp_path:
         *("-o", tmp_path / "out"),
     )
     assert result.code == 2
-    assert "has no int8" in result.error
+    assert "does not offer int8" in result.error
 
 
 def test_weights_alone_in_8_bits(converted: Convert, checkpoints: Path) -> None:

@@ -89,7 +89,7 @@ def test_require_file(tmp_path: Path) -> None:
     for path, reason in (
         (tmp_path / "gone.pth", "no such checkpoint"),
         (empty, "is empty"),
-        (tmp_path, "is no file"),
+        (tmp_path, "is not a file"),
     ):
         with pytest.raises(InputError, match=reason) as refused:
             require_file(path, "checkpoint")

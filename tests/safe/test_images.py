@@ -100,7 +100,7 @@ def test_folder_is_listed_by_name(tmp_path: Path) -> None:
 
 
 def test_folder_without_photographs(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no photographs"):
+    with pytest.raises(InputError, match="contains no photographs"):
         list_images(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         list_images(tmp_path / "gone")

@@ -441,7 +441,7 @@ class TestDemo:
             str(path), cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if suffix == "pgm" else image
         )
         done = demo(path)
-        if "it is no picture that this build reads" in done.stderr:
+        if "it is not a picture that this build reads" in done.stderr:
             pytest.skip(f"built without the library that reads .{suffix}")
         assert done.returncode == 0, done.stderr
         expected = detector.detect(read(path))
@@ -456,11 +456,11 @@ class TestDemo:
         [
             ([], "give an image or --camera"),
             (["no-such.ppm"], "no-such.ppm: cannot read the picture, cannot open it"),
-            (["--camera", "/dev/null"], "/dev/null: is no camera"),
+            (["--camera", "/dev/null"], "/dev/null: is not a camera"),
             (["--camera", "/dev/null", "--marked", "a.bmp"], "--marked: goes with an image"),
             (["--camera", "/dev/no-camera"], "/dev/no-camera: cannot open the camera"),
             (["a.ppm", "--nms", "fast"], "--nms fast: is neither hard, soft nor blend"),
-            (["a.ppm", "--threads", "x"], "--threads x: is no whole number"),
+            (["a.ppm", "--threads", "x"], "--threads x: is not a whole number"),
             (["a.ppm", "--score", "2"], "score_threshold must lie in 0..1"),
             (["a.ppm", "--quick", "1"], "--quick: unknown option"),
             (["a.ppm", "b.ppm"], "b.ppm: one image at a time"),

@@ -1,4 +1,4 @@
-"""What ships finds faces, as well as its model card says, and is no copy of its teacher."""
+"""What ships finds faces, as well as its model card says, and is not a copy of its teacher."""
 
 from __future__ import annotations
 

@@ -45,9 +45,9 @@ _BREAKDOWN = SETS.index("hard")
 class Options:
     """How to run; nothing in it changes a figure.
 
-    `processes`: how many to use, None for one a core. `allow_missing`: go on without images or
+    `processes`: how many to use, None for one per core. `allow_missing`: go on without images or
     predictions that the ground truth lists. `save`: keep the predictions in this folder.
-    `coco`: COCO-style AP besides. `on_start` is told how many images there are, `on_image` called
+    `coco`: COCO-style AP too. `on_start` is told how many images there are, `on_image` called
     after each.
     """
 
@@ -80,7 +80,7 @@ class Evaluation:
         if missing := self.results[0].missing:
             remarks.append(
                 f"{missing} images of the ground truth are missing: "
-                "the figures are of the others alone"
+                "the figures are of the other images only"
             )
         for result in self.results:
             if invalid := result.details["invalid_predictions"]:

@@ -114,7 +114,9 @@ def _everything(
                     )
                     found.append(_at_size(subject, runtime, size))
     if not found:
-        raise InputError(f"{folder.path}: holds nothing in {', '.join(precisions)} that runs here")
+        raise InputError(
+            f"{folder.path}: contains nothing in {', '.join(precisions)} that runs here"
+        )
     return found
 
 

@@ -58,7 +58,7 @@ def parse_precision(text: str) -> Precision:
     for precision in PRECISIONS:
         if text == precision:
             return precision
-    raise InputError(f"precision {text!r} is unknown; there are {', '.join(PRECISIONS)}")
+    raise InputError(f"precision {text!r} is unknown; choose from {', '.join(PRECISIONS)}")
 
 
 def precision_record(name: str) -> PrecisionRecord:

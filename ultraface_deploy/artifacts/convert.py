@@ -83,7 +83,7 @@ def step_for(backend: Backend, precision: Precision) -> Step:
     for format in backend.formats:
         if format in target_names() and has_precision(format, precision):
             return Step(format, precision)
-    raise InputError(f"--backend {backend.name} has no {precision}; choose another --precision")
+    raise InputError(f"--backend {backend.name} does not run {precision}; choose another --precision")
 
 
 def _road(source_format: str, step: Step) -> list[Step]:
@@ -97,7 +97,7 @@ def _road(source_format: str, step: Step) -> list[Step]:
     converter = get_converter(step.format)
     if step.precision not in converter.precisions:
         raise InputError(
-            f"--to {step.format} has no {step.precision}; it has {', '.join(converter.precisions)}"
+            f"--to {step.format} does not offer {step.precision}; it offers {', '.join(converter.precisions)}"
         )
     return [*_road(source_format, Step(converter.source)), step]
 
@@ -163,7 +163,7 @@ def ensure(
     """Return a folder that holds certain artifacts, converting what is missing.
 
     Args:
-        folder: where; None for the default folder of `model`, which is made if need be.
+        folder: where; None for the default folder of `model`, which is made if missing.
         steps: what must be there; none for whatever is there, and all formats where nothing is.
         model: registry name of the embedded model that an absent default folder is filled with.
         input_size: (width, height) of its artifacts; None for the model's own.

@@ -73,7 +73,7 @@ def recognise(
 
     Raises:
         InputError: the input size is not stated in the file and was not given.
-        BackendError: the file does not run, or is no network of this family.
+        BackendError: the file does not run, or is not a network of this family.
     """
     if _ships(files):
         return _recognise_here(backend, files, input_size, head)
@@ -228,7 +228,7 @@ def spec_of_caffe(path: Path, name: str | None = None) -> ModelSpec:
 
     Raises:
         InputError: the pair is damaged or does not belong together.
-        BackendError: it is no network of this family.
+        BackendError: it is not a network of this family.
     """
     from ultraface_deploy.backends import get_backend
     from ultraface_deploy.converters.caffe import read_caffe

@@ -53,7 +53,7 @@ def resolve_source(
         The source with the spec that the artifacts shall have.
 
     Raises:
-        InputError: there is no such file or name, or it is no network of this family.
+        InputError: there is no such file or name, or it is not a network of this family.
     """
     source = _open_source(model, name)
     spec = source.spec
@@ -157,7 +157,7 @@ def parse_head(text: str) -> Head:
     for head in get_args(Head):
         if text == head:
             return cast(Head, head)
-    raise InputError(f"--head {text}: unknown; there are {', '.join(get_args(Head))}")
+    raise InputError(f"--head {text}: unknown; choose from {', '.join(get_args(Head))}")
 
 
 def owning_folder(file: Path) -> ArtifactFolder | None:

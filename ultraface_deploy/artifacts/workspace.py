@@ -22,7 +22,7 @@ def open_detector(
     input_size: tuple[int, int] | None = None,
     report: Callable[[str], None] = lambda message: None,
 ) -> Detector:
-    """Open a detector as `Detector.open` does; an embedded model is converted first if need be.
+    """Open a detector as `Detector.open` does; an embedded model is converted first if missing.
 
     The embedded ONNX file itself serves the runtimes that read ONNX at its own size.
     """

@@ -96,7 +96,7 @@ def _summary(report: BenchReport) -> str:
     return (
         f"{len(report.measurements)} configurations, each verified against the original network "
         f"before it was timed. The fastest end to end: {fastest.title}, "
-        f"{row.median_ms:.2f} ms, {row.fps:.0f} images a second."
+        f"{row.median_ms:.2f} ms, {row.fps:.0f} images per second."
     )
 
 

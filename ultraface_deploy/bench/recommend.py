@@ -94,7 +94,7 @@ def recommend(
             return Recommendation(measurement, command_for(measurement))
     nearest = fastest_first[0]
     raise CheckFailed(
-        f"no configuration keeps to the limits; the fastest, {nearest.title}, "
+        f"no configuration stays within the limits; the fastest, {nearest.title}, "
         f"{limits.violation(nearest, accuracies)}"
     )
 

@@ -71,7 +71,7 @@ def measure_on_hosts(
         configurations: what to time.
         settings: how long.
         cores: as for `--cores`, on the board.
-        bootstrap: make a virtual environment with the runtimes there if need be.
+        bootstrap: make a virtual environment with the runtimes there if needed.
         on_progress: called with the host as each launch begins there; from several threads.
         note: told what a host does besides.
 

@@ -162,7 +162,7 @@ class Measurement:
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:
-        """One row a stage."""
+        """One row per stage."""
         return tuple(self._row(stage) for stage in STAGES)
 
     def row(self, stage: Stage) -> Row:
@@ -266,7 +266,7 @@ class BenchReport:
         """Read what `to_dict` wrote; the rows are computed again.
 
         Raises:
-            InputError: it is no benchmark result, or a damaged one.
+            InputError: it is not a benchmark result, or a damaged one.
         """
         try:
             if data["schema"] != SCHEMA:
@@ -282,7 +282,7 @@ class BenchReport:
                 machines={host: dict(facts) for host, facts in data.get("machines", {}).items()},
             )
         except PARSE_ERRORS as error:
-            raise InputError(f"no result of `bench --json` ({error!r})") from error
+            raise InputError(f"not a result of `bench --json` ({error!r})") from error
 
     @classmethod
     def load(cls, path: str | Path) -> BenchReport:

@@ -14,7 +14,7 @@ _COMMENTS = "warnings"
 
 
 def to_csv(report: BenchReport) -> str:
-    """Return one line a configuration and stage, with the columns of the JSON rows."""
+    """Return one line per configuration and stage, with the columns of the JSON rows."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
@@ -24,7 +24,7 @@ def to_csv(report: BenchReport) -> str:
 
 
 def to_markdown(report: BenchReport, stage: Stage = "inference") -> str:
-    """Return the published table's shape: a row a model, a column a core count, median ms.
+    """Return the published table's shape: one row per model, one column per core count, median ms.
 
     Figures with warnings are marked, and the warnings stand below.
     """

@@ -1,4 +1,4 @@
-"""The command line: it parses, calls the library, prints. One file a command."""
+"""The command line: it parses, calls the library, prints. One file per command."""
 
 from ultraface_deploy.cli.app import main
 

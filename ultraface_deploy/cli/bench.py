@@ -54,7 +54,7 @@ def run(
         typer.Argument(
             metavar="[DIR]...",
             help="Artifact folders or names of embedded models; without one the default model's, "
-            "converted first if need be.",
+            "converted first if missing.",
             show_default=False,
         ),
     ] = None,
@@ -79,7 +79,7 @@ def run(
         typer.Option(
             "--cores",
             metavar="LIST",
-            help="Cores to pin to, as 0,2-3 or the name of a cluster (little, mid, big); "
+            help="Cores to pin to, such as 0,2-3, or the name of a cluster (little, mid, big); "
             "N threads run on the first N.",
         ),
     ] = None,
@@ -88,15 +88,20 @@ def run(
         typer.Option(
             "--image",
             help="Photograph to time on, default one that ships; with --emulate a photograph or "
-            "a folder of them to compare on besides.",
+            "a folder of them to compare on too.",
         ),
     ] = None,
     launches: Annotated[
-        int, typer.Option("--launches", min=1, max=100, help="Fewest processes a configuration.")
+        int,
+        typer.Option(
+            "--launches", min=1, max=100, help="Minimum number of processes per configuration."
+        ),
     ] = 4,
     seconds: Annotated[
         float,
-        typer.Option("--seconds", min=0.2, max=600, help="Longest sampling of a configuration."),
+        typer.Option(
+            "--seconds", min=0.2, max=600, help="Maximum sampling time per configuration."
+        ),
     ] = 5.4,
     ci: Annotated[
         float,
@@ -114,18 +119,18 @@ def run(
             "--max-seconds",
             min=1,
             metavar="S",
-            help="Begin no launch that would end later, but launch each configuration twice.",
+            help="Start no launch that would end later; each configuration still gets two.",
         ),
     ] = 90.0,
     json: JsonTarget = None,
     csv: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--csv", metavar="FILE", help="Write one line a configuration and stage."),
+        typer.Option("--csv", metavar="FILE", help="Write one line per configuration and stage."),
     ] = None,
     markdown: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            "--markdown", metavar="FILE", help="Write a row a model, a column a core count."
+            "--markdown", metavar="FILE", help="Write one row per model, one column per core count."
         ),
     ] = None,
     html: Annotated[
@@ -146,7 +151,7 @@ def run(
         typer.Option(
             "--host",
             metavar="HOST",
-            help="Measure there over ssh, as pi@board; repeat for several.",
+            help="Measure on this host over ssh, for example pi@board; repeat for several.",
         ),
     ] = None,
     bootstrap: Annotated[
@@ -241,7 +246,7 @@ def _require_writable(targets: dict[str, str | None]) -> None:
     for form, target in targets.items():
         folder = Path(target or "-").parent
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
-            raise InputError(f"--{form} {target}: {folder} is no folder that can be written to")
+            raise InputError(f"--{form} {target}: {folder} is not a folder that can be written to")
     if targets["html"] is not None:
         require_matplotlib()
 

@@ -42,7 +42,7 @@ def compare(
             "--fail-if-slower",
             min=1.0,
             metavar="FACTOR",
-            help="Exit 1 when a configuration is shown to be slower by more than this, as 1.05.",
+            help="Exit 1 when a configuration is slower by more than this factor, for example 1.05.",
         ),
     ] = None,
     json: JsonTarget = None,
@@ -56,7 +56,7 @@ def compare(
     from ultraface_deploy.errors import CheckFailed, InputError
 
     if unknown := set(ignore or ()) - set(_MAY_DIFFER):
-        raise InputError(f"--ignore {unknown.pop()}: unknown; there are {', '.join(_MAY_DIFFER)}")
+        raise InputError(f"--ignore {unknown.pop()}: unknown; choose from {', '.join(_MAY_DIFFER)}")
     may_differ = frozenset(ignore or ())
     counted = [CountReport.load(path) for path in (before, after)]
     if counted[0] is not None and counted[1] is not None:
@@ -93,7 +93,7 @@ def _compare_times(
     from ultraface_deploy.errors import InputError
 
     if stage not in STAGES:
-        raise InputError(f"--stage {stage}: unknown; there are {', '.join(STAGES)}")
+        raise InputError(f"--stage {stage}: unknown; choose from {', '.join(STAGES)}")
     old, new = BenchReport.load(before), BenchReport.load(after)
     found = compare(old, new, stage, ignore)
     lost, added = not_in_both(old, new, ignore)

@@ -23,7 +23,7 @@ def register(bench: typer.Typer) -> None:
 
 
 def emulate_setup() -> None:
-    """Install what `bench --emulate` needs: says what it downloads, then does it."""
+    """Install what `bench --emulate` needs; says first what it downloads."""
     from ultraface_deploy.bench.emulate.sysroot import Sysroot, describe_setup, is_current, set_up
 
     sysroot = Sysroot.default()
@@ -96,7 +96,7 @@ def _print(core: str, counts: list[Count]) -> None:
     table = Table(
         title=f"million instructions per inference on an emulated {core}, one thread",
         caption="as here: F1 of the faces against those the same artifact finds on this machine. "
-        "Instructions rank kernels on one core; they are no latency.",
+        "Instructions rank kernels on one core; they are not latencies.",
     )
     for heading in ("model", "backend", "precision", "agrees"):
         table.add_column(heading, no_wrap=True)

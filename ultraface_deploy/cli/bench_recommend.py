@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 MaxMs = Annotated[
     Optional[float],  # noqa: UP045 - typer reads it at run time on Python 3.10
-    typer.Option("--max-ms", min=0.0, help="Longest median end-to-end time it may take."),
+    typer.Option("--max-ms", min=0.0, help="Maximum median end-to-end time."),
 ]
 MaxCores = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--max-cores", min=1, help="Most cores it may use."),
+    typer.Option("--max-cores", min=1, help="Maximum number of cores."),
 ]
 MinAp = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        "--min-ap", metavar="AP", help="Least AP: 0.45 (hard) or easy:0.77; needs --eval."
+        "--min-ap", metavar="AP", help="Minimum AP: 0.45 (hard) or easy:0.77; needs --eval."
     ),
 ]
 

@@ -32,7 +32,7 @@ def report(
     eval_file: EvalFile = None,
     plots: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--plots", metavar="DIR", help="Write each plot as SVG and PNG besides."),
+        typer.Option("--plots", metavar="DIR", help="Write each plot as SVG and PNG too."),
     ] = None,
 ) -> None:
     """Write a page with tables and plots: latency, speed-up, distribution, accuracy, size."""

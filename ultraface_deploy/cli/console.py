@@ -24,12 +24,12 @@ results = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 
 def note(message: str) -> None:
-    """Tell the user something that is no result."""
+    """Tell the user something that is not a result."""
     notes.print(message, markup=False)
 
 
 def progress() -> Progress:
-    """Return a progress display on standard error; silent where that is no terminal."""
+    """Return a progress display on standard error; silent where that is not a terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

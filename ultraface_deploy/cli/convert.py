@@ -59,7 +59,7 @@ def convert(
     validation: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            "--validation", metavar="DIR", help="INT8: photographs to judge on, apart from those."
+            "--validation", metavar="DIR", help="INT8: photographs to judge on, other than those."
         ),
     ] = None,
     ground_truth: Annotated[

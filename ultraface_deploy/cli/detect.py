@@ -30,7 +30,9 @@ def detect(
     threads: Threads = 1,
     input_size: InputSize = None,
     threshold: ScoreThreshold = 0.6,
-    iou: Annotated[float, typer.Option("--iou", min=0, max=1, help="Overlap for NMS.")] = 0.3,
+    iou: Annotated[
+        float, typer.Option("--iou", min=0, max=1, help="IoU above which NMS suppresses.")
+    ] = 0.3,
     nms: Annotated[str, typer.Option("--nms", help="hard, soft or blend.")] = "hard",
     output: Annotated[
         Optional[Path],  # noqa: UP045

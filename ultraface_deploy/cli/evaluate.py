@@ -63,7 +63,7 @@ def run(
     false_positives: Annotated[
         float,
         typer.Option(
-            "--false-positives", min=0.0, help="With --folder: wanted false alarms an image."
+            "--false-positives", min=0.0, help="With --folder: accepted false alarms per image."
         ),
     ] = 0.1,
     backend: Backends = None,
@@ -73,15 +73,15 @@ def run(
     ] = None,
     input_size: InputSize = None,
     threshold: Annotated[
-        float, typer.Option("--threshold", min=0.0, max=1.0, help="Lowest score of a prediction.")
+        float, typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of a prediction.")
     ] = 0.02,
     candidates: Annotated[
         int, typer.Option("--candidates", min=1, help="Boxes that enter NMS.")
     ] = 800,
-    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Faces kept an image.")] = 400,
+    top_k: Annotated[int, typer.Option("--top-k", min=1, help="Faces kept per image.")] = 400,
     nms: Annotated[str, typer.Option("--nms", help="hard, soft or blend.")] = "hard",
     nms_iou: Annotated[
-        float, typer.Option("--nms-iou", min=0.0, max=1.0, help="Overlap that NMS suppresses.")
+        float, typer.Option("--nms-iou", min=0.0, max=1.0, help="IoU above which NMS suppresses.")
     ] = 0.3,
     keep_aspect: Annotated[
         bool, typer.Option("--keep-aspect", help="Fit the image into the input and pad it.")
@@ -99,9 +99,9 @@ def run(
     ] = False,
     jobs: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--jobs", min=1, help="Processes; default: one a core."),
+        typer.Option("--jobs", min=1, help="Processes; default: one per core."),
     ] = None,
-    coco: Annotated[bool, typer.Option("--coco", help="COCO-style AP besides.")] = False,
+    coco: Annotated[bool, typer.Option("--coco", help="Compute COCO-style AP too.")] = False,
     save: Annotated[
         OptionalPath,
         typer.Option("--save-predictions", help="Keep predictions here, in the official format."),
@@ -236,7 +236,7 @@ def table(
         name, separator, path = ("", "", given) if Path(given).exists() else given.rpartition("=")
         _, found = read_results(Path(path))
         if any(result.tally.sets != SETS for result in found):
-            raise InputError(f"{path}: is no result on WIDER FACE")
+            raise InputError(f"{path}: is not a result on WIDER FACE")
         models.append((name if separator else None, found))
     text = accuracy_table(models)
     if into is None:

@@ -11,7 +11,7 @@ Folder = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
     typer.Argument(
         metavar="[DIR]",
-        help="Artifact folder; without one the default model's, converted first if need be.",
+        help="Artifact folder; without one the default model's, converted first if missing.",
         show_default=False,
     ),
 ]
@@ -35,7 +35,7 @@ JsonTarget = Annotated[
 ]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of one inference.")]
 ScoreThreshold = Annotated[
-    float, typer.Option("--threshold", min=0.0, max=1.0, help="Lowest score of a face.")
+    float, typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of a face.")
 ]
 
 

@@ -31,7 +31,9 @@ def train(
     ] = None,
     teacher: Annotated[
         Optional[list[Path]],  # noqa: UP045
-        typer.Option("--teacher", help="Checkpoint of a teacher that the recipe names; repeats."),
+        typer.Option(
+            "--teacher", help="Checkpoint of a teacher that the recipe names; repeat for several."
+        ),
     ] = None,
     init: Annotated[
         Optional[Path],  # noqa: UP045

@@ -25,7 +25,7 @@ from ultraface_deploy.safe.files import require_file
 class Detector:
     """A loaded network with its pre- and postprocessing.
 
-    Threads may share one and then wait for each other; to run at once, open one a thread.
+    Threads may share one and then wait for each other; to run at once, open one per thread.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Detector:
             Faces in pixels of the image, best first.
 
         Raises:
-            InputError: the array is no image.
+            InputError: the array is not an image.
         """
         bgr = as_bgr(image)
         outputs = self.session.run(preprocess(bgr, self.spec))

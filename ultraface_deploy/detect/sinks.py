@@ -95,7 +95,7 @@ def _marked(frames: FrameSource, output: Path, stack: ExitStack) -> Sink:
         make_folder(output.parent)
         return _PictureSink(output, None)
     if output.suffix and not output.is_dir():
-        raise InputError(f"-o {output}: not a kind of picture; give a .jpg or a folder")
+        raise InputError(f"-o {output}: not a picture format; give a .jpg or a folder")
     make_folder(output)
     return _PictureSink(output, output)
 

@@ -15,7 +15,7 @@ def make_anchors(spec: ModelSpec) -> npt.NDArray[np.float32]:
 
     Order: feature map, row, column, side length; the order in which the heads emit them.
     Centres are `(i + 0.5) / feature_map_size`, as in training. The published C++ demos use
-    `(i + 0.5) * stride / input_size`, which is off by up to 30 pixels where the input is no
+    `(i + 0.5) * stride / input_size`, which is off by up to 30 pixels where the input is not a
     multiple of the stride. The array is shared and read-only.
     """
     return _make_anchors(spec.width, spec.height, spec.feature_maps, spec.anchors.min_boxes)

@@ -183,7 +183,9 @@ class ModelSpec:
         try:
             return cls.from_dict(json.loads(text))
         except (ValueError, RecursionError) as error:
-            raise InputError(f"model description is no JSON ({error}); convert again") from error
+            raise InputError(
+                f"the model description is not JSON ({error}); convert again"
+            ) from error
 
 
 def check_input_size(width: int, height: int) -> None:
@@ -203,7 +205,7 @@ def parse_input_size(text: str) -> tuple[int, int]:
     """Read `320x240` as (width, height).
 
     Raises:
-        InputError: the text is no size, or the size is out of range.
+        InputError: the text is not a size, or the size is out of range.
     """
     width, separator, height = text.lower().partition("x")
     if not (separator and width.isdecimal() and height.isdecimal() and len(text) < 20):

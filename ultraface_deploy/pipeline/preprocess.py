@@ -37,10 +37,12 @@ def as_bgr(image: npt.NDArray[Any]) -> Image:
     """Bring a grayscale, BGRA or 16-bit image to the (H, W, 3) uint8 BGR that the pipeline reads.
 
     Raises:
-        InputError: the array is no image (wrong rank or channels, no pixels, other dtype).
+        InputError: the array is not an image (wrong rank or channels, no pixels, other dtype).
     """
     if image.ndim not in (2, 3) or image.size == 0:
-        raise InputError(f"an array of shape {image.shape} is no image; give (H, W, 3) uint8 BGR")
+        raise InputError(
+            f"an array of shape {image.shape} is not an image; give (H, W, 3) uint8 BGR"
+        )
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.dtype != np.uint8:

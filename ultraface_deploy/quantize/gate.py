@@ -92,7 +92,7 @@ class Gate:
         if not any(len(faces) for faces in self._faces):
             raise InputError(
                 f"the FP32 network finds no face in {len(tensors)} validation images, which "
-                "proves nothing; give photographs with faces by --validation DIR"
+                "proves nothing; give photographs with faces with --validation DIR"
             )
         self._ap = self._average_precision(self._reference)
 

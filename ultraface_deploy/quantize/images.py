@@ -30,7 +30,7 @@ def sample_images(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: no such folder of photographs")
     found = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]
     if not found:
-        raise InputError(f"{folder}: holds no photographs ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise InputError(f"{folder}: contains no photographs ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return sorted(found, key=lambda path: (_digest(path.relative_to(folder)), path))
 
 
@@ -69,7 +69,7 @@ def shipped_images() -> Iterator[Image]:
     """Yield what INT8 is judged on where no photographs are given.
 
     The shipped photographs and their mosaics, also darker, brighter and turned a little: a face
-    that INT8 loses is one that the network is not sure of, so that all of them easy would be no
+    that INT8 loses is one that the network is not sure of, so that easy pictures alone would not be
     test.
     """
     for image in embedded_images():

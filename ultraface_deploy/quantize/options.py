@@ -51,7 +51,7 @@ class Int8Options:
 
     def __post_init__(self) -> None:
         if self.ranges is not None and self.ranges not in METHODS:
-            raise InputError(f"--ranges {self.ranges}: unknown; there are {', '.join(METHODS)}")
+            raise InputError(f"--ranges {self.ranges}: unknown; choose from {', '.join(METHODS)}")
         if self.images < 1:
             raise InputError(f"--calibration-images {self.images}: at least one is needed")
         if self.ground_truth is not None and self.validation is None:
@@ -65,7 +65,7 @@ def int8_target(format: str) -> Target:
         InputError: it has no INT8.
     """
     if format not in TARGETS:
-        raise InputError(f"--to {format} has no int8; {', '.join(TARGETS)} have")
+        raise InputError(f"--to {format} does not offer int8; these do: {', '.join(TARGETS)}")
     return TARGETS[format]
 
 

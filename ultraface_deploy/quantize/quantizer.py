@@ -129,8 +129,8 @@ class Quantizer:
         )
         if found.out_of_time:
             self._report(
-                f"{format:<5} stopped after {self.options.budget_s:.0f} s with candidates left; "
-                "--search-seconds gives it longer"
+                f"{format:<5} stopped after {self.options.budget_s:.0f} s with candidates untried; "
+                "allow more time with --search-seconds"
             )
         if found.best is None:
             raise CheckFailed(_refusal(format, found))
@@ -209,7 +209,7 @@ class Quantizer:
     ) -> Candidate:
         path = self.options.calibration
         if format != "ncnn" or path is None:
-            raise InputError(f"{path}: a table of ncnn2table serves --to ncnn alone")
+            raise InputError(f"{path}: a table of ncnn2table works only with --to ncnn")
         model = NcnnModel.load(sources[1], sources[2], self.network)
         plan = plan_from_table(self.network, model, read_table(path))
         return Candidate(path.name, 1.0, lambda folder: emit(plan, folder))
@@ -246,7 +246,7 @@ class Quantizer:
         return shipped_images(), None
 
     def _constants(self) -> int:
-        """Bytes of the FP32 model that are no weights, as the anchors of a decoded head."""
+        """Bytes of the FP32 model other than weights, such as the anchors of a decoded head."""
         weights = sum(layer.weight.size + layer.bias.size for layer in self.network.layers)
         stored = sum(int(np.prod(tensor.dims)) for tensor in self.network.model.graph.initializer)
         return 4 * (stored - weights)

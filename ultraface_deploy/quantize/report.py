@@ -70,11 +70,11 @@ def draw_report(rows: Sequence[LayerReport], title: str, path: Path) -> None:
     """Draw the report as bars: score error beside extra bytes, layer by layer.
 
     Raises:
-        InputError: the suffix is no picture's.
+        InputError: the suffix does not name a picture format.
         MissingDependency: matplotlib is not installed.
     """
     if path.suffix not in PICTURES:
-        raise InputError(f"{path}: a picture ends in {', '.join(PICTURES)}")
+        raise InputError(f"{path}: the name of a picture must end in {', '.join(PICTURES)}")
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -94,7 +94,7 @@ def search(
         gate: the judge.
         backend: the runtime that runs the artifacts.
         scratch: a folder for the files; each candidate gets a folder of its own.
-        max_bytes: larger artifacts are rejected, they are no use.
+        max_bytes: larger artifacts are rejected: INT8 is there to be small.
         budget_s: no candidate is begun later than this; the first always is.
         on_trial: told each trial as it ends.
     """

@@ -115,7 +115,7 @@ class CalibrationTable:
             )
         except PARSE_ERRORS as error:
             raise InputError(
-                f"{path}: no calibration table, or damaged ({error!r}); calibrate again"
+                f"{path}: not a calibration table, or damaged ({error!r}); calibrate again"
             ) from error
 
 

@@ -99,7 +99,7 @@ def run_program(
     """
     program = shutil.which(command[0])
     if program is None:
-        raise ToolFailed(f"{what}: there is no program {command[0]} that can be run")
+        raise ToolFailed(f"{what}: cannot run the program {command[0]}")
     start = [sys.executable, "-I", "-S", "-c", _EXEC, program]
     return _run([*start, *command[1:]], what, timeout, cwd, "")
 

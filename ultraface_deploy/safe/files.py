@@ -29,7 +29,7 @@ PARSE_ERRORS = (
 
 
 def require_file(path: Path, what: str, limit: Limit | None = None) -> None:
-    """Refuse a path that is no readable, non-empty file, or one larger than a limit.
+    """Refuse a path that is not a readable, non-empty file, or one larger than a limit.
 
     Raises:
         InputError: names the path and what was expected there.
@@ -37,7 +37,7 @@ def require_file(path: Path, what: str, limit: Limit | None = None) -> None:
     if not path.exists():
         raise InputError(f"{path}: no such {what}")
     if not path.is_file():
-        raise InputError(f"{path}: is no file; a {what} was expected")
+        raise InputError(f"{path}: is not a file; a {what} was expected")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the {what} is empty")
     if not os.access(path, os.R_OK):
@@ -58,7 +58,7 @@ def inside(folder: Path, name: str) -> Path:
     try:
         longest = max(len(os.fsencode(part)) for part in parts)
     except UnicodeEncodeError as error:
-        raise InputError(f"{folder}: {name[:80]!r} is no name that a file can have") from error
+        raise InputError(f"{folder}: {name[:80]!r} cannot be the name of a file") from error
     if longest > _NAME_MAX:
         raise InputError(f"{folder}: the name {name[:80]!r}... is longer than a file's can be")
     return folder / name

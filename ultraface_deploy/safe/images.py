@@ -26,7 +26,7 @@ def read_image(path: Path) -> Image:
     """
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: cannot be read, it is no file")
+            raise InputError(f"{path}: cannot be read, it is not a file")
         Limit.PICTURE.check(path)
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
@@ -42,7 +42,7 @@ def read_image(path: Path) -> Image:
             ) from error
         raise InputError(f"{path}: cannot be decoded ({error})") from error
     if image is None:
-        raise InputError(f"{path}: is no image that OpenCV can decode, or damaged")
+        raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
     return as_bgr(image)
 
 
@@ -72,7 +72,7 @@ def list_images(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: no such folder of photographs")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
-        raise InputError(f"{folder}: holds no photographs ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise InputError(f"{folder}: contains no photographs ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return found
 
 

@@ -38,7 +38,7 @@ class Limit(Enum):
         """The limit that holds now.
 
         Raises:
-            InputError: the environment variable is no number.
+            InputError: the environment variable is not a number.
         """
         variable, default = self.value
         text = os.environ.get(variable, str(default))

@@ -21,7 +21,7 @@ def build(kind: type[T], record: Any) -> T:
         TypeError: a field without default is missing.
     """
     if not isinstance(record, Mapping):
-        raise ValueError(f"{kind.__name__.lower()}: {_shown(record)} is no table of values")
+        raise ValueError(f"{kind.__name__.lower()}: {_shown(record)} is not a table of values")
     types = get_type_hints(kind)
     if unknown := record.keys() - types.keys():
         raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")

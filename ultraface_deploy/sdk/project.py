@@ -34,7 +34,7 @@ def parse_runtime(text: str) -> Runtime:
     for runtime in RUNTIMES:
         if text == runtime:
             return runtime
-    raise InputError(f"--runtime {text}: unknown; there are {', '.join(RUNTIMES)}")
+    raise InputError(f"--runtime {text}: unknown; choose from {', '.join(RUNTIMES)}")
 
 
 def write_project(

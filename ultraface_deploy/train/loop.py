@@ -98,7 +98,7 @@ class Trainer:
         """Go on from a `last.pth` exactly as if the run had never stopped.
 
         Raises:
-            InputError: the file is no `last.pth` of this recipe.
+            InputError: the file is not a `last.pth` of this recipe.
         """
         state = load_tensors(path)
         training = state.get("training") if isinstance(state, Mapping) else None
@@ -220,7 +220,7 @@ class StageRun:
             self.average.update_parameters(self.trainer.net)
             if not torch.isfinite(losses["total"]):
                 raise CheckFailed(
-                    f"stage {self.stage.name}: the loss is no number any more; lower lr in the "
+                    f"stage {self.stage.name}: the loss is not a number any more; lower lr in the "
                     f"recipe, or go on from {self.trainer.folder / 'last.pth'} with --resume"
                 )
             for name, value in losses.items():

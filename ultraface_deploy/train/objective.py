@@ -40,7 +40,7 @@ class Objective(nn.Module):
         self.student, self.spec, self.stage = student, spec, stage
         self.taps = Taps(student) if stage.weights.features else None
         self.scales: list[torch.Tensor] = []
-        # In a list, so that the teacher is no part of this module's parameters.
+        # In a list, so that the teacher is not part of this module's parameters.
         self._teacher: list[UltraFace] = []
         self.teacher_taps: Taps | None = None
         if teacher is not None:

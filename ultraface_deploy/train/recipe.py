@@ -144,7 +144,7 @@ def choose_recipe(
         seed: in place of the recipe's.
 
     Raises:
-        InputError: an unknown architecture, or the file is no recipe.
+        InputError: an unknown architecture, or the file is not a recipe.
     """
     if architecture not in (None, *get_args(Architecture)):
         raise InputError(f"--arch {architecture}: unknown; choose slim or rfb")

@@ -1,4 +1,4 @@
-"""Predictions in the official text format: one file an image, in a folder per event.
+"""Predictions in the official text format: one file per image, in a folder per event.
 
 <folder>/<event>/<file>.txt
     <file>            the name of the image; the tools do not read it
@@ -43,7 +43,7 @@ def read_predictions(folder: str | Path, names: Iterable[str]) -> dict[str, Dete
     """Read the predictions of the named images, whoever wrote them.
 
     Raises:
-        InputError: a file is missing or is no predictions file.
+        InputError: a file is missing or is not a predictions file.
     """
     return {name: read_file(predictions_path(Path(folder), name)) for name in names}
 

@@ -132,7 +132,7 @@ def test_layers_agree(model: onnx.ModelProto, tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "Resize at the node that computes 'y': Caffe has no layer": graph(
+    "Resize at the node that computes 'y': Caffe does not offer a layer": graph(
         "y = Resize (x, , scales)", scales=np.array([1, 1, 2, 2], np.float32)
     ),
     "Div .*cannot divide one blob by another": graph("a = Exp (x) y = Div (x, a)"),

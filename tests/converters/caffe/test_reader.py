@@ -134,7 +134,7 @@ BAD_PROTOTXT = {
     "format before 2015": 'layers { name: "a" type: CONVOLUTION }',
     "holds no layers": 'name: "nothing"',
     "two layers are named 'a'": 'layer { name: "a" } layer { name: "a" }',
-    "has the type 'Detectron', which has no translation": PROTOTXT.replace("ReLU", "Detectron"),
+    "has the type 'Detectron', which cannot be translated": PROTOTXT.replace("ReLU", "Detectron"),
     "which no layer before it writes": PROTOTXT.replace('bottom: "data"', 'bottom: "x"'),
     r"layer 'conv' \(Convolution\): kernel": PROTOTXT.replace("kernel_size: 1", ""),
     r"layer 'conv' \(Convolution\): group": PROTOTXT.replace("_size: 1", "_size: 1 group: 7"),
@@ -222,7 +222,7 @@ def test_a_file_too_large_is_refused_unread(pair: Pair) -> None:
     for path, what in zip(pair, ("prototxt", "caffemodel"), strict=True):
         with path.open("r+b") as file:
             file.truncate(5_000_000_000)  # sparse: takes no room on the disk
-        with pytest.raises(InputError, match=f"this is no {what}"):
+        with pytest.raises(InputError, match=f"this is not a {what}"):
             (read_prototxt if what == "prototxt" else read_caffemodel)(path)
 
 

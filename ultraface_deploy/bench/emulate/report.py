@@ -56,7 +56,7 @@ class CountReport:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
         except PARSE_ERRORS as error:
             raise InputError(
-                f"{path}: no result of `bench --emulate --json` ({error!r})"
+                f"{path}: not a result of `bench --emulate --json` ({error!r})"
             ) from error
 
 
@@ -92,7 +92,7 @@ def compare_counts(
     if "machine" not in ignore and before.core != after.core:
         raise InputError(
             f"the two results come from different cores ({before.core} and {after.core}); "
-            "compare them all the same with --ignore machine"
+            "compare them anyway with --ignore machine"
         )
     earlier = {_key(count): count for count in before.counts}
     found = []
@@ -103,7 +103,7 @@ def compare_counts(
         if "artifact" not in ignore and old.sha256 != new.sha256:
             raise InputError(
                 f"{_title(new)}: the two results ran different files; "
-                "compare them all the same with --ignore artifact"
+                "compare them anyway with --ignore artifact"
             )
         ratio = new.instructions / old.instructions
         found.append(

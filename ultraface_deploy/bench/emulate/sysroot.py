@@ -103,7 +103,7 @@ def cpuinfo(core: str) -> str:
         InputError: the kind is unknown.
     """
     if core not in CORES:
-        raise InputError(f"--emulate {core}: unknown; there are {', '.join(CORES)}")
+        raise InputError(f"--emulate {core}: unknown; choose from {', '.join(CORES)}")
     features = _A76_FEATURES if core == "cortex-a76" else _FEATURES
     return "".join(
         f"processor\t: {number}\nBogoMIPS\t: 108.00\nFeatures\t: {features}\n"

@@ -28,7 +28,7 @@ def read_coco(labels: Path, images: Path, skip: Skip) -> Iterator[Sample]:
     Args:
         labels: the JSON file.
         images: the folder that the file names are relative to.
-        skip: told of every annotation that is no box or belongs to no image; it is left out.
+        skip: told of every annotation that is not a box or belongs to no image; it is left out.
 
     Raises:
         InputError: the file is not in this format.

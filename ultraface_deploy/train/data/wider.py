@@ -38,7 +38,8 @@ def read_wider(labels: Path, images: Path, skip: Skip) -> Iterator[Sample]:
     for number, name in lines:
         if not name.lower().endswith((".jpg", ".jpeg", ".png")):
             raise InputError(
-                f"{labels}:{number}: {name[:60]!r} is no image name; give the official text labels"
+                f"{labels}:{number}: {name[:60]!r} is not an image name; "
+                "give the official text labels"
             )
         number, count = next(lines, (number, ""))
         if not (count.isdecimal() and len(count) < 10):
@@ -96,7 +97,7 @@ def _sample(
         except ValueError:
             values = []
         if len(values) < 4 or not np.abs(values).max() < FAR:
-            skip(f"{source}:{number}: {row[:60]!r} is no face (x y width height); skipped")
+            skip(f"{source}:{number}: {row[:60]!r} is not a face (x y width height); skipped")
         elif values[2] > 0 and values[3] > 0:
             faces.append(parse(values))
         elif any(values):

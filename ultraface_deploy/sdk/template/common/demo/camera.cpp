@@ -46,7 +46,7 @@ void Camera::open_stream() {
     format.fmt.pix.height = 480;
     format.fmt.pix.pixelformat = V4L2_PIX_FMT_YUYV;
     format.fmt.pix.field = V4L2_FIELD_ANY;
-    control(VIDIOC_S_FMT, &format, "is no camera");
+    control(VIDIOC_S_FMT, &format, "is not a camera");
     // A driver may answer with another format or size than it was asked for.
     if (format.fmt.pix.pixelformat != V4L2_PIX_FMT_YUYV || format.fmt.pix.width % 2 ||
         format.fmt.pix.height % 2 || format.fmt.pix.bytesperline < 2 * format.fmt.pix.width) {

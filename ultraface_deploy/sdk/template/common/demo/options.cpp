@@ -22,7 +22,7 @@ int parse_int(const std::string& name, const std::string& text) {
     char* end = nullptr;
     const long value = std::strtol(text.c_str(), &end, 10);
     if (text.empty() || *end || value < -1000000 || value > 1000000) {
-        throw std::invalid_argument(name + " " + text + ": is no whole number");
+        throw std::invalid_argument(name + " " + text + ": is not a whole number");
     }
     return static_cast<int>(value);
 }
@@ -30,7 +30,7 @@ int parse_int(const std::string& name, const std::string& text) {
 float parse_float(const std::string& name, const std::string& text) {
     char* end = nullptr;
     const float value = std::strtof(text.c_str(), &end);
-    if (text.empty() || *end) throw std::invalid_argument(name + " " + text + ": is no number");
+    if (text.empty() || *end) throw std::invalid_argument(name + " " + text + ": is not a number");
     return value;
 }
 

@@ -71,7 +71,7 @@ Picture read_pnm(const Content& content) {
     const bool color = content[1] == '6';
     std::size_t at = 2;
     const long width = next_number(content, at), height = next_number(content, at);
-    if (next_number(content, at) != 255) throw std::runtime_error("it is no 8-bit PPM or PGM");
+    if (next_number(content, at) != 255) throw std::runtime_error("it is not an 8-bit PPM or PGM");
     ++at;  // the one white space before the samples
     Picture picture = new_picture(width, height);
     const std::size_t samples = color ? picture.rgb.size() : picture.rgb.size() / 3;
@@ -195,7 +195,7 @@ Picture decode(const Content& content) {
     if (starts_with(content, "\x89PNG")) return read_png(content);
 #endif
     throw std::runtime_error(
-        "it is no picture that this build reads: PPM, PGM, BMP"
+        "it is not a picture that this build reads: PPM, PGM, BMP"
 #ifdef HAVE_JPEG
         ", JPEG"
 #endif

@@ -11,7 +11,7 @@
 struct Picture {
     int width = 0;
     int height = 0;
-    std::vector<std::uint8_t> rgb;  // 3 bytes a pixel, rows without gaps
+    std::vector<std::uint8_t> rgb;  // 3 bytes per pixel, rows without gaps
 
     Picture() = default;
     Picture(int width, int height)

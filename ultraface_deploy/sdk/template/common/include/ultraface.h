@@ -32,9 +32,9 @@ enum {
 
 typedef int32_t ultraface_format;
 enum {
-    ULTRAFACE_BGR = 0,  /* 3 bytes a pixel */
-    ULTRAFACE_RGB = 1,  /* 3 bytes a pixel */
-    ULTRAFACE_GRAY = 2, /* 1 byte a pixel */
+    ULTRAFACE_BGR = 0,  /* 3 bytes per pixel */
+    ULTRAFACE_RGB = 1,  /* 3 bytes per pixel */
+    ULTRAFACE_GRAY = 2, /* 1 byte per pixel */
     ULTRAFACE_NV21 = 3  /* luma rows, then height / 2 rows of V U pairs, one stride; even sides */
 };
 

@@ -66,7 +66,7 @@ void check(const Outputs& outputs) {
                                     [](float value) { return std::isfinite(value); });
     if (!(worst < 0.05F) || !finite) {
         throw Error(ULTRAFACE_RUNTIME_FAILED,
-                    "the runtime's outputs are no detector's: scores do not sum to 1, or boxes "
+                    "the runtime's outputs are not a detector's: scores do not sum to 1, or boxes "
                     "are not finite");
     }
 }

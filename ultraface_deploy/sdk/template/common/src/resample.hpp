@@ -12,7 +12,7 @@ namespace ultraface {
 // For each output position the two neighbouring samples it lies between, and their weights.
 struct Taps {
     std::vector<std::int32_t> first, second;  // positions in units of the caller's choice
-    std::vector<std::uint16_t> weights;       // two a tap, which add up to 2048
+    std::vector<std::uint16_t> weights;       // two per tap, which add up to 2048
 };
 
 // Resizes an image bilinearly to the network's input and normalises it.

@@ -105,7 +105,7 @@ def read_weights(
         try:
             size, bias = _stored_floats(layer)
         except (ValueError, KeyError) as error:
-            raise InputError(f"{path}: {layer.name} has no size that can be read") from error
+            raise InputError(f"{path}: the size of {layer.name} cannot be read") from error
         start = at + layer.is_convolution
         end = start + size + bias
         if end > len(words) or (layer.is_convolution and words[at] != TAG_FP32):

@@ -36,7 +36,7 @@ def test_picture(slim: Case, tmp_path: Path) -> None:
     rows = sensitivity_report(slim.network, slim.table)
     draw_report(rows, "slim", tmp_path / "report.png")
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(InputError, match="a picture ends in"):
+    with pytest.raises(InputError, match="the name of a picture must end in"):
         draw_report(rows, "slim", tmp_path / "report.txt")
 
 

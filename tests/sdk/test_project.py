@@ -137,7 +137,9 @@ class TestRefusals:
         with pytest.raises(SystemExit) as exit:
             main(command)
         assert exit.value.code == 2
-        assert capsys.readouterr().err == "error: --runtime tflite: unknown; there are ncnn, mnn\n"
+        assert (
+            capsys.readouterr().err == "error: --runtime tflite: unknown; choose from ncnn, mnn\n"
+        )
 
 
 def test_command_line_writes_the_project(artifacts: ArtifactFolder, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Accuracies:
             records = json.loads(path.read_text())["results"]
             return cls({_subject(record): _aps(record) for record in records})
         except PARSE_ERRORS as error:
-            raise InputError(f"{path}: no result of `eval --json` ({error!r})") from error
+            raise InputError(f"{path}: not a result of `eval --json` ({error!r})") from error
 
 
 def _subject(record: Mapping[str, Any]) -> tuple[str, str, str, str]:

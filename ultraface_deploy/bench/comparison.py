@@ -78,7 +78,7 @@ def compare(
         The differences, in the order of `after`.
 
     Raises:
-        InputError: the runs cannot be compared; says what differs and how to compare all the same.
+        InputError: the runs cannot be compared; says what differs and how to compare anyway.
     """
     if "machine" not in ignore:
         _require_same_machine(before, after)

@@ -82,7 +82,7 @@ def recommend(
     Only what was verified was timed, so every configuration of a report is a candidate.
 
     Raises:
-        CheckFailed: none keeps to the limits; names the one that comes nearest in time.
+        CheckFailed: none stays within the limits; names the one nearest to the limits.
         InputError: an AP is asked for without the result of an evaluation.
     """
     limits.require(accuracies)

@@ -42,7 +42,7 @@ def compare(
             "--fail-if-slower",
             min=1.0,
             metavar="FACTOR",
-            help="Exit 1 when a configuration is slower by more than this factor, for example 1.05.",
+            help="Exit 1 when a configuration is slower by more than this factor, such as 1.05.",
         ),
     ] = None,
     json: JsonTarget = None,

@@ -92,7 +92,7 @@ class CalibrationTable:
         """Read what `save` wrote.
 
         Raises:
-            InputError: no such file, or no calibration table.
+            InputError: no such file, or not a calibration table.
         """
         require_file(path, "calibration table", Limit.TEXT)
         try:

@@ -117,7 +117,7 @@ def test_refuses_a_bad_pair_before_caffe_sees_it(
 ) -> None:
     cut = tmp_path / "net.caffemodel"
     cut.write_bytes(small_pair[1].read_bytes()[:1000])
-    with pytest.raises(BackendError, match="truncated or no caffemodel"):
+    with pytest.raises(BackendError, match="truncated, or not a caffemodel"):
         get_backend("caffe").load([small_pair[0], cut], make_spec())
     assert not caffe.ran
 

@@ -129,7 +129,7 @@ def test_layers_that_only_others_write(
 
 
 BAD_PROTOTXT = {
-    "no valid prototxt": "layer { name: }",
+    "not a valid prototxt": "layer { name: }",
     "nested too deeply": "a {" * 100_000,
     "format before 2015": 'layers { name: "a" type: CONVOLUTION }',
     "holds no layers": 'name: "nothing"',
@@ -173,7 +173,7 @@ def with_weights(**changes: object) -> bytes:
 
 BAD_CAFFEMODEL = {
     "is empty": b"",
-    "truncated or no caffemodel": CAFFEMODEL[:-3],
+    "truncated, or not a caffemodel": CAFFEMODEL[:-3],
     "holds no layers": CAFFEMODEL[:5],
     "format before 2015": b"\x12\x06\x22\x04conv",
     "needs 2 blobs of weights and has 0": NO_WEIGHTS,
@@ -212,7 +212,7 @@ def test_a_length_beyond_the_file_allocates_nothing(field: str, length: int, pai
     layer = varint if field == "layer" else bytes([len(blobs)])
     pair[1].write_bytes(b"\xa2\x06" + layer + blobs)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(InputError, match="truncated or no caffemodel"):
+    with pytest.raises(InputError, match="truncated, or not a caffemodel"):
         read_caffe(*pair)
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib < 50_000

@@ -152,7 +152,7 @@ def test_models(cli: Cli, tmp_path: Path) -> None:
     assert "bf34512b1a93dc23" in shown.out
     unknown = cli("models", "info", "nothing")
     assert unknown.code == 2
-    assert "there are" in unknown.error
+    assert "choose from" in unknown.error
 
 
 def test_output_into_a_folder_that_is_not_there(

@@ -19,10 +19,11 @@ from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
-from ultraface_deploy.converters import ncnn, onnxsim
-from ultraface_deploy.converters.mnn.convert import convert as mnn_converter
+from ultraface_deploy.converters.mnn import convert as mnn_converter
+from ultraface_deploy.converters.mnn import tool as mnn_tool
+from ultraface_deploy.converters.ncnn import convert as ncnn
+from ultraface_deploy.converters.onnx import simplify as onnxsim
 from ultraface_deploy.errors import CheckFailed, UltraFaceError
-from ultraface_deploy.quantize import mnn_tool
 from ultraface_deploy.quantize.gate import Gate
 from ultraface_deploy.quantize.search import Candidate, search
 from ultraface_deploy.safe import child

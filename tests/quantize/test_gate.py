@@ -10,10 +10,10 @@ import pytest
 from tests.conftest import Convert
 from tests.quantize.conftest import Case
 from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.converters.mnn import tool as mnn_tool
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.quantize import gate as gates
-from ultraface_deploy.quantize import mnn_tool
 from ultraface_deploy.quantize.gate import Gate
 from ultraface_deploy.quantize.images import shipped_images
 from ultraface_deploy.safe.images import read_image

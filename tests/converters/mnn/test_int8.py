@@ -11,8 +11,8 @@ import pytest
 from tests.quantize.conftest import Case
 from tests.quantize.helpers import run_onnx, tensor_of
 from ultraface_deploy.backends import get_backend
+from ultraface_deploy.converters.mnn import int8 as emitter
 from ultraface_deploy.converters.mnn.int8 import compression_parameters, count_quantized, emit_mnn
-from ultraface_deploy.quantize import emit_mnn as emitter
 from ultraface_deploy.quantize.plan import Recipe, make_plan
 from ultraface_deploy.safe.child import ToolFailed
 

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper
 from tests.conftest import Convert, MakeCheckpoint, noise
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends import get_backend
-from ultraface_deploy.converters import Conversion, get_converter, ncnn
+from ultraface_deploy.converters import Conversion, get_converter
+from ultraface_deploy.converters.ncnn import convert as ncnn
 from ultraface_deploy.converters.ncnn.writer import write_ncnn
 from ultraface_deploy.converters.onnx import graph as onnx_files
 from ultraface_deploy.errors import InputError

@@ -8,12 +8,11 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from ultraface_deploy.backends.base import Backend, BackendError, Outputs, Session
+from ultraface_deploy.backends.base import Backend, Outputs, Session
 from ultraface_deploy.errors import InputError
 
 __all__ = [
     "Backend",
-    "BackendError",
     "Outputs",
     "Session",
     "backend_names",

@@ -13,15 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.errors import InputError, MissingDependency, UltraFaceError
+from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 
 Tensor = npt.NDArray[np.float32]
 Outputs = dict[str, Tensor]
-
-
-class BackendError(UltraFaceError):
-    """A runtime cannot run an artifact: it refused it, or its outputs are not a detector's."""
 
 
 class Session(ABC):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.backends.base import Backend, BackendError, Session, Tensor
-from ultraface_deploy.errors import MissingDependency
+from ultraface_deploy.backends.base import Backend, Session, Tensor
+from ultraface_deploy.errors import BackendError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 
 # The BLAS libraries that Caffe is built with; each reads its variable once, when it is loaded.

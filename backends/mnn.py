@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.backends.base import Backend, BackendError, Session, Tensor
+from ultraface_deploy.backends.base import Backend, Session, Tensor
+from ultraface_deploy.errors import BackendError
 from ultraface_deploy.family.spec import ModelSpec
 
 

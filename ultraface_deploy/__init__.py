@@ -7,6 +7,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ultraface_deploy.errors import (
+    BackendError,
+    CheckFailed,
+    InputError,
+    LibraryError,
+    MissingDependency,
+    NoSuchSplit,
+    RemoteFailed,
+    ToolFailed,
+    UltraFaceError,
+    WorkerFailed,
+)
 from ultraface_deploy.safe.limits import limit_pixels
 
 __version__ = "0.1.0"
@@ -32,7 +44,22 @@ _LAZY = {
     "ModelSpec": "ultraface_deploy.family.spec",
 }
 
-__all__ = ["Detector", "Faces", "ModelSpec", "__version__"]
+__all__ = [
+    "BackendError",
+    "CheckFailed",
+    "Detector",
+    "Faces",
+    "InputError",
+    "LibraryError",
+    "MissingDependency",
+    "ModelSpec",
+    "NoSuchSplit",
+    "RemoteFailed",
+    "ToolFailed",
+    "UltraFaceError",
+    "WorkerFailed",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

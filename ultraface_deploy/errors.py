@@ -1,13 +1,26 @@
-"""The errors a user can meet; each carries the exit code of the command line.
+"""All errors that a user can meet; each carries the exit code of the command line.
 
 A message is one line: what is wrong, with which file or option, what to do next.
 """
 
 from __future__ import annotations
 
+__all__ = [
+    "BackendError",
+    "CheckFailed",
+    "InputError",
+    "LibraryError",
+    "MissingDependency",
+    "NoSuchSplit",
+    "RemoteFailed",
+    "ToolFailed",
+    "UltraFaceError",
+    "WorkerFailed",
+]
+
 
 class UltraFaceError(Exception):
-    """Base of all errors this package raises on purpose."""
+    """Base of all errors that this package raises on purpose."""
 
     exit_code = 2
 
@@ -16,8 +29,46 @@ class InputError(UltraFaceError):
     """A file, an option or the usage is wrong (exit code 2)."""
 
 
+class NoSuchSplit(InputError):  # noqa: N818 - an answer rather than a malfunction
+    """The data set does not have the split that was asked for (exit code 2)."""
+
+
+class BackendError(UltraFaceError):
+    """A runtime refused an artifact, or its outputs are not a detector's (exit code 2)."""
+
+
+class LibraryError(UltraFaceError):
+    """The C interface of a generated project returned an error (exit code 2).
+
+    Attributes:
+        status: the code, one of `ultraface_status` in `ultraface.h`.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 class CheckFailed(UltraFaceError):  # noqa: N818 - the outcome of a check, not a malfunction
     """A verification, a comparison or an accuracy gate failed (exit code 1)."""
+
+    exit_code = 1
+
+
+class ToolFailed(UltraFaceError):  # noqa: N818 - names the outcome
+    """A native step crashed, hung, or ended without its result (exit code 1)."""
+
+    exit_code = 1
+
+
+class WorkerFailed(UltraFaceError):  # noqa: N818 - names the outcome
+    """A timed configuration crashed, hung, refused its files or found other faces (exit code 1)."""
+
+    exit_code = 1
+
+
+class RemoteFailed(UltraFaceError):  # noqa: N818 - names the outcome
+    """A board could not be reached, or could not run the benchmark (exit code 1)."""
 
     exit_code = 1
 

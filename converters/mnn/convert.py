@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.converters.base import Conversion, Converter
-from ultraface_deploy.safe.child import ToolFailed, run_in_child
+from ultraface_deploy.errors import ToolFailed
+from ultraface_deploy.safe.child import run_in_child
 
 _OPTIONS: dict[Precision, list[str]] = {
     "fp32": [],

@@ -16,9 +16,9 @@ from typing import Any
 import onnx
 
 from ultraface_deploy.converters.mnn.convert import convert_onnx, run_tool
+from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.quantize.plan import LEVELS, Plan, affine, symmetric_threshold
 from ultraface_deploy.quantize.ranges import Range
-from ultraface_deploy.safe.child import ToolFailed
 
 # MNN takes the parameters for JSON, not for binary protobuf, by this suffix alone.
 _PARAMETERS = "compression.json"

@@ -15,9 +15,9 @@ import cv2
 
 from ultraface_deploy.converters.mnn.convert import convert_onnx, run_tool
 from ultraface_deploy.converters.mnn.int8 import count_quantized, pin_uuid
+from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.preprocess import Image
-from ultraface_deploy.safe.child import ToolFailed
 
 MnnMethod = Literal["KL", "EMA"]
 

@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ultraface_deploy.converters.base import Conversion, Converter
+from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.safe.child import ToolFailed, run_program
+from ultraface_deploy.safe.child import run_program
 
 
 def _convert(job: Conversion) -> None:

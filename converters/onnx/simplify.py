@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ultraface_deploy.converters.base import Conversion, Converter
-from ultraface_deploy.safe.child import ToolFailed, run_in_child
+from ultraface_deploy.errors import ToolFailed
+from ultraface_deploy.safe.child import run_in_child
 
 
 def _convert(job: Conversion) -> None:

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ultraface_deploy.backends import BackendError, get_backend
+from ultraface_deploy.backends import get_backend
+from ultraface_deploy.errors import BackendError
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.artifacts.recognition import format_and_files, head_of, recognise, spec_of_onnx

@@ -13,7 +13,8 @@ from onnx import numpy_helper
 
 from tests.conftest import Convert, MakeCheckpoint, noise
 from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
-from ultraface_deploy.backends import BackendError, Outputs, Session, get_backend
+from ultraface_deploy.backends import Outputs, Session, get_backend
+from ultraface_deploy.errors import BackendError
 from ultraface_deploy.agreement.comparison import (
     Candidate,
     Comparison,

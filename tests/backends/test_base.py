@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.backends import Backend, BackendError, Session, backend_names, get_backend
+from ultraface_deploy.backends import Backend, Session, backend_names, get_backend
 from ultraface_deploy.backends.base import Tensor, bind_outputs, implausible
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 
 SPEC = ModelSpec("net", "slim", 64, 64)

@@ -13,9 +13,10 @@ import pytest
 
 from tests.conftest import ROOT, Convert, MakeCheckpoint
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.backends import BackendError, Outputs, Session, get_backend
+from ultraface_deploy.backends import Outputs, Session, get_backend
 from ultraface_deploy.backends.base import probe_tensor
 from ultraface_deploy.converters.mnn.convert import convert_onnx
+from ultraface_deploy.errors import BackendError
 
 RUNTIMES = {
     "torch": "torch",

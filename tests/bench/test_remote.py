@@ -22,10 +22,10 @@ from tests.bench.made import measurement, report
 from tests.conftest import ROOT, Convert, MakeCheckpoint, hear_ctrl_c
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.plan import Configuration, configurations
-from ultraface_deploy.bench.remote import RemoteFailed, _Connections, measure_on_hosts
+from ultraface_deploy.bench.remote import _Connections, measure_on_hosts
 from ultraface_deploy.bench.result import BenchReport, Failure, merged
 from ultraface_deploy.bench.run import Settings
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.errors import InputError, MissingDependency, RemoteFailed
 
 SHORT = Settings(
     min_launches=1, max_launches=1, launch_seconds=0.06, round_seconds=0.03, warm_up_seconds=0.1

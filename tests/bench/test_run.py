@@ -13,11 +13,11 @@ import pytest
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench import machine
-from ultraface_deploy.bench.driver import WORKER, Worker, WorkerFailed
+from ultraface_deploy.bench.driver import WORKER, Worker
 from ultraface_deploy.bench.plan import configurations
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import Progress, Settings, measure
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.errors import InputError, MissingDependency, WorkerFailed
 
 SHORT = Settings(
     min_launches=2, max_launches=2, launch_seconds=0.06, round_seconds=0.03, warm_up_seconds=0.1

@@ -11,9 +11,8 @@ from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.converters import Conversion, get_converter, target_names
 from ultraface_deploy.converters.mnn.convert import convert_onnx
 from ultraface_deploy.converters.ncnn.convert import rename_blobs
-from ultraface_deploy.errors import InputError, MissingDependency, UltraFaceError
+from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.safe.child import ToolFailed
 
 SPEC = ModelSpec("net", "slim", 128, 96)
 

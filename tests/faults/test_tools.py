@@ -23,11 +23,10 @@ from ultraface_deploy.converters.mnn import convert as mnn_converter
 from ultraface_deploy.converters.mnn import tool as mnn_tool
 from ultraface_deploy.converters.ncnn import convert as ncnn
 from ultraface_deploy.converters.onnx import simplify as onnxsim
-from ultraface_deploy.errors import CheckFailed, UltraFaceError
+from ultraface_deploy.errors import CheckFailed, ToolFailed, UltraFaceError
 from ultraface_deploy.quantize.gate import Gate
 from ultraface_deploy.quantize.search import Candidate, search
 from ultraface_deploy.safe import child
-from ultraface_deploy.safe.child import ToolFailed
 from ultraface_deploy.safe.images import embedded_images
 
 STEPS = {

@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
+from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.quantize.gate import Gate, Verdict
 from ultraface_deploy.quantize.search import Candidate, Search, Trial, search
-from ultraface_deploy.safe.child import ToolFailed
 
 
 class Judge:

@@ -11,13 +11,19 @@ from typing import Any
 
 import pytest
 
-from ultraface_deploy.errors import CheckFailed, InputError, MissingDependency, UltraFaceError
-from ultraface_deploy.safe.child import ToolFailed, run_in_child, run_program
+from ultraface_deploy.errors import (
+    CheckFailed,
+    InputError,
+    MissingDependency,
+    ToolFailed,
+    UltraFaceError,
+)
+from ultraface_deploy.safe.child import run_in_child, run_program
 
 STEPS = """
 import ctypes, os, signal, subprocess, sys, time
 from ultraface_deploy import errors
-from ultraface_deploy.backends import BackendError
+from ultraface_deploy.errors import BackendError
 
 def add(first, second):
     print("noise on standard output")

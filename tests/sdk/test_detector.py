@@ -23,9 +23,10 @@ from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.benchmarks.cpp import count_stages, emulator
+from ultraface_deploy.errors import LibraryError
 from ultraface_deploy.pipeline import NmsKind, PostprocessOptions
 from ultraface_deploy.sdk import Runtime, write_project
-from ultraface_deploy.sdk.library import LibraryDetector, LibraryError
+from ultraface_deploy.sdk.library import LibraryDetector
 
 pytestmark = pytest.mark.native
 

@@ -23,8 +23,8 @@ import cv2
 
 from ultraface_deploy.accuracy.settings import Settings, fit, tensor_of
 from ultraface_deploy.accuracy.subject import Subject
-from ultraface_deploy.backends import BackendError, Session
-from ultraface_deploy.errors import CheckFailed, InputError
+from ultraface_deploy.backends import Session
+from ultraface_deploy.errors import BackendError, CheckFailed, InputError
 from ultraface_deploy.pipeline import Faces, postprocess
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.safe.images import read_image

@@ -15,16 +15,10 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from ultraface_deploy.errors import UltraFaceError
+from ultraface_deploy.errors import WorkerFailed
 
 WORKER = (sys.executable, "-m", "ultraface_deploy.bench.worker")
 _TIMEOUT_S = 180.0
-
-
-class WorkerFailed(UltraFaceError):  # noqa: N818 - names the outcome
-    """A configuration crashed, hung, refused its files, or found something else than before."""
-
-    exit_code = 1
 
 
 class Worker:

@@ -23,7 +23,7 @@ from ultraface_deploy.bench.layout import installed_files
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import Progress, Settings
-from ultraface_deploy.errors import InputError, MissingDependency, UltraFaceError
+from ultraface_deploy.errors import InputError, MissingDependency, RemoteFailed
 from ultraface_deploy.safe.images import DEMO_PHOTO
 
 # Import name and package of what the benchmark itself needs on a board.
@@ -44,12 +44,6 @@ _OPTIONS = [
 
 OnProgress = Callable[[str, Progress], None]
 Note = Callable[[str], None]
-
-
-class RemoteFailed(UltraFaceError):  # noqa: N818 - names the outcome
-    """A board could not be reached, or could not run the benchmark (exit code 1)."""
-
-    exit_code = 1
 
 
 def measure_on_hosts(

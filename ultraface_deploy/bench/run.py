@@ -17,11 +17,12 @@ import psutil
 
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.bench import machine
-from ultraface_deploy.bench.driver import WORKER, Worker, WorkerFailed
+from ultraface_deploy.bench.driver import WORKER, Worker
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport, Failure, Launch, Measurement, Round
 from ultraface_deploy.bench.statistics import median_interval
 from ultraface_deploy.bench.watch import Watch
+from ultraface_deploy.errors import WorkerFailed
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.images import DEMO_PHOTO

@@ -19,7 +19,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-from ultraface_deploy.errors import UltraFaceError
+from ultraface_deploy.errors import ToolFailed, UltraFaceError
 
 DEFAULT_TIMEOUT = 120.0
 
@@ -38,12 +38,6 @@ import ctypes, os, sys
 ctypes.CDLL(None).prctl(1, 9)
 os.execv(sys.argv[1], sys.argv[1:])
 """
-
-
-class ToolFailed(UltraFaceError):  # noqa: N818 - names the outcome
-    """A native step crashed, hung, or ended without its result (exit code 1)."""
-
-    exit_code = 1
 
 
 def run_in_child(

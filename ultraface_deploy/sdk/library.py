@@ -9,19 +9,11 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.errors import InputError, UltraFaceError
+from ultraface_deploy.errors import InputError, LibraryError
 from ultraface_deploy.pipeline import Faces, NmsKind, PostprocessOptions
 
 _NMS: dict[NmsKind, int] = {"hard": 0, "soft": 1, "blend": 2}
 FORMATS = {"bgr": 0, "rgb": 1, "gray": 2, "nv21": 3}
-
-
-class LibraryError(UltraFaceError):
-    """The C interface returned an error; `status` is its code (see `ultraface.h`)."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class Options(ctypes.Structure):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.safe.child import ToolFailed, run_in_child
+from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed
+from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
 from ultraface_deploy.safe.limits import Limit
 

@@ -14,11 +14,11 @@ from google.protobuf import text_format
 
 from tests.converters.caffe.conftest import Pair, make_spec, noise
 from tests.converters.caffe.executor import LAYERS, run_net
-from ultraface_deploy.backends import BackendError, get_backend
+from ultraface_deploy.backends import get_backend
 from ultraface_deploy.converters.caffe.permute import without_permute
 from ultraface_deploy.converters.caffe.reader import read_net, read_prototxt
 from ultraface_deploy.converters.caffe.schema import NetParameter
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 
 
 class Blob:

@@ -13,8 +13,8 @@ from tests.quantize.helpers import run_onnx, tensor_of
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.converters.mnn import int8 as emitter
 from ultraface_deploy.converters.mnn.int8 import compression_parameters, count_quantized, emit_mnn
+from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.quantize.plan import Recipe, make_plan
-from ultraface_deploy.safe.child import ToolFailed
 
 pytest.importorskip("MNN", reason="MNN's converter makes the files")
 RECIPE = Recipe(equalize="all", keep=("base_net.0.0", "base_net.1.0"))

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.errors import InputError, NoSuchSplit
 from ultraface_deploy.train.data import Sample, read_dataset
 from ultraface_deploy.train.data.cache import ImageCache, read_image
 from ultraface_deploy.train.data.prepare import prepare
-from ultraface_deploy.train.data.source import NoSuchSplit, read_splits
+from ultraface_deploy.train.data.source import read_splits
 from ultraface_deploy.train.data.voc import read_voc, write_annotation
 from ultraface_deploy.train.data.wider import read_retinaface, read_wider
 

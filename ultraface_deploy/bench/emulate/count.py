@@ -14,13 +14,12 @@ from typing import Any
 
 from ultraface_deploy.agreement.precision import precision_record
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.backends import BackendError
 from ultraface_deploy.bench.cost import cost_of_onnx
 from ultraface_deploy.bench.emulate.sysroot import Sysroot, cpuinfo, require_programs, run_tool
 from ultraface_deploy.bench.layout import installed_files
 from ultraface_deploy.bench.plan import Configuration
-from ultraface_deploy.errors import MissingDependency
-from ultraface_deploy.safe.child import ToolFailed, run_in_child
+from ultraface_deploy.errors import BackendError, MissingDependency, ToolFailed
+from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.safe.images import DEMO_PHOTO
 

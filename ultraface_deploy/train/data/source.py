@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.errors import NoSuchSplit
 from ultraface_deploy.train.data.samples import Sample
 from ultraface_deploy.train.data.voc import read_voc
 from ultraface_deploy.train.data.wider import Skip, read_retinaface, read_wider
-
-
-class NoSuchSplit(InputError):  # noqa: N818 - an answer rather than a malfunction
-    """The data set does not have the split that was asked for."""
 
 
 def read_dataset(

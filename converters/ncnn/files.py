@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import require_file
+from ultraface_deploy.safe.files import read_text, require_file
 
 MAGIC = "7767517"
 TAG_FP32 = 0
@@ -204,7 +204,7 @@ def write_table(rows: dict[str, TableRow]) -> str:
 
 
 def _table_lines(path: Path) -> Iterator[list[str]]:
-    for line in path.read_text().splitlines():
+    for line in read_text(path).splitlines():
         if line.strip():
             yield line.split()
 

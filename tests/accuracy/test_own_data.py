@@ -10,7 +10,6 @@ import pytest
 
 from ultraface_deploy.accuracy.own_data import read_truth
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.train.data.coco import read_coco
 
 VOC = """<annotation><filename>a.jpg</filename>
 <object><name>face</name><difficult>0</difficult>
@@ -58,10 +57,9 @@ def test_coco_names_what_it_leaves_out(tmp_path: Path) -> None:
         {"image_id": 9, "category_id": 3, "bbox": [0, 0, 5, 6]},
     ]
     (tmp_path / "labels.json").write_text(json.dumps({**COCO, "annotations": rows}))
-    said: list[str] = []
-    samples = list(read_coco(tmp_path / "labels.json", tmp_path, said.append))
-    assert [len(sample) for sample in samples] == [0, 0]
-    assert len(said) == 2 and "annotation 0" in said[0] and "not listed" in said[1]
+    with pytest.raises(InputError, match=r"no face.*annotation 1.*annotation 0") as caught:
+        read_truth(tmp_path, tmp_path / "labels.json")
+    assert "not listed" in str(caught.value)
 
 
 @pytest.mark.parametrize(

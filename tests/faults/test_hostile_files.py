@@ -26,6 +26,7 @@ from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
 from ultraface_deploy.safe.files import inside
 from ultraface_deploy.safe.images import read_image
 from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.train.data.labelled import LeftOut
 from ultraface_deploy.train.data.voc import read_annotations
 from ultraface_deploy.train.data.wider import read_wider
 
@@ -245,7 +246,7 @@ def test_labels_that_lead_out(tmp_path: Path) -> None:
     labels = tmp_path / "labels.txt"
     labels.write_text("../../secret.jpg\n1\n1 2 30 40\n")
     with pytest.raises(InputError, match="leads out"):
-        list(read_wider(labels, tmp_path, print))
+        list(read_wider(labels, tmp_path, LeftOut()))
 
 
 @pytest.mark.parametrize(
@@ -260,9 +261,9 @@ def test_entities_are_not_expanded(tmp_path: Path, head: str) -> None:
     pytest.importorskip("defusedxml", reason="reads VOC files")
     path = tmp_path / "a.xml"
     path.write_text(f"{head}<annotation><filename>&b;</filename></annotation>")
-    said: list[str] = []
-    assert list(read_annotations([path], tmp_path, said.append)) == []
-    assert len(said) == 1
+    left_out = LeftOut()
+    assert list(read_annotations([path], tmp_path, left_out)) == []
+    assert len(left_out) == 1
 
 
 def test_matlab_file_that_unpacks_to_too_much(

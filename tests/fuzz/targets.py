@@ -144,7 +144,10 @@ _COCO = json.dumps(
 
 
 def _read_labels(folder: Path) -> None:
+    from ultraface_deploy.errors import InputError
+    from ultraface_deploy.train.data.classes import Classes
     from ultraface_deploy.train.data.coco import read_coco
+    from ultraface_deploy.train.data.labelled import LeftOut, to_samples
     from ultraface_deploy.train.data.voc import read_annotations
     from ultraface_deploy.train.data.wider import read_retinaface, read_wider
 
@@ -155,8 +158,15 @@ def _read_labels(folder: Path) -> None:
         ".txt": lambda: read_wider(file, folder, skip),
         ".label": lambda: read_retinaface(file, folder, skip),
     }
-    skip: Callable[[str], None] = lambda message: None  # noqa: E731
-    for sample in readers[file.suffix]():
+    skip = LeftOut()
+    found = list(readers[file.suffix]())
+    try:
+        samples, _ = to_samples(found, Classes(), skip)
+    except InputError:
+        samples = []
+    for image in found:
+        assert ".." not in image.image.parts
+    for sample in samples:
         assert np.isfinite(sample.boxes).all()
         assert ".." not in sample.image.parts
 

@@ -1,4 +1,4 @@
-"""The labels of a user's own pictures, in VOC, COCO, WIDER FACE or RetinaFace form."""
+"""The labels of a user's own pictures, in VOC, COCO, WIDER FACE, RetinaFace or YOLO form."""
 
 from __future__ import annotations
 
@@ -8,37 +8,53 @@ from pathlib import Path
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import require_file
+from ultraface_deploy.safe.files import read_text, require_file
+from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.train.data import Sample
+from ultraface_deploy.train.data.classes import Classes
 from ultraface_deploy.train.data.coco import read_coco
+from ultraface_deploy.train.data.labelled import LabelledImage, LeftOut, to_samples
 from ultraface_deploy.train.data.voc import read_annotations
 from ultraface_deploy.train.data.wider import read_retinaface, read_wider
+from ultraface_deploy.train.data.yolo import read_yolo
 from ultraface_deploy.wider import TruthImage
 
 
 def read_truth(
-    pictures: Path, labels: Path, skip: Callable[[str], None] = lambda message: None
+    pictures: Path,
+    labels: Path,
+    report: Callable[[str], None] = lambda message: None,
+    classes: Classes | None = None,
 ) -> tuple[dict[str, Path], list[TruthImage]]:
     """Read labels.
 
     Args:
         pictures: the folder that the file names in the labels are relative to.
         labels: a `.json` in COCO form, a `.txt` in WIDER FACE or RetinaFace form, or a folder of
-            VOC `.xml` files.
-        skip: told of every row that is left out.
+            VOC `.xml` or YOLO `.txt` files.
+        report: told in a line each what is left out, and which classes are used.
+        classes: which classes are faces; None for `face`, or the only one there is.
 
     Returns:
         Paths by name, and the faces; ignored ones are not kept.
 
     Raises:
-        InputError: there are no labels, or in none of these forms, or they name an image twice.
+        InputError: there are no labels, or in none of these forms, or no face is left, or they
+            name an image twice.
     """
     if not pictures.is_dir():
         raise InputError(f"{pictures}: no such folder of pictures")
-    samples = list(_read(pictures, labels, skip))
+    left_out = LeftOut()
+    found = list(_read(pictures, labels, left_out))
+    if not found:
+        raise InputError("; ".join([f"{labels}: names no pictures", *left_out.lines()]))
+    try:
+        samples, remarks = to_samples(found, classes or Classes(), left_out)
+    except InputError as error:
+        raise InputError("; ".join([f"{labels}: {error}", *left_out.lines()])) from error
+    for line in (*remarks, *left_out.lines()):
+        report(line)
     images = {_name(sample, pictures): sample.image for sample in samples}
-    if not samples:
-        raise InputError(f"{labels}: names no pictures")
     if len(images) < len(samples):
         raise InputError(f"{labels}: names a picture twice")
     return images, [
@@ -47,19 +63,23 @@ def read_truth(
     ]
 
 
-def _read(pictures: Path, labels: Path, skip: Callable[[str], None]) -> Iterable[Sample]:
+def _read(pictures: Path, labels: Path, left_out: LeftOut) -> Iterable[LabelledImage]:
     if labels.is_dir():
-        return read_annotations(sorted(labels.glob("*.xml")), pictures, skip)
+        if annotations := sorted(labels.glob("*.xml")):
+            return read_annotations(annotations, pictures, left_out)
+        if next(labels.glob("*.txt"), None):
+            return read_yolo(pictures, labels, left_out)
+        raise InputError(f"{labels}: holds neither .xml (VOC) nor .txt files (YOLO)")
     require_file(labels, "label file")
-    if labels.suffix == ".json":
-        return read_coco(labels, pictures, skip)
-    if labels.suffix == ".txt":
-        with labels.open(encoding="utf-8", errors="replace") as file:
-            commented = file.read(1) == "#"
-        return (read_retinaface if commented else read_wider)(labels, pictures, skip)
+    suffix = labels.suffix.lower()
+    if suffix == ".json":
+        return read_coco(labels, pictures, left_out)
+    if suffix == ".txt":
+        commented = read_text(labels, Limit.TEXT).lstrip().startswith("#")
+        return (read_retinaface if commented else read_wider)(labels, pictures, left_out)
     raise InputError(
         f"{labels}: labels are a .json (COCO), a .txt (WIDER FACE, RetinaFace) or a folder of "
-        ".xml files (VOC)"
+        ".xml (VOC) or .txt files (YOLO)"
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
+from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.records import build
 from ultraface_deploy.wider import Tally
@@ -127,7 +127,7 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[Result]]:
     """
     require_file(path, "result of eval --json", Limit.TEXT)
     try:
-        data = json.loads(path.read_text())
+        data = json.loads(read_text(path))
         if data["schema"] != SCHEMA:
             raise InputError(f"{path}: schema {data['schema']!r} is not {SCHEMA}; run eval again")
         results = [Result.from_dict(record) for record in data["results"]]

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import (
+    read_text,
     PARSE_ERRORS,
     inside,
     make_folder,
@@ -96,7 +97,7 @@ class ArtifactFolder:
             )
         Limit.TEXT.check(manifest)
         try:
-            data = json.loads(manifest.read_text())
+            data = json.loads(read_text(manifest))
             if data["schema"] != SCHEMA:
                 raise InputError(f"schema {data['schema']!r} is not {SCHEMA}; convert again")
             model = data["model"]

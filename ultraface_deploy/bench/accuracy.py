@@ -10,7 +10,7 @@ from typing import Any
 
 from ultraface_deploy.bench.result import Measurement
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
+from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
 from ultraface_deploy.safe.limits import Limit
 
 SETS = ("easy", "medium", "hard")
@@ -36,7 +36,7 @@ class Accuracies:
         """
         require_file(path, "result of eval --json", Limit.TEXT)
         try:
-            records = json.loads(path.read_text())["results"]
+            records = json.loads(read_text(path))["results"]
             return cls({_subject(record): _aps(record) for record in records})
         except PARSE_ERRORS as error:
             raise InputError(f"{path}: not a result of `eval --json` ({error!r})") from error

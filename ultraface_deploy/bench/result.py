@@ -15,7 +15,7 @@ import numpy as np
 
 from ultraface_deploy.bench.statistics import Launches, Samples, median_interval, pooled
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
+from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.records import build
 
@@ -293,7 +293,7 @@ class BenchReport:
         """
         require_file(Path(path), "result of bench --json", Limit.TEXT)
         try:
-            return cls.from_dict(json.loads(Path(path).read_text()))
+            return cls.from_dict(json.loads(read_text(Path(path))))
         except (*PARSE_ERRORS, InputError) as error:
             raise InputError(f"{path}: {error}") from error
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ultraface_deploy.cli.options import ClassNames
+
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
@@ -19,35 +21,33 @@ def register(app: typer.Typer) -> None:
 
 def prepare(
     root: Annotated[
-        Path, typer.Argument(help="WIDER FACE folder (official or RetinaFace labels).")
+        Path, typer.Argument(help="Data set in the WIDER FACE, RetinaFace, VOC or YOLO layout.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the VOC data set.")],
     min_face: Annotated[
         float, typer.Option(help="Drop faces with a side below this many pixels.", min=0)
     ] = 10.0,
+    class_names: ClassNames = None,
 ) -> None:
-    """Turn WIDER FACE into the VOC layout; re-runs change only what has changed."""
+    """Turn a data set into the VOC layout; re-runs change only what has changed."""
     from ultraface_deploy.cli.console import note, progress, results
+    from ultraface_deploy.train.data.classes import Classes
     from ultraface_deploy.train.data.prepare import prepare as write_voc
     from ultraface_deploy.train.data.source import read_splits
 
-    skipped = 0
-
-    def skip(message: str) -> None:
-        nonlocal skipped
-        skipped += 1
-        note(message)
-
-    splits = read_splits(root, skip)
+    classes = Classes.parse(class_names)
+    splits = read_splits(root, note, classes)
+    names = {label: name for name, label in reversed(classes.wanted.items())}
+    # One label alone is the face, whatever it was called.
+    several = names if len(names) > 1 else None
     with progress() as display:
         bar = display.add_task("preparing", total=sum(map(len, splits.values())))
-        summary = write_voc(splits, output, min_face, note, lambda: display.advance(bar))
+        summary = write_voc(splits, output, min_face, note, lambda: display.advance(bar), several)
     for split, count in summary.images.items():
         results.print(f"{split}: {count} images, {summary.faces[split]} faces")
     for sizes, count in summary.histogram.items():
         results.print(f"faces of {sizes} px: {count}")
     results.print(
         f"left out: {summary.dropped_faces} faces under {min_face:g} px, "
-        f"{summary.empty_images} images without a face, {summary.damaged_images} damaged images, "
-        f"{skipped} damaged rows"
+        f"{summary.empty_images} images without a face, {summary.damaged_images} damaged images"
     )

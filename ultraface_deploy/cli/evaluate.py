@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from ultraface_deploy.cli.console import note, progress, results, write_json, write_output
-from ultraface_deploy.cli.options import Backends, Folder, InputSize, JsonTarget
+from ultraface_deploy.cli.options import Backends, ClassNames, Folder, InputSize, JsonTarget
 
 if TYPE_CHECKING:
     from ultraface_deploy.accuracy import Evaluation, Subject
@@ -57,9 +57,11 @@ def run(
         OptionalPath,
         typer.Option(
             "--labels",
-            help="Labels of --folder: COCO .json, WIDER or RetinaFace .txt, folder of VOC .xml.",
+            help="Labels of --folder: COCO .json, WIDER or RetinaFace .txt, folder of VOC .xml or "
+            "YOLO .txt.",
         ),
     ] = None,
+    class_names: ClassNames = None,
     false_positives: Annotated[
         float,
         typer.Option(
@@ -129,6 +131,7 @@ def run(
     from ultraface_deploy.accuracy.curves import check_picture, draw, write_csv
     from ultraface_deploy.accuracy.own_data import read_truth
     from ultraface_deploy.pipeline.nms import parse_nms
+    from ultraface_deploy.train.data.classes import Classes
 
     settings = Settings(
         threshold, candidates, top_k, parse_nms(nms), nms_iou, keep_aspect, _scale(scale)
@@ -150,7 +153,7 @@ def run(
             evaluation = score_predictions(predictions, answers, options)
         elif pictures is not None or labels is not None:
             own = _required(pictures, "--folder"), _required(labels, "--labels")
-            images, truth = read_truth(*own, note)
+            images, truth = read_truth(*own, note, Classes.parse(class_names))
             subjects = _subjects(folder, backend or [], precision or [], input_size)
             evaluation = evaluate_folder(
                 subjects, images, truth, false_positives, settings, options

@@ -33,6 +33,15 @@ JsonTarget = Annotated[
         "--json", metavar="FILE", help="Write the result as JSON; `-` for standard output."
     ),
 ]
+ClassNames = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        "--class",
+        metavar="NAME",
+        help="A class of the labels that is a face; repeat, or NAME=1,OTHER=2 for several labels. "
+        "Default: `face`, or the only class there is.",
+    ),
+]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of one inference.")]
 ScoreThreshold = Annotated[
     float, typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of a face.")

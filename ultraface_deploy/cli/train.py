@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from ultraface_deploy.cli.options import InputSize
+from ultraface_deploy.cli.options import ClassNames, InputSize
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +17,8 @@ def register(app: typer.Typer) -> None:
 
 def train(
     data: Annotated[
-        Path, typer.Option("--data", help="Data set in the VOC, WIDER FACE or RetinaFace layout.")
+        Path,
+        typer.Option("--data", help="Data set in the VOC, WIDER FACE, RetinaFace or YOLO layout."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
     arch: Annotated[
@@ -39,6 +40,7 @@ def train(
         Optional[Path],  # noqa: UP045
         typer.Option("--init", help="Start from this checkpoint (fine-tuning)."),
     ] = None,
+    class_names: ClassNames = None,
     seed: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--seed", min=0, help="Seed; default: the recipe's."),
@@ -56,6 +58,7 @@ def train(
 ) -> None:
     """Train a network; under torchrun, on several GPUs. The recipe decides the result."""
     from ultraface_deploy.cli.console import note, progress, results
+    from ultraface_deploy.train.data.classes import Classes
     from ultraface_deploy.train.processes import rank
     from ultraface_deploy.train.recipe import choose_recipe
     from ultraface_deploy.train.run import train as run
@@ -70,6 +73,7 @@ def train(
             teachers=teacher or (),
             init=init,
             resume=resume,
+            classes=Classes.parse(class_names),
             cache=cache,
             workers=workers,
             report=note if rank() == 0 else lambda message: None,

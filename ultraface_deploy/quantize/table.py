@@ -14,7 +14,7 @@ from ultraface_deploy.converters.onnx.layers import Floats, Network
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.quantize.equalize import EQUALIZATIONS
 from ultraface_deploy.quantize.ranges import METHODS, Range
-from ultraface_deploy.safe.files import PARSE_ERRORS, require_file, write_text
+from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file, write_text
 from ultraface_deploy.safe.limits import Limit
 
 SCHEMA = 1
@@ -96,7 +96,7 @@ class CalibrationTable:
         """
         require_file(path, "calibration table", Limit.TEXT)
         try:
-            data = json.loads(path.read_text())
+            data = json.loads(read_text(path))
             if data["schema"] != SCHEMA:
                 raise InputError(
                     f"{path}: calibration table of schema {data['schema']}, this version reads "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import tempfile
@@ -44,6 +45,23 @@ def require_file(path: Path, what: str, limit: Limit | None = None) -> None:
         raise InputError(f"{path}: the {what} cannot be read; check its permissions")
     if limit is not None:
         limit.check(path)
+
+
+def read_text(path: Path, limit: Limit | None = None) -> str:
+    """Return a text file's content: UTF-8, or UTF-16 where a byte order mark says so.
+
+    The mark itself, which Windows editors write, is no part of the text; bytes that are no UTF-8
+    become the replacement character.
+
+    Raises:
+        OSError: the file cannot be read.
+        InputError: it is larger than the limit.
+    """
+    if limit is not None:
+        limit.check(path)
+    content = path.read_bytes()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
 
 
 def inside(folder: Path, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from ultraface_deploy.safe.limits import PIXELS, Limit
 PHOTOS = Path(__file__).resolve().parents[1] / "photos"
 DEMO_PHOTO = PHOTOS / "astronaut.jpg"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+
+# EXIF: from 5 on the picture lies on its side.
+_ORIENTATION, _TURNED = 0x0112, 5
 
 
 def read_image(path: Path) -> Image:
@@ -44,6 +48,27 @@ def read_image(path: Path) -> Image:
     if image is None:
         raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
     return as_bgr(image)
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) of a picture as `read_image` gives it, from its header where possible.
+
+    Raises:
+        InputError: missing, unreadable or no image.
+    """
+    try:
+        from PIL import Image as Header
+
+        with warnings.catch_warnings():
+            # Of pictures with many pixels; only the header is read.
+            warnings.simplefilter("ignore")
+            with Header.open(path) as opened:
+                width, height = opened.size
+                turned = opened.getexif().get(_ORIENTATION, 1) >= _TURNED
+    except Exception:  # without Pillow, and of what Pillow does not read, OpenCV says more
+        height, width = read_image(path).shape[:2]
+        return width, height
+    return (height, width) if turned else (width, height)
 
 
 def _claims_more_than_it_has(content: bytes) -> bool:

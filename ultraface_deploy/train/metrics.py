@@ -29,7 +29,7 @@ class Metrics:
         """Drop what a killed run wrote beyond the checkpoint that training goes on from."""
         if not self._path.exists():
             return
-        with self._path.open(newline="") as file:
+        with self._path.open(newline="", encoding="utf-8-sig") as file:
             head, *rows = csv.reader(file)
         column = head.index("images")
         kept = [row for row in rows if len(row) == len(head) and int(row[column]) <= images]

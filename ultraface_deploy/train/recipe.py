@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Architecture, ModelSpec, parse_input_size
-from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
+from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.records import build
 from ultraface_deploy.train.augment import Augmentation
@@ -119,7 +119,7 @@ def load_recipe(path: Path) -> Recipe:
     """
     require_file(path, "recipe", Limit.TEXT)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(read_text(path))
         width, height = parse_input_size(data.pop("input_size", "320x240"))
         recipe = build(Recipe, {**data, "width": width, "height": height})
     except PARSE_ERRORS as error:

@@ -11,7 +11,7 @@ from ultraface_deploy.models import find, known_checkpoint
 from ultraface_deploy.safe.files import make_folder, sha256_of
 from ultraface_deploy.safe.pull import cached_checkpoint
 from ultraface_deploy.train import processes
-from ultraface_deploy.train.data import Sample, read_dataset
+from ultraface_deploy.train.data import Classes, Sample, read_dataset
 from ultraface_deploy.train.data.cache import ImageCache
 from ultraface_deploy.train.loop import Progress, Trainer, cache_side
 from ultraface_deploy.train.recipe import Recipe
@@ -25,6 +25,7 @@ def train(
     teachers: Iterable[Path] = (),
     init: Path | None = None,
     resume: bool = False,
+    classes: Classes | None = None,
     cache: Path | None = None,
     workers: int = 0,
     report: Callable[[str], None] = lambda message: None,
@@ -34,13 +35,14 @@ def train(
     """Train a network and return the checkpoint with the best AP on the held-out images.
 
     Args:
-        data: a data set in the VOC, WIDER FACE or RetinaFace layout.
+        data: a data set in the VOC, WIDER FACE, RetinaFace or YOLO layout.
         output: folder of the run.
         recipe: what decides the result; see `recipe.choose_recipe`.
         teachers: checkpoints of the teachers that the recipe names; those that are not given
             must have been pulled.
         init: checkpoint to start from, in place of random weights.
         resume: go on where the run in `output` stopped.
+        classes: which of the data set's classes are faces; None for `face`, or its only one.
         cache: folder for the decoded images; by default one in `output`.
         workers: processes that load images; 0 loads them in the training process.
         report: told of what is skipped.
@@ -54,7 +56,7 @@ def train(
         checkpoint = output / "last.pth"
         if checkpoint.exists() and not resume:
             raise InputError(f"{output}: holds a run; go on with --resume or choose another folder")
-        samples = read_dataset(data, "train", report)
+        samples = read_dataset(data, "train", report, classes)
         make_folder(output)
         trainer = Trainer(
             recipe,

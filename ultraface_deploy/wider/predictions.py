@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import inside, make_folder, require_file, write_text
+from ultraface_deploy.safe.files import inside, make_folder, read_text, require_file, write_text
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.wider.matching import Detections
 
@@ -58,7 +58,7 @@ def read_file(path: Path) -> Detections:
     """
     require_file(path, "predictions file", Limit.TEXT)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text file; expected WIDER FACE predictions") from error
     rows = [line.split() for line in lines[2:] if line.strip()]

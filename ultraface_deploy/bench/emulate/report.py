@@ -10,7 +10,7 @@ from typing import Any
 
 from ultraface_deploy.bench.emulate.count import Count
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import PARSE_ERRORS, require_file
+from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.records import build
 
@@ -45,7 +45,7 @@ class CountReport:
         """
         require_file(path, "result of bench --json", Limit.TEXT)
         try:
-            data = json.loads(path.read_text())
+            data = json.loads(read_text(path))
             if not isinstance(data, dict) or "core" not in data:
                 return None
             if data["schema"] != SCHEMA:

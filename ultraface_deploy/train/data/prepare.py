@@ -1,8 +1,8 @@
-"""WIDER FACE to the VOC layout."""
+"""Any data set to the VOC layout."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -38,6 +38,7 @@ def prepare(
     min_face: float = 10.0,
     report: Report = lambda message: None,
     on_image: Callable[[], object] = lambda: None,
+    class_names: Mapping[int, str] | None = None,
 ) -> Summary:
     """Write samples as a VOC data set; what is there already and unchanged stays as it is.
 
@@ -48,6 +49,7 @@ def prepare(
         min_face: faces with a side below this many pixels are dropped.
         report: told of every image that is left out, one line each.
         on_image: called after every image.
+        class_names: what the labels are called; without them every object is a `face`.
 
     Raises:
         InputError: the folder cannot be written.
@@ -62,7 +64,7 @@ def prepare(
         for sample in samples:
             kept = _large_faces(sample, min_face, tally)
             name = f"{sample.image.parent.name}__{sample.image.stem}"
-            if _write(output, name, kept, report, tally):
+            if _write(output, name, kept, report, tally, class_names):
                 names[split].append(name)
                 sides = kept.boxes[:, 2:] - kept.boxes[:, :2]
                 sizes[split] += np.sqrt(sides.prod(axis=1)).tolist()
@@ -95,11 +97,19 @@ def _large_faces(sample: Sample, min_face: float, tally: _Tally) -> Sample:
         sample,
         boxes=sample.boxes[large],
         ignored=sample.ignored[large],
+        labels=sample.labels[large],
         landmarks=sample.landmarks[large] if len(sample.landmarks) else sample.landmarks,
     )
 
 
-def _write(output: Path, name: str, sample: Sample, report: Report, tally: _Tally) -> bool:
+def _write(
+    output: Path,
+    name: str,
+    sample: Sample,
+    report: Report,
+    tally: _Tally,
+    class_names: Mapping[int, str] | None,
+) -> bool:
     """Write image and annotation; say no where there is nothing to learn from."""
     if not len(sample):
         tally.empty += 1
@@ -116,7 +126,7 @@ def _write(output: Path, name: str, sample: Sample, report: Report, tally: _Tall
     if not target.is_file() or target.read_bytes() != content:
         write_bytes(target, content)
     size = (image.shape[1], image.shape[0])
-    write_annotation(output / "Annotations" / f"{name}.xml", sample, size)
+    write_annotation(output / "Annotations" / f"{name}.xml", sample, size, class_names)
     return True
 
 

@@ -15,7 +15,7 @@ class Sample:
 
     `boxes` (N, 4) float32 x1 y1 x2 y2 in pixels of the image; `ignored` (N,) bool marks faces
     that are neither to be found nor background; `landmarks` (N, 5, 2) float32 in pixels (eyes,
-    nose, mouth corners), NaN where a face has none.
+    nose, mouth corners), NaN where a face has none; `labels` (N,) int64 are the classes, from 1.
     """
 
     image: Path
@@ -24,6 +24,11 @@ class Sample:
     landmarks: npt.NDArray[np.float32] = field(
         default_factory=lambda: np.empty((0, 5, 2), np.float32)
     )
+    labels: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.boxes):
+            object.__setattr__(self, "labels", np.ones(len(self.boxes), np.int64))
 
     def __len__(self) -> int:
         return len(self.boxes)

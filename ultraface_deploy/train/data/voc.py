@@ -6,29 +6,37 @@ the convention of face data sets in this layout, `<has_lm>` and `<lm><x1>..<y5>`
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.safe.files import PARSE_ERRORS, inside, write_bytes
+from ultraface_deploy.safe.files import PARSE_ERRORS, inside, read_text, write_bytes
 from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.train.data.labelled import (
+    NO_LANDMARKS,
+    LabelledBox,
+    LabelledImage,
+    LeftOut,
+)
+from ultraface_deploy.train.data.pictures import Pictures
 from ultraface_deploy.train.data.samples import Sample
-from ultraface_deploy.train.data.wider import FAR, Skip
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _POINTS = [f"{axis}{number}" for number in range(1, 6) for axis in "xy"]
+_DAMAGED = "a damaged or missing annotation"
 
 
-def read_voc(root: Path, split: str, skip: Skip) -> Iterator[Sample]:
-    """Return the samples of a split; objects marked difficult are ignored faces.
+def read_voc(root: Path, split: str, left_out: LeftOut) -> Iterator[LabelledImage]:
+    """Yield the images of a split; objects marked difficult are ignored faces.
 
     Args:
         root: the folder with `ImageSets/`.
         split: `train`, `val`, `test` or `trainval`.
-        skip: told of every damaged annotation, one line each; its image is left out.
+        left_out: told of every damaged annotation; its image is left out.
 
     Raises:
         OSError: there is no list of this split.
@@ -36,14 +44,32 @@ def read_voc(root: Path, split: str, skip: Skip) -> Iterator[Sample]:
         MissingDependency: defusedxml is not installed.
     """
     listing = root / "ImageSets" / "Main" / f"{split}.txt"
-    Limit.TEXT.check(listing)
-    names = listing.read_text(encoding="utf-8", errors="replace").split()
-    annotations = (inside(root / "Annotations", f"{name}.xml") for name in names)
-    return read_annotations(annotations, root / "JPEGImages", skip)
+    lines = read_text(listing, Limit.TEXT).splitlines()
+    annotations = [_annotation(root / "Annotations", line.strip()) for line in lines]
+    found = [path for path in annotations if path is not None]
+    return read_annotations(found, root / "JPEGImages", left_out)
 
 
-def read_annotations(paths: Iterable[Path], images: Path, skip: Skip) -> Iterator[Sample]:
-    """Yield the sample of each annotation file; `images` is the folder of the photographs.
+def _annotation(folder: Path, line: str) -> Path | None:
+    """The annotation that a line of a list means: `name`, `a name`, `name 1` or `name.jpg`."""
+    if not line:
+        return None
+    path = inside(folder, f"{line}.xml")
+    if not path.is_file():
+        plainer = re.sub(r"\s+-?[01]$", "", line)
+        for name in (plainer, re.sub(r"\.\w{1,5}$", "", Path(plainer).name)):
+            if (other := inside(folder, f"{name}.xml")).is_file():
+                return other
+    return path
+
+
+def read_annotations(
+    paths: Iterable[Path], images: Path, left_out: LeftOut
+) -> Iterator[LabelledImage]:
+    """Yield the image of each annotation file; `images` is the folder of the photographs.
+
+    The picture is the one that `<filename>` names or, where that is stale, the one that is named
+    like the annotation, whatever its suffix.
 
     Raises:
         MissingDependency: defusedxml is not installed.
@@ -53,16 +79,22 @@ def read_annotations(paths: Iterable[Path], images: Path, skip: Skip) -> Iterato
     except ImportError as error:
         raise MissingDependency.package("defusedxml", "train", "reading VOC files") from error
     damaged = (OSError, ElementTree.ParseError, *PARSE_ERRORS, InputError)
+    pictures = Pictures(images)
     for path in paths:
         try:
             Limit.TEXT.check(path)
-            yield _sample(images, path.stem, parse(path).getroot())
+            yield _image(pictures, path, parse(path).getroot())
         except damaged as error:
-            skip(f"{path}: damaged or missing annotation ({error}); skipped")
+            left_out.add(_DAMAGED, f"{path}: {error}")
 
 
-def write_annotation(path: Path, sample: Sample, size: tuple[int, int]) -> None:
-    """Write the annotation of a sample whose image has `size` (width, height)."""
+def write_annotation(
+    path: Path, sample: Sample, size: tuple[int, int], names: Mapping[int, str] | None = None
+) -> None:
+    """Write the annotation of a sample whose image has `size` (width, height).
+
+    `names` are those of the labels; without them every object is a `face`.
+    """
     tree = ElementTree.Element("annotation")
     _add(tree, "folder", "JPEGImages")
     _add(tree, "filename", f"{path.stem}{sample.image.suffix}")
@@ -72,7 +104,7 @@ def write_annotation(path: Path, sample: Sample, size: tuple[int, int]) -> None:
     _add(tree, "segmented", "0")
     for number, (x1, y1, x2, y2) in enumerate(sample.boxes):
         face = _add(tree, "object")
-        _add(face, "name", "face")
+        _add(face, "name", (names or {}).get(int(sample.labels[number]), "face"))
         _add(face, "pose", "Unspecified")
         _add(face, "truncated", "0")
         _add(face, "difficult", f"{int(sample.ignored[number])}")
@@ -102,28 +134,32 @@ def _add(parent: ElementTree.Element, tag: str, text: str | None = None) -> Elem
     return element
 
 
-def _sample(images: Path, name: str, tree: ElementTree.Element) -> Sample:
-    faces = [face for face in tree.iterfind("object") if face.findtext("name") == "face"]
-    boxes = [[_number(face, f"bndbox/{key}") for key in _CORNERS] for face in faces]
-    points = [
-        [_number(face, f"lm/{key}") for key in _POINTS]
-        if face.find("lm") is not None
-        else [np.nan] * 10
-        for face in faces
-    ]
-    corners = np.array(boxes, np.float32).reshape(-1, 4)
-    corners[:, :2] -= 1
-    return Sample(
-        inside(images, tree.findtext("filename") or f"{name}.jpg"),
-        corners,
-        np.array([face.findtext("difficult") == "1" for face in faces], bool),
-        np.array(points, np.float32).reshape(-1, 5, 2),
-    )
+def _image(pictures: Pictures, path: Path, tree: ElementTree.Element) -> LabelledImage:
+    boxes = []
+    for number, face in enumerate(tree.iterfind("object"), 1):
+        # Inclusive, but for boxes whose corners coincide: such a one is no pixel but a mistake.
+        x1, y1, x2, y2 = (_number(face, f"bndbox/{key}") for key in _CORNERS)
+        corners = (x1 - 1, y1 - 1, x2, y2) if x2 > x1 and y2 > y1 else (x1, y1, x2, y2)
+        points = NO_LANDMARKS
+        if face.find("lm") is not None:
+            points = tuple(_number(face, f"lm/{key}") for key in _POINTS)
+        name = " ".join((face.findtext("name") or "").split())
+        ignored = (face.findtext("difficult") or "").strip() == "1"
+        boxes.append(LabelledBox(f"{path.name} object {number}", corners, name, ignored, points))
+    return LabelledImage(_picture(pictures, path.stem, tree.findtext("filename")), boxes)
+
+
+def _picture(pictures: Pictures, stem: str, stated: str | None) -> Path:
+    stated = (stated or "").strip()
+    try:
+        if stated and (named := pictures.find(stated)).is_file():
+            return named
+    except InputError:
+        # It leads out of the folder, as a path of another machine does.
+        stated = ""
+    return pictures.with_stem(stem) or inside(pictures.folder, stated or f"{stem}.jpg")
 
 
 def _number(face: ElementTree.Element, path: str) -> float:
     text = face.findtext(path)
-    value = float("nan" if text is None else text)
-    if not abs(value) < FAR:
-        raise ValueError(f"a face without a number in {path}")
-    return value
+    return float("nan" if text is None else text)

@@ -6,115 +6,129 @@ of the RetinaFace data set, whose rows may carry 15 landmark numbers after the b
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import inside
+from ultraface_deploy.safe.files import read_text
+from ultraface_deploy.safe.images import IMAGE_SUFFIXES
 from ultraface_deploy.safe.limits import Limit
-from ultraface_deploy.train.data.samples import Sample
+from ultraface_deploy.train.data.labelled import (
+    NO_LANDMARKS,
+    LabelledBox,
+    LabelledImage,
+    LeftOut,
+)
+from ultraface_deploy.train.data.pictures import Pictures
 
-Skip = Callable[[str], None]
-# No picture is so large; beyond it float32 would overflow.
-FAR = 1e9
 _INVALID = 7  # column of the official format: x y w h blur expression illumination invalid ...
+_NO_ROW = "a row that is no face (x y width height)"
+_Line = tuple[int, str]
 
 
-def read_wider(labels: Path, images: Path, skip: Skip) -> Iterator[Sample]:
-    """Yield the samples of an official `wider_face_*_bbx_gt.txt`.
+def read_wider(labels: Path, images: Path, left_out: LeftOut) -> Iterator[LabelledImage]:
+    """Yield the images of an official `wider_face_*_bbx_gt.txt`.
 
     Args:
-        labels: the text file: a file name, a count, then a row for each face.
+        labels: the text file: a file name, a count, then a row for each face. After a count of 0
+            the official files have a row of zeros; others leave it out.
         images: the folder that the file names are relative to.
-        skip: told of every damaged row, one line each; the row is left out.
+        left_out: told of every damaged row.
 
     Raises:
         InputError: the file is not in this format.
     """
-    lines = iter(_numbered(labels))
-    for number, name in lines:
-        if not name.lower().endswith((".jpg", ".jpeg", ".png")):
+    pictures = Pictures(images)
+    lines = deque(_numbered(labels))
+    while lines:
+        number, name = lines.popleft()
+        if not _is_picture(name):
             raise InputError(
-                f"{labels}:{number}: {name[:60]!r} is not an image name; "
-                "give the official text labels"
+                f"{labels}:{number}: {name[:60]!r} is no image name; give the official text labels"
             )
-        number, count = next(lines, (number, ""))
+        number, count = lines.popleft() if lines else (number, "")
         if not (count.isdecimal() and len(count) < 10):
             raise InputError(f"{labels}:{number}: the number of faces of {name} is missing")
-        # An image without faces still has one row, of zeros.
-        rows = islice(lines, max(1, int(count)))
-        yield _sample(inside(images, name), rows, f"{labels.name}", skip, _wider_face)
+        boxes = _rows(lines, int(count), labels.name, left_out)
+        yield LabelledImage(pictures.find(name), boxes)
 
 
-def read_retinaface(labels: Path, images: Path, skip: Skip) -> Iterator[Sample]:
-    """Yield the samples of a RetinaFace `label.txt`: `# name`, then a row for each face.
+def _rows(lines: deque[_Line], count: int, source: str, left_out: LeftOut) -> list[LabelledBox]:
+    """Take the rows of one picture: as many as its count says, or one of zeros for none."""
+    boxes = []
+    for _ in range(max(1, count)):
+        if not lines or _is_picture(lines[0][1]):
+            if count:
+                place = f"{source}:{lines[0][0]}" if lines else f"{source}: end"
+                left_out.add("faces that a count announces and that are not there", place)
+            break
+        number, row = lines.popleft()
+        values = _numbers(row)
+        if not count and values and not any(values):
+            break
+        if box := _box(values, f"{source}:{number}", left_out, _wider_face):
+            boxes.append(box)
+    return boxes
+
+
+def read_retinaface(labels: Path, images: Path, left_out: LeftOut) -> Iterator[LabelledImage]:
+    """Yield the images of a RetinaFace `label.txt`: `# name`, then a row for each face.
 
     Arguments and errors are those of `read_wider`.
     """
-    name, rows = "", list[tuple[int, str]]()
+    pictures = Pictures(images)
+    image: LabelledImage | None = None
     for number, line in _numbered(labels):
         if line.startswith("#"):
-            if name:
-                yield _sample(inside(images, name), iter(rows), labels.name, skip, _retinaface_face)
-            name, rows = line[1:].strip(), []
-        elif not name:
+            if image is not None:
+                yield image
+            image = LabelledImage(pictures.find(line[1:].strip()))
+        elif image is None:
             raise InputError(f"{labels}:{number}: a face before the first `# image` line")
-        else:
-            rows.append((number, line))
-    if name:
-        yield _sample(inside(images, name), iter(rows), labels.name, skip, _retinaface_face)
+        elif box := _box(_numbers(line), f"{labels.name}:{number}", left_out, _retinaface_face):
+            image.boxes.append(box)
+    if image is not None:
+        yield image
 
 
-_Face = tuple[list[float], bool, list[float]]  # box x y w h, ignored, ten landmark coordinates
+_Extras = tuple[bool, tuple[float, ...]]  # ignored, ten landmark coordinates
 
 
-def _wider_face(values: list[float]) -> _Face:
-    ignored = len(values) > _INVALID and values[_INVALID] == 1
-    return values[:4], ignored, [np.nan] * 10
+def _wider_face(values: list[float]) -> _Extras:
+    return len(values) > _INVALID and values[_INVALID] == 1, NO_LANDMARKS
 
 
-def _retinaface_face(values: list[float]) -> _Face:
+def _retinaface_face(values: list[float]) -> _Extras:
     # Landmarks come as x y flag; -1 stands for a face whose landmarks nobody could place.
-    points = [value for i, value in enumerate(values[4:19]) if i % 3 != 2]
+    points = tuple(value for i, value in enumerate(values[4:19]) if i % 3 != 2)
     known = len(points) == 10 and min(points) >= 0
-    return values[:4], False, points if known else [np.nan] * 10
+    return False, points if known else NO_LANDMARKS
 
 
-def _sample(
-    image: Path,
-    rows: Iterator[tuple[int, str]],
-    source: str,
-    skip: Skip,
-    parse: Callable[[list[float]], _Face],
-) -> Sample:
-    faces = []
-    for number, row in rows:
-        try:
-            values = [float(value) for value in row.split()]
-        except ValueError:
-            values = []
-        if len(values) < 4 or not np.abs(values).max() < FAR:
-            skip(f"{source}:{number}: {row[:60]!r} is not a face (x y width height); skipped")
-        elif values[2] > 0 and values[3] > 0:
-            faces.append(parse(values))
-        elif any(values):
-            skip(f"{source}:{number}: {image.name} has a face without area; skipped")
-    boxes = np.array([face[0] for face in faces], np.float32).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    return Sample(
-        image,
-        boxes,
-        np.array([face[1] for face in faces], bool),
-        np.array([face[2] for face in faces], np.float32).reshape(-1, 5, 2),
-    )
+def _box(
+    values: list[float], place: str, left_out: LeftOut, extras: Callable[[list[float]], _Extras]
+) -> LabelledBox | None:
+    if len(values) < 4 or not all(abs(value) < float("inf") for value in values):
+        left_out.add(_NO_ROW, place)
+        return None
+    x, y, width, height = values[:4]
+    ignored, landmarks = extras(values)
+    return LabelledBox(place, (x, y, x + width, y + height), None, ignored, landmarks)
 
 
-def _numbered(labels: Path) -> Iterator[tuple[int, str]]:
-    Limit.TEXT.check(labels)
-    with labels.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                yield number, line.strip()
+def _numbers(row: str) -> list[float]:
+    try:
+        return [float(value) for value in row.split()]
+    except ValueError:
+        return []
+
+
+def _is_picture(line: str) -> bool:
+    return Path(line).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _numbered(labels: Path) -> Iterator[_Line]:
+    for number, line in enumerate(read_text(labels, Limit.TEXT).splitlines(), 1):
+        if line.strip():
+            yield number, line.strip()

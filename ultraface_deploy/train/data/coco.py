@@ -56,7 +56,7 @@ def _boxes(
             left_out.add("an annotation of an image that is not listed", place)
             continue
         if len(box) != 4:
-            left_out.add("a box that is no four numbers", place)
+            left_out.add("a box that is not four numbers", place)
             continue
         x, y, width, height = box
         name = _name_of(annotation.get("category_id"), categories)

@@ -109,7 +109,7 @@ def _sound_boxes(image: LabelledImage, left_out: LeftOut) -> list[LabelledBox]:
     sound = []
     for box in image.boxes:
         if not all(abs(value) < FAR for value in box.corners):
-            left_out.add("a box that is no four numbers", box.place)
+            left_out.add("a box that is not four numbers", box.place)
             continue
         x1, y1, x2, y2 = box.corners
         if x2 <= x1 or y2 <= y1:

@@ -23,7 +23,7 @@ from ultraface_deploy.train.data.labelled import (
 from ultraface_deploy.train.data.pictures import Pictures
 
 _INVALID = 7  # column of the official format: x y w h blur expression illumination invalid ...
-_NO_ROW = "a row that is no face (x y width height)"
+_NO_ROW = "a row that is not a face (x y width height)"
 _Line = tuple[int, str]
 
 
@@ -45,7 +45,7 @@ def read_wider(labels: Path, images: Path, left_out: LeftOut) -> Iterator[Labell
         number, name = lines.popleft()
         if not _is_picture(name):
             raise InputError(
-                f"{labels}:{number}: {name[:60]!r} is no image name; give the official text labels"
+                f"{labels}:{number}: {name[:60]!r} is not an image name; give the official text labels"
             )
         number, count = lines.popleft() if lines else (number, "")
         if not (count.isdecimal() and len(count) < 10):

@@ -81,7 +81,7 @@ def _boxes(
             values = []
         shape = _shape(values)
         if shape is None or not words[0].isdecimal():
-            left_out.add("a row that is no object (class cx cy width height)", place)
+            left_out.add("a row that is not an object (class cx cy width height)", place)
             continue
         corners, points = shape
         scale = size * 2
@@ -147,7 +147,7 @@ def _names_in(file: Path) -> dict[str, str]:
         data: Any = yaml.safe_load(read_text(file, Limit.TEXT))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{file}: is no YAML ({reason}); it should hold names:") from error
+        raise InputError(f"{file}: is not YAML ({reason}); it should hold names:") from error
     names = data.get("names") if isinstance(data, dict) else None
     if isinstance(names, list):
         names = dict(enumerate(names))

@@ -45,7 +45,8 @@ def read_wider(labels: Path, images: Path, left_out: LeftOut) -> Iterator[Labell
         number, name = lines.popleft()
         if not _is_picture(name):
             raise InputError(
-                f"{labels}:{number}: {name[:60]!r} is not an image name; give the official text labels"
+                f"{labels}:{number}: {name[:60]!r} is not an image name; "
+                "give the official text labels"
             )
         number, count = lines.popleft() if lines else (number, "")
         if not (count.isdecimal() and len(count) < 10):

@@ -10,13 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-<<<<<<< HEAD
 from ultraface_deploy.errors import InputError, NoSuchSplit
-from ultraface_deploy.train.data import Sample, read_dataset
-=======
-from ultraface_deploy.errors import InputError
 from ultraface_deploy.train.data import Classes, Sample, read_dataset
->>>>>>> 27ccea2 (Read labels by one rule in every form: class names, boxes without area, byte order marks, YOLO)
 from ultraface_deploy.train.data.cache import ImageCache, read_image
 from ultraface_deploy.train.data.labelled import LeftOut, to_samples
 from ultraface_deploy.train.data.prepare import prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.errors import InputError, NoSuchSplit
 from ultraface_deploy.train.data.classes import Classes
 from ultraface_deploy.train.data.labelled import LabelledImage, LeftOut, to_samples
 from ultraface_deploy.train.data.samples import Sample
@@ -14,10 +14,6 @@ from ultraface_deploy.train.data.wider import read_retinaface, read_wider
 from ultraface_deploy.train.data.yolo import read_yolo, yolo_folders
 
 Report = Callable[[str], None]
-
-
-class NoSuchSplit(InputError):  # noqa: N818 - an answer rather than a malfunction
-    """The data set does not have the split that was asked for."""
 
 
 def read_dataset(

@@ -9,11 +9,11 @@ import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy.artifacts import convert as convert_module
-from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.artifacts.convert import Step, convert, ensure, plan
+from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.converters import Conversion, get_converter
 from ultraface_deploy.errors import CheckFailed, InputError, MissingDependency
-from ultraface_deploy.artifacts.source import resolve_source
 
 
 def names(steps: list[Step]) -> list[str]:

@@ -14,7 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.family.test_spec import JSON, leaves
-from ultraface_deploy.artifacts.folder import MANIFEST, Artifact, ArtifactFolder, Source, describe_files
+from ultraface_deploy.artifacts.folder import (
+    MANIFEST,
+    Artifact,
+    ArtifactFolder,
+    Source,
+    describe_files,
+)
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 

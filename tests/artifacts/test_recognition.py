@@ -11,13 +11,17 @@ import cv2
 import numpy as np
 import pytest
 
+from ultraface_deploy.artifacts.recognition import (
+    format_and_files,
+    head_of,
+    recognise,
+    spec_of_onnx,
+)
 from ultraface_deploy.backends import get_backend
-from ultraface_deploy.errors import BackendError
 from ultraface_deploy.detect.detector import Detector
-from ultraface_deploy.errors import InputError
-from ultraface_deploy.artifacts.recognition import format_and_files, head_of, recognise, spec_of_onnx
-from ultraface_deploy.pipeline import Faces, iou_matrix, make_anchors
+from ultraface_deploy.errors import BackendError, InputError
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.pipeline import Faces, iou_matrix, make_anchors
 
 Original = Callable[[str], list[Faces]]
 

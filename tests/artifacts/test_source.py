@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import MakeCheckpoint
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.artifacts.source import owning_folder, parse_head, resolve_source, sized_name
+from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 
 

@@ -12,9 +12,6 @@ import pytest
 from onnx import numpy_helper
 
 from tests.conftest import Convert, MakeCheckpoint, noise
-from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
-from ultraface_deploy.backends import Outputs, Session, get_backend
-from ultraface_deploy.errors import BackendError
 from ultraface_deploy.agreement.comparison import (
     Candidate,
     Comparison,
@@ -23,11 +20,13 @@ from ultraface_deploy.agreement.comparison import (
     compare,
     tolerance_for,
 )
-from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.safe.images import embedded_images
-from ultraface_deploy.pipeline import encode, make_anchors
-from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
 from ultraface_deploy.artifacts.verify import open_reference, require_passed, verify_folder
+from ultraface_deploy.backends import Outputs, Session, get_backend
+from ultraface_deploy.errors import BackendError, CheckFailed, InputError
+from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.pipeline import encode, make_anchors
+from ultraface_deploy.safe.images import embedded_images
 
 SPEC = ModelSpec("net", "slim", 64, 64, head="decoded")
 Box = tuple[float, float, float, float]

@@ -13,9 +13,9 @@ import pytest
 from tests.conftest import Cli, Convert, MakeCheckpoint
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.artifacts.workspace import open_detector
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.images import DEMO_PHOTO
-from ultraface_deploy.artifacts.workspace import open_detector
 
 
 @pytest.fixture

@@ -10,19 +10,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultraface_deploy import models
-from ultraface_deploy.artifacts.folder import MANIFEST, Artifact, ArtifactFolder, Source, describe_files
-from ultraface_deploy.backends import Backend, get_backend
-from ultraface_deploy.converters.caffe import read_caffe
 from ultraface_deploy.agreement.comparison import Reference
-from ultraface_deploy.converters import Conversion, Converter, get_converter, target_names
-from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.safe.files import make_folder
-from ultraface_deploy.artifacts.recognition import format_and_files
-from ultraface_deploy.safe.images import embedded_images
-from ultraface_deploy.artifacts.source import ModelSource, resolve_source, sized_name
 from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.artifacts.folder import (
+    MANIFEST,
+    Artifact,
+    ArtifactFolder,
+    Source,
+    describe_files,
+)
+from ultraface_deploy.artifacts.recognition import format_and_files
+from ultraface_deploy.artifacts.source import ModelSource, resolve_source, sized_name
+from ultraface_deploy.artifacts.verify import (
+    open_reference,
+    readers,
+    require_passed,
+    verify_artifact,
+)
+from ultraface_deploy.backends import Backend, get_backend
+from ultraface_deploy.converters import Conversion, Converter, get_converter, target_names
+from ultraface_deploy.converters.caffe import read_caffe
+from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.quantize import TARGETS, Int8Options, int8_target, where_it_pays
-from ultraface_deploy.artifacts.verify import open_reference, readers, require_passed, verify_artifact
+from ultraface_deploy.safe.files import make_folder
+from ultraface_deploy.safe.images import embedded_images
 
 if TYPE_CHECKING:
     from ultraface_deploy.quantize.calibrate import Progress
@@ -83,7 +94,9 @@ def step_for(backend: Backend, precision: Precision) -> Step:
     for format in backend.formats:
         if format in target_names() and has_precision(format, precision):
             return Step(format, precision)
-    raise InputError(f"--backend {backend.name} does not run {precision}; choose another --precision")
+    raise InputError(
+        f"--backend {backend.name} does not run {precision}; choose another --precision"
+    )
 
 
 def _road(source_format: str, step: Step) -> list[Step]:
@@ -97,7 +110,8 @@ def _road(source_format: str, step: Step) -> list[Step]:
     converter = get_converter(step.format)
     if step.precision not in converter.precisions:
         raise InputError(
-            f"--to {step.format} does not offer {step.precision}; it offers {', '.join(converter.precisions)}"
+            f"--to {step.format} does not offer {step.precision}; "
+            f"it offers {', '.join(converter.precisions)}"
         )
     return [*_road(source_format, Step(converter.source)), step]
 

@@ -13,7 +13,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ultraface_deploy.agreement.precision import Precision, parse_precision
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.files import (
     read_text,
     PARSE_ERRORS,
@@ -24,8 +26,6 @@ from ultraface_deploy.safe.files import (
     write_text,
 )
 from ultraface_deploy.safe.limits import Limit
-from ultraface_deploy.agreement.precision import Precision, parse_precision
-from ultraface_deploy.family.spec import ModelSpec
 
 MANIFEST = "manifest.json"
 SCHEMA = 1

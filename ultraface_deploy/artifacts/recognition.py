@@ -12,16 +12,14 @@ import numpy as np
 
 from ultraface_deploy import models
 from ultraface_deploy.backends.base import Backend
-from ultraface_deploy.errors import BackendError
-from ultraface_deploy.family.checkpoint import model_name
-from ultraface_deploy.safe.child import run_in_child
-from ultraface_deploy.errors import ToolFailed
-from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.converters.onnx.external_data import refuse_external_data
+from ultraface_deploy.errors import BackendError, InputError, ToolFailed, UltraFaceError
+from ultraface_deploy.family.anchors import make_anchors
+from ultraface_deploy.family.checkpoint import model_name
+from ultraface_deploy.family.spec import Architecture, Head, ModelSpec
+from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.limits import Limit
-from ultraface_deploy.family.anchors import make_anchors
-from ultraface_deploy.family.spec import Architecture, Head, ModelSpec
 
 _TIMEOUT_S = 60.0
 

@@ -10,9 +10,9 @@ from typing import cast, get_args
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.safe.files import require_file, sha256_of
-from ultraface_deploy.models import RegistryEntry
 from ultraface_deploy.family.spec import Head, ModelSpec
+from ultraface_deploy.models import RegistryEntry
+from ultraface_deploy.safe.files import require_file, sha256_of
 
 
 @dataclass(frozen=True)

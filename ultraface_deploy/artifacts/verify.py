@@ -7,9 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
-from ultraface_deploy.backends import backend_names, get_backend
-from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.agreement.comparison import (
     Candidate,
     Comparison,
@@ -18,9 +15,12 @@ from ultraface_deploy.agreement.comparison import (
     failed,
     tolerance_for,
 )
+from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
+from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.errors import CheckFailed, InputError, UltraFaceError
-from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.pipeline.preprocess import Image
+from ultraface_deploy.safe.child import run_in_child
 
 
 def open_reference(folder: ArtifactFolder) -> Reference:
@@ -115,7 +115,9 @@ def _load_checked(
     try:
         # A damaged file can crash a runtime; and the user wants to know how far off it is.
         measured = Comparison(
-            **run_in_child("ultraface_deploy.artifacts.verify:measure", arguments, what=f"{backend} run")
+            **run_in_child(
+                "ultraface_deploy.artifacts.verify:measure", arguments, what=f"{backend} run"
+            )
         )
     except UltraFaceError as error:
         measured = failed(artifact.id, backend, reference, str(error))

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ultraface_deploy import models
-from ultraface_deploy.backends import backend_names, get_backend
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.convert import ensure, step_for
+from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.pipeline import PostprocessOptions
-from ultraface_deploy.agreement.precision import Precision
 
 
 def open_detector(

@@ -17,10 +17,10 @@ from ultraface_deploy.agreement.precision import Precision, parse_precision
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.files import (
-    read_text,
     PARSE_ERRORS,
     inside,
     make_folder,
+    read_text,
     sha256_of,
     temporary_name,
     write_text,

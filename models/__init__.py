@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Architecture
+from ultraface_deploy.safe.records import Version, read
 
 FOLDER = Path(__file__).resolve().parent
 DEFAULT_MODEL = "slim-320"
@@ -40,16 +40,22 @@ class RegistryEntry:
         return self.file is not None
 
 
+@dataclass(frozen=True)
+class _Registry:
+    schema: Version
+    models: tuple[RegistryEntry, ...]
+
+
 @lru_cache(maxsize=1)
 def registry() -> dict[str, RegistryEntry]:
     """Return all entries by name.
 
     Raises:
-        InputError: two entries share a name.
+        InputError: two entries share a name, or the file is damaged.
     """
     entries: dict[str, RegistryEntry] = {}
-    for record in json.loads((FOLDER / "registry.json").read_text())["models"]:
-        entry = RegistryEntry(**record)
+    path = FOLDER / "registry.json"
+    for entry in read(path, _Registry, "registry of models", "install the package again").models:
         if entry.name in entries:
             raise InputError(f"models/registry.json: two models are named {entry.name}")
         entries[entry.name] = entry

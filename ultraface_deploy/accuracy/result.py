@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 import zipfile
 import zlib
@@ -16,12 +15,10 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
-from ultraface_deploy.safe.limits import Limit
-from ultraface_deploy.safe.records import build
+from ultraface_deploy.safe.files import PARSE_ERRORS
+from ultraface_deploy.safe.records import Amount, Natural, Positive, Version, plain, read
 from ultraface_deploy.wider import Tally
 
-SCHEMA = 1
 # All of WIDER FACE at a thousand thresholds takes a tenth of this.
 _MAX_COUNTS = 256 << 20
 # WIDER FACE has a thousand; on other data every score is one, and then has a row.
@@ -68,55 +65,72 @@ class Result:
             "counts": pack(self.tally),
         }
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Result:
-        """Read what `to_dict` wrote; of the details only what comparisons and tables need.
 
-        Raises:
-            KeyError, TypeError, ValueError, OSError: the record is damaged.
-        """
-        subject = {key: data[key] for key in _SUBJECT} | {"bytes": data.get("bytes")}
-        details = {
-            "operating_points": data["operating_points"],
-            "agreement": data.get("agreement"),
-        }
-        checked = build(_Record, {**subject, **details, "missing": data["missing"]})
-        for point in checked.operating_points:
-            build(_Point, {key: point[key] for key in ("score", "recall", "precision")})
-        for part, keys in ((checked.input, ("width", "height")), (checked.agreement, ("f1",))):
-            if part is not None:
-                build(_Numbers, {"values": [part[key] for key in keys]})
-        return cls(subject, unpack(data["counts"]), checked.missing, details=details)
+@dataclass(frozen=True)
+class Point:
+    """Recall and precision at a score; None where there is no face, or none was found."""
 
-
-_SUBJECT = ("model", "artifact", "backend", "precision", "input")
+    score: Amount
+    recall: Amount | None
+    precision: Amount | None
 
 
 @dataclass(frozen=True)
-class _Record:
-    """What of a record is read, and of which types it must be."""
+class Size:
+    """Pixels of the network input."""
+
+    width: Positive
+    height: Positive
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far its faces are those of the original."""
+
+    f1: Amount
+
+
+@dataclass(frozen=True)
+class EvalRecord:
+    """What comparisons and tables read of one result; a file holds more.
+
+    `counts` are the counts by image, see `pack`; `backend`, `precision`, `input` and `bytes` are
+    None where predictions came from elsewhere.
+    """
 
     model: str
     artifact: str
     backend: str | None
     precision: str | None
-    input: dict[str, Any] | None
-    bytes: int | None
-    missing: int
-    operating_points: list[dict[str, Any]]
-    agreement: dict[str, Any] | None
+    input: Size | None
+    missing: Natural
+    operating_points: list[Point]
+    counts: str
+    bytes: Natural | None = None
+    agreement: Agreement | None = None
+
+    def result(self) -> Result:
+        """Return the result without what only people read.
+
+        Raises:
+            ValueError, KeyError, OSError: the counts are damaged.
+        """
+        fields = plain(self)
+        subject = {key: fields[key] for key in _SUBJECT}
+        details = {key: fields[key] for key in ("operating_points", "agreement")}
+        return Result(subject, unpack(self.counts), self.missing, details=details)
 
 
 @dataclass(frozen=True)
-class _Point:
-    score: float
-    recall: float | None
-    precision: float | None
+class EvalFile:
+    """What `eval --json` writes."""
+
+    schema: Version
+    protocol: dict[str, Any]
+    results: list[EvalRecord]
 
 
-@dataclass(frozen=True)
-class _Numbers:
-    values: list[float]
+_SUBJECT = ("model", "artifact", "backend", "precision", "input", "bytes")
 
 
 def read_results(path: Path) -> tuple[dict[str, Any], list[Result]]:
@@ -125,20 +139,18 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[Result]]:
     Raises:
         InputError: there is no such file, or it is none of these.
     """
-    require_file(path, "result of eval --json", Limit.TEXT)
-    try:
-        data = json.loads(read_text(path))
-        if data["schema"] != SCHEMA:
-            raise InputError(f"{path}: schema {data['schema']!r} is not {SCHEMA}; run eval again")
-        results = [Result.from_dict(record) for record in data["results"]]
-        protocol = dict(data["protocol"])
-    except (*PARSE_ERRORS, *_ZIP_ERRORS, OSError) as error:
-        raise InputError(
-            f"{path}: not a result of eval --json, or damaged ({type(error).__name__}: {error})"
-        ) from error
+    found = read(path, EvalFile, "result of eval --json", "run eval again")
+    results = []
+    for number, record in enumerate(found.results):
+        try:
+            results.append(record.result())
+        except (*PARSE_ERRORS, *_ZIP_ERRORS, OSError) as error:
+            raise InputError(
+                f"{path}: results[{number}].counts are damaged ({error}); run eval again"
+            ) from error
     if not results:
         raise InputError(f"{path}: holds no results")
-    return protocol, results
+    return found.protocol, results
 
 
 def pack(tally: Tally) -> str:

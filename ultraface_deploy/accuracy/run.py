@@ -14,11 +14,12 @@ from ultraface_deploy.accuracy import statistics
 from ultraface_deploy.accuracy.agreement import agreement
 from ultraface_deploy.accuracy.coco_metrics import coco_metrics, require_coco
 from ultraface_deploy.accuracy.detection import Job, detect_images
-from ultraface_deploy.accuracy.result import SCHEMA, Result
+from ultraface_deploy.accuracy.result import Result
 from ultraface_deploy.accuracy.settings import Settings
 from ultraface_deploy.accuracy.store import prediction_folders
 from ultraface_deploy.accuracy.subject import Subject
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.records import SCHEMA
 from ultraface_deploy.wider import (
     Detections,
     Matches,

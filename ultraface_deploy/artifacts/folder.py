@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ultraface_deploy.agreement.precision import Precision, parse_precision
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.family.spec import Description, ModelSpec
 from ultraface_deploy.safe.files import (
-    PARSE_ERRORS,
     inside,
     make_folder,
-    read_text,
     sha256_of,
     temporary_name,
     write_text,
 )
-from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.records import SCHEMA, Natural, Version, encode, read
 
 MANIFEST = "manifest.json"
-SCHEMA = 1
 _LOCK = ".lock"
 _LOCK_TIMEOUT_S = 120
 _SCRATCH = ".scratch-"
@@ -51,8 +47,15 @@ class Artifact:
     precision: Precision
     files: tuple[str, ...]
     sha256: Mapping[str, str]
-    bytes: int
+    bytes: Natural
     verification: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.files:
+            if inside(Path(), name).name != name or name.startswith("."):
+                raise ValueError(f"file name {name!r} leads out of the folder")
+        if not self.files:
+            raise ValueError(f"{self.id} is an artifact without files")
 
     @property
     def verified(self) -> bool:
@@ -66,6 +69,23 @@ class Source:
 
     file: str
     sha256: str
+
+
+@dataclass(frozen=True)
+class Model(Description):
+    """The network of a folder, and what it was made from."""
+
+    source: Source = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `manifest.json` holds."""
+
+    schema: Version
+    model: Model
+    artifacts: tuple[Artifact, ...]
+    tools: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,23 +115,12 @@ class ArtifactFolder:
                 f"{path}: no artifact folder ({MANIFEST} is missing); "
                 f"make one with: ultraface-deploy convert MODEL --to all -o {path}"
             )
-        Limit.TEXT.check(manifest)
+        found = read(manifest, Manifest, "manifest", "convert again")
         try:
-            data = json.loads(read_text(manifest))
-            if data["schema"] != SCHEMA:
-                raise InputError(f"schema {data['schema']!r} is not {SCHEMA}; convert again")
-            model = data["model"]
-            return cls(
-                path,
-                ModelSpec.from_dict(model),
-                Source(str(model["source"]["file"]), str(model["source"]["sha256"])),
-                tuple(_artifact_from_dict(record) for record in data["artifacts"]),
-                {str(key): str(value) for key, value in data.get("tools", {}).items()},
-            )
+            spec = ModelSpec.from_description(found.model)
         except InputError as error:
             raise InputError(f"{manifest}: {error}") from error
-        except PARSE_ERRORS as error:
-            raise InputError(f"{manifest}: damaged ({error!r}); convert again") from error
+        return cls(path, spec, found.model.source, found.artifacts, found.tools)
 
     def get(self, identifier: str) -> Artifact:
         """Return the artifact of that id.
@@ -219,14 +228,9 @@ class ArtifactFolder:
         return replace(self, artifacts=(), tools={})
 
     def _write(self) -> None:
-        model = self.spec.to_dict() | {"source": asdict(self.source)}
-        data = {
-            "schema": SCHEMA,
-            "model": model,
-            "artifacts": [asdict(artifact) for artifact in self.artifacts],
-            "tools": dict(sorted(self.tools.items())),
-        }
-        write_text(self.path / MANIFEST, json.dumps(data, indent=2) + "\n")
+        model = Model(**vars(self.spec.described()), source=self.source)
+        tools = dict(sorted(self.tools.items()))
+        write_text(self.path / MANIFEST, encode(Manifest(SCHEMA, model, self.artifacts, tools)))
 
 
 def describe_files(format: str, precision: Precision, files: Mapping[str, Path]) -> Artifact:
@@ -261,21 +265,3 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(scratch)
     for manifest in folder.glob(temporary_name(MANIFEST)):
         manifest.unlink(missing_ok=True)
-
-
-def _artifact_from_dict(data: Mapping[str, Any]) -> Artifact:
-    files = tuple(str(name) for name in data["files"])
-    for name in files:
-        if inside(Path(), name).name != name or name.startswith("."):
-            raise ValueError(f"file name {name!r} leads out of the folder")
-    if not files:
-        raise ValueError("an artifact without files")
-    return Artifact(
-        id=str(data["id"]),
-        format=str(data["format"]),
-        precision=parse_precision(data["precision"]),
-        files=files,
-        sha256={str(key): str(value) for key, value in data["sha256"].items()},
-        bytes=int(data["bytes"]),
-        verification=data.get("verification"),
-    )

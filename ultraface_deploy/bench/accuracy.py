@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ultraface_deploy.bench.result import Measurement
-from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
-from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.records import Amount, Positive, Version, read
 
 SETS = ("easy", "medium", "hard")
 
@@ -34,19 +30,38 @@ class Accuracies:
         Raises:
             InputError: there is no such file, or it holds something else.
         """
-        require_file(path, "result of eval --json", Limit.TEXT)
-        try:
-            records = json.loads(read_text(path))["results"]
-            return cls({_subject(record): _aps(record) for record in records})
-        except PARSE_ERRORS as error:
-            raise InputError(f"{path}: not a result of `eval --json` ({error!r})") from error
+        found = read(path, _File, "result of eval --json", "run eval again")
+        return cls({row.subject: row.aps for row in found.results})
 
 
-def _subject(record: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    size = record["input"]
-    text = f"{size['width']}x{size['height']}"
-    return record["model"], text, record["backend"], record["precision"]
+@dataclass(frozen=True)
+class _Size:
+    width: Positive
+    height: Positive
 
 
-def _aps(record: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(record[name]) for name in SETS if record[name] is not None}
+@dataclass(frozen=True)
+class _Row:
+    """What is read of an evaluation; `accuracy.result` reads more."""
+
+    model: str
+    input: _Size
+    backend: str
+    precision: str
+    easy: Amount | None
+    medium: Amount | None
+    hard: Amount | None
+
+    @property
+    def subject(self) -> tuple[str, str, str, str]:
+        return self.model, f"{self.input.width}x{self.input.height}", self.backend, self.precision
+
+    @property
+    def aps(self) -> dict[str, float]:
+        return {name: ap for name in SETS if (ap := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True)
+class _File:
+    schema: Version
+    results: list[_Row]

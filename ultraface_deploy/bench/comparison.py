@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from ultraface_deploy.bench.result import BenchReport, Measurement, Stage
 from ultraface_deploy.bench.statistics import (
@@ -53,10 +53,6 @@ class Difference:
     def shown_ratio(self) -> float:
         """The ratio that the verdict rests on."""
         return self.median_ratio if self.by_median and self.median_ratio else self.ratio
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
 
 
 def compare(

@@ -32,6 +32,7 @@ _MODULES = {
     "cv2": "opencv-python-headless<5",
     "psutil": "psutil",
     "filelock": "filelock",
+    "msgspec": "msgspec",
     "platformdirs": "platformdirs",
 }
 

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
+import msgspec
 import numpy as np
 
 from ultraface_deploy.bench.statistics import Launches, Samples, median_interval, pooled
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
-from ultraface_deploy.safe.limits import Limit
-from ultraface_deploy.safe.records import build
+from ultraface_deploy.safe.records import (
+    SCHEMA,
+    Amount,
+    Natural,
+    Positive,
+    Strict,
+    Version,
+    convert,
+    encode,
+    plain,
+    read,
+)
 
-SCHEMA = 1
 Stage = Literal["preprocess", "inference", "postprocess", "end_to_end"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 _MEASURED = ("preprocess", "inference", "postprocess")
+Times = Annotated[
+    list[Annotated[float, msgspec.Meta(gt=0)]], msgspec.Meta(min_length=1, description="us")
+]
+Machine = Annotated[
+    dict[str, Any], msgspec.Meta(extra_json_schema={"required": ["hostname", "cpu", "cores"]})
+]
 
 
 @dataclass(frozen=True)
-class Round:
+class Round(Strict):
     """Consecutive samples of one configuration: microseconds of each stage of each.
 
     `preempted` are the indices of the samples during which the kernel took a core away.
@@ -34,12 +47,19 @@ class Round:
     includes `settling` inferences before the first sample.
     """
 
-    preprocess: list[float]
-    inference: list[float]
-    postprocess: list[float]
-    preempted: list[int]
-    energy_uj: float | None = None
-    settling: int = 0
+    preprocess: Times
+    inference: Times
+    postprocess: Times
+    preempted: list[Natural]
+    energy_uj: Amount | None = None
+    settling: Natural = 0
+
+    def __post_init__(self) -> None:
+        count = len(self.inference)
+        if not len(self.preprocess) == len(self.postprocess) == count:
+            raise ValueError("each sample needs a time for each stage")
+        if not all(index < count for index in self.preempted):
+            raise ValueError("an index of preempted is beyond the samples")
 
     def milliseconds(self, stage: Stage) -> Samples:
         """Return the samples of a stage in ms; end to end is the sum of the three."""
@@ -49,15 +69,15 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Launch:
+class Launch(Strict):
     """One process that ran a configuration: its start, its memory, its rounds.
 
     `stable` says whether its times had stopped changing when the warm-up ended.
     """
 
-    cold_start_ms: float
-    peak_rss_mb: float
-    rounds: list[Round]
+    cold_start_ms: Amount
+    peak_rss_mb: Amount
+    rounds: Annotated[list[Round], msgspec.Meta(min_length=1)]
     stable: bool = True
 
 
@@ -93,7 +113,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Measurement:
+class Measurement(Strict):
     """Everything measured of one configuration.
 
     `sha256` maps the artifact's files to their digests, `source` says which checkpoint they come
@@ -103,19 +123,19 @@ class Measurement:
 
     model: str
     folder: str
-    width: int
-    height: int
+    width: Positive
+    height: Positive
     artifact: str
     backend: str
     backend_version: str | None
     precision: str
-    threads: int
-    cores: list[int]
+    threads: Positive
+    cores: list[Natural]
     sha256: dict[str, str]
     source_sha256: str
-    model_bytes: int
+    model_bytes: Natural
     verification: dict[str, Any]
-    launches: list[Launch]
+    launches: Annotated[list[Launch], msgspec.Meta(min_length=1)]
     warnings: list[str] = field(default_factory=list)
     host: str | None = None
 
@@ -214,14 +234,14 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Failure:
+class Failure(Strict):
     """A configuration that was not timed, and why."""
 
     model: str
     artifact: str
     backend: str
     precision: str
-    threads: int
+    threads: Positive
     reason: str
     host: str | None = None
 
@@ -233,56 +253,46 @@ class BenchReport:
     `machine` describes the (first) machine, see `machine.describe`; `machines` every host's.
     """
 
-    machine: dict[str, Any]
+    machine: Machine
     settings: dict[str, Any]
     measurements: tuple[Measurement, ...]
     failures: tuple[Failure, ...] = ()
-    machines: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    machines: dict[str, Machine] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for machine in (self.machine, *self.machines.values()):
+            if missing := {"hostname", "cpu", "cores"} - machine.keys():
+                raise ValueError(f"the machine has no {missing.pop()}")
 
     def rows(self, stage: Stage | None = None) -> list[Row]:
         """Return the rows of all configurations, of one stage or of all four."""
         rows = [row for measurement in self.measurements for row in measurement.rows]
         return [row for row in rows if stage is None or row.stage == stage]
 
+    def in_file(self) -> BenchFile:
+        """Return what goes into a file: rows to read, and the samples they were computed from."""
+        return BenchFile(SCHEMA, self.rows(), **vars(self))
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form: rows to read, and the samples they were computed from."""
-        return {
-            "schema": SCHEMA,
-            "machine": self.machine,
-            "machines": dict(self.machines),
-            "settings": self.settings,
-            "results": [asdict(row) for row in self.rows()],
-            "failures": [asdict(failure) for failure in self.failures],
-            "measurements": [asdict(measurement) for measurement in self.measurements],
-        }
+        """Return the JSON form."""
+        return plain(self.in_file())
 
     def to_json(self) -> str:
         """Return the JSON text, with each list of samples on one line."""
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
-        return re.sub(r"\[[-\d.,\s]+\]", lambda m: re.sub(r"\s+", " ", m[0]), text) + "\n"
+        text = encode(self.in_file())
+        return re.sub(r"\[[-\d.,\s]+\]", lambda m: re.sub(r"\s+", " ", m[0]), text)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> BenchReport:
+    def from_dict(cls, data: Any) -> BenchReport:
         """Read what `to_dict` wrote; the rows are computed again.
 
         Raises:
             InputError: it is not a benchmark result, or a damaged one.
         """
         try:
-            if data["schema"] != SCHEMA:
-                raise InputError(f"schema {data['schema']!r} is not {SCHEMA}; run bench again")
-            machine = dict(data["machine"])
-            if missing := {"hostname", "cpu", "cores"} - machine.keys():
-                raise ValueError(f"no {missing.pop()} of the machine")
-            return cls(
-                machine=machine,
-                settings=dict(data["settings"]),
-                measurements=tuple(_measurement(record) for record in data["measurements"]),
-                failures=tuple(build(Failure, record) for record in data["failures"]),
-                machines={host: dict(facts) for host, facts in data.get("machines", {}).items()},
-            )
-        except PARSE_ERRORS as error:
-            raise InputError(f"not a result of `bench --json` ({error!r})") from error
+            return convert(data, cls)
+        except InputError as error:
+            raise InputError(f"not a result of bench --json ({error})") from error
 
     @classmethod
     def load(cls, path: str | Path) -> BenchReport:
@@ -291,11 +301,20 @@ class BenchReport:
         Raises:
             InputError: there is no such file, or it holds something else.
         """
-        require_file(Path(path), "result of bench --json", Limit.TEXT)
-        try:
-            return cls.from_dict(json.loads(read_text(Path(path))))
-        except (*PARSE_ERRORS, InputError) as error:
-            raise InputError(f"{path}: {error}") from error
+        return read(Path(path), cls, "result of bench --json", "run bench again")
+
+
+@dataclass(frozen=True)
+class BenchFile:
+    """What `bench --json` writes."""
+
+    schema: Version
+    results: list[Row]
+    machine: Machine
+    settings: dict[str, Any]
+    measurements: tuple[Measurement, ...]
+    failures: tuple[Failure, ...]
+    machines: dict[str, Machine]
 
 
 def merged(reports: Mapping[str, BenchReport], failures: Sequence[Failure] = ()) -> BenchReport:
@@ -317,25 +336,3 @@ def merged(reports: Mapping[str, BenchReport], failures: Sequence[Failure] = ())
 
 def _of_hosts(found: Iterable[tuple[str, Sequence[Any]]]) -> Iterator[Any]:
     return (replace(item, host=host) for host, items in found for item in items)
-
-
-def _measurement(record: Mapping[str, Any]) -> Measurement:
-    measurement = build(Measurement, record)
-    launches = measurement.launches
-    if not launches or not all(launch.rounds for launch in launches):
-        raise ValueError("a measurement without samples")
-    if not all(_sound(samples) for launch in launches for samples in launch.rounds):
-        raise ValueError("samples that do not fit together")
-    return measurement
-
-
-def _sound(samples: Round) -> bool:
-    """Whether each sample has a time for each stage, and the preempted ones are of them."""
-    stages = [getattr(samples, name) for name in _MEASURED]
-    count = len(samples.inference)
-    return (
-        count > 0
-        and all(len(stage) == count for stage in stages)
-        and all(0 < value < math.inf for stage in stages for value in stage)
-        and all(0 <= index < count for index in samples.preempted)
-    )

@@ -102,8 +102,7 @@ def _compare_times(
     for title in added:
         note(f"only in {after}: {title}")
     if json is not None:
-        rows = [item.to_dict() for item in found]
-        write_json({"schema": 1, "results": rows, "only_before": lost, "only_after": added}, json)
+        write_json({"schema": 1, "results": found, "only_before": lost, "only_after": added}, json)
     if json != "-":
         _print(found)
     return found, lost

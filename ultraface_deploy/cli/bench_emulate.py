@@ -57,7 +57,7 @@ def run_emulated(
         counts = count_instructions(found, core, None, photographs, show)
     if json is not None:
         report = CountReport(core, Sysroot.default().versions(), tuple(counts))
-        write_json(report.to_dict(), json)
+        write_json(report, json)
     if json != "-":
         _print(core, counts)
     if failed := [count for count in counts if not count.passed]:
@@ -76,7 +76,7 @@ def compare_emulated(
 
     found = compare_counts(before, after, ignore)
     if json is not None:
-        write_json({"schema": 1, "results": [item.to_dict() for item in found]}, json)
+        write_json({"schema": 1, "results": found}, json)
     if json != "-":
         table = Table(title="million instructions per inference")
         table.add_column("configuration")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,8 +42,10 @@ def progress() -> Progress:
 
 
 def write_json(data: Any, target: str) -> None:
-    """Write JSON to a file, or to standard output for `-`."""
-    write_output(json.dumps(data, indent=2, allow_nan=False) + "\n", target)
+    """Write records as JSON to a file, or to standard output for `-`."""
+    from ultraface_deploy.safe.records import encode
+
+    write_output(encode(data), target)
 
 
 def write_output(text: str, target: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.records import convert, decode, plain
 
 # `unknown` is for other people's compiled files, which run without our knowing.
 Architecture = Literal["slim", "rfb", "unknown"]
@@ -94,10 +94,11 @@ class ModelSpec:
                 "known are slim and rfb, raw and decoded"
             )
         # What preprocessing does not do must not be described: it would be silently left out.
-        if self.color != "rgb" or len(set(self.std)) != 1 or not self.std[0] > 0:
+        finite = all(math.isfinite(value) for value in (*self.mean, *self.std))
+        if self.color != "rgb" or len(set(self.std)) != 1 or not self.std[0] > 0 or not finite:
             raise InputError(
-                f"model {self.name}: colour order {self.color!r} with std {self.std}; "
-                "only rgb with one positive std for all channels can be preprocessed"
+                f"model {self.name}: colour order {self.color!r}, mean {self.mean}, std "
+                f"{self.std}; only rgb with one positive std for all channels can be preprocessed"
             )
 
     @property
@@ -129,49 +130,43 @@ class ModelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that travels in manifests and in ONNX metadata."""
-        return {
-            "name": self.name,
-            "architecture": self.architecture,
-            "num_classes": self.num_classes,
-            "head": self.head,
-            "input": {
-                "width": self.width,
-                "height": self.height,
-                "mean": list(self.mean),
-                "std": list(self.std),
-                "color": self.color,
-            },
-            "anchors": {
-                "strides": list(self.anchors.strides),
-                "min_boxes": [list(sides) for sides in self.anchors.min_boxes],
-                "center_variance": self.anchors.center_variance,
-                "size_variance": self.anchors.size_variance,
-            },
-        }
+        return plain(self.described())
+
+    def described(self) -> Description:
+        """Return the record that `from_description` reads."""
+        inputs = Input(self.width, self.height, self.mean, self.std, self.color)
+        return Description(
+            self.name, self.architecture, self.num_classes, self.head, inputs, self.anchors
+        )
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
+    def from_description(cls, found: Description) -> ModelSpec:
+        """Make the spec that a file describes.
+
+        Raises:
+            InputError: no network can be like this.
+        """
+        return cls(
+            found.name,
+            found.architecture,
+            found.input.width,
+            found.input.height,
+            found.num_classes,
+            found.head,
+            found.input.mean,
+            found.input.std,
+            found.input.color,
+            found.anchors or AnchorSpec(),
+        )
+
+    @classmethod
+    def from_dict(cls, data: Any) -> ModelSpec:
         """Read what `to_dict` wrote.
 
         Raises:
             InputError: a field is missing or has a value that no network can have.
         """
-        try:
-            size, anchors = data["input"], data.get("anchors")
-            return cls(
-                name=str(data["name"]),
-                architecture=data["architecture"],
-                width=int(size["width"]),
-                height=int(size["height"]),
-                num_classes=int(data["num_classes"]),
-                head=data["head"],
-                mean=_triple(size["mean"]),
-                std=_triple(size["std"]),
-                color=size["color"],
-                anchors=AnchorSpec() if anchors is None else _anchors_from_dict(anchors),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise InputError(f"model description is damaged: {error!r}; convert again") from error
+        return cls._from(convert, data)
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:
@@ -180,12 +175,38 @@ class ModelSpec:
         Raises:
             InputError: no JSON, or what `from_dict` raises.
         """
+        return cls._from(decode, text)
+
+    @classmethod
+    def _from(cls, read: Callable[[Any, type[Description]], Description], data: Any) -> ModelSpec:
         try:
-            return cls.from_dict(json.loads(text))
-        except (ValueError, RecursionError) as error:
-            raise InputError(
-                f"the model description is not JSON ({error}); convert again"
-            ) from error
+            found = read(data, Description)
+        except InputError as error:
+            raise InputError(f"model description is damaged: {error}; convert again") from error
+        return cls.from_description(found)
+
+
+@dataclass(frozen=True)
+class Input:
+    """The network input in the JSON form; see `ModelSpec`."""
+
+    width: int
+    height: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    color: Literal["rgb"]
+
+
+@dataclass(frozen=True)
+class Description:
+    """`ModelSpec` as it stands in JSON."""
+
+    name: str
+    architecture: Architecture
+    num_classes: int
+    head: Head
+    input: Input
+    anchors: AnchorSpec | None = None
 
 
 def check_input_size(width: int, height: int) -> None:
@@ -212,19 +233,3 @@ def parse_input_size(text: str) -> tuple[int, int]:
         raise InputError(f"input size {text!r} is not WIDTHxHEIGHT, for example 320x240")
     check_input_size(int(width), int(height))
     return int(width), int(height)
-
-
-def _triple(values: Any) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
-    if not all(math.isfinite(value) for value in (red, green, blue)):
-        raise ValueError("mean and std must be finite")
-    return red, green, blue
-
-
-def _anchors_from_dict(data: Mapping[str, Any]) -> AnchorSpec:
-    return AnchorSpec(
-        strides=tuple(int(stride) for stride in data["strides"]),
-        min_boxes=tuple(tuple(float(side) for side in sides) for sides in data["min_boxes"]),
-        center_variance=float(data["center_variance"]),
-        size_variance=float(data["size_variance"]),
-    )

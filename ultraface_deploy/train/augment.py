@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.pipeline import iou
+from ultraface_deploy.safe.records import Amount, Strict
 from ultraface_deploy.train.data.cache import Image
 
 Boxes = npt.NDArray[np.float32]
@@ -21,7 +22,7 @@ _FILL = (127, 127, 127)
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(Strict):
     """How samples are varied: the shares of the window kinds, and the rest of the chances.
 
     `whole`, `crop`, `aimed` and `expand` are relative shares: the image nearly whole; the
@@ -30,15 +31,15 @@ class Augmentation:
     `min_face` pixels of the input are ignored: neither to be found nor background.
     """
 
-    whole: float = 0.25
-    crop: float = 0.3
-    aimed: float = 0.35
-    expand: float = 0.1
-    max_expand: float = 2.0
-    face_sizes: tuple[float, float] = (9.0, 150.0)
-    min_face: float = 7.0
-    mirror: float = 0.5
-    photometric: float = 0.8
+    whole: Amount = 0.25
+    crop: Amount = 0.3
+    aimed: Amount = 0.35
+    expand: Amount = 0.1
+    max_expand: Amount = 2.0
+    face_sizes: tuple[Amount, Amount] = (9.0, 150.0)
+    min_face: Amount = 7.0
+    mirror: Amount = 0.5
+    photometric: Amount = 0.8
 
     def __post_init__(self) -> None:
         if not (self.whole + self.crop + self.aimed + self.expand and all(self.face_sizes)):

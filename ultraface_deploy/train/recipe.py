@@ -11,7 +11,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Architecture, ModelSpec, parse_input_size
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
 from ultraface_deploy.safe.limits import Limit
-from ultraface_deploy.safe.records import build
+from ultraface_deploy.safe.records import Amount, Natural, Positive, Strict, convert
 from ultraface_deploy.train.augment import Augmentation
 
 if sys.version_info >= (3, 11):
@@ -23,21 +23,21 @@ FOLDER = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
-class Weights:
+class Weights(Strict):
     """What the loss of a stage is made of; a weight of 0 switches a part off.
 
     `labels`: multibox loss on the labels; `outputs`: the teacher's scores; `boxes`: its boxes;
     `features`: what its convolutions give (a teacher of the same architecture).
     """
 
-    labels: float = 1.0
-    outputs: float = 0.0
-    boxes: float = 0.0
-    features: float = 0.0
+    labels: Amount = 1.0
+    outputs: Amount = 0.0
+    boxes: Amount = 0.0
+    features: Amount = 0.0
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(Strict):
     """One stretch of training with its own objective, optimizer and schedule.
 
     `teacher` names a registered checkpoint. `windows` draws that many windows of each image,
@@ -51,28 +51,26 @@ class Stage:
     """
 
     name: str
-    epochs: int
-    batch_size: int = 16
+    epochs: Positive
+    batch_size: Positive = 16
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    lr: Amount = 0.01
+    momentum: Amount = 0.9
+    weight_decay: Amount = 5e-4
     schedule: Literal["cosine", "multistep"] = "cosine"
-    milestones: tuple[float, ...] = (0.6, 0.85)
-    warmup_steps: int = 200
-    clip_norm: float = 10.0
-    ema: float = 0.998
+    milestones: tuple[Amount, ...] = (0.6, 0.85)
+    warmup_steps: Natural = 200
+    clip_norm: Amount = 10.0
+    ema: Amount = 0.998
     freeze_bn: bool = False
     layerwise: bool = False
     teacher: str | None = None
-    windows: int = 0
+    windows: Natural = 0
     input_size: str | None = None
     weights: Weights = field(default_factory=Weights)
     augment: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        if not (self.epochs and self.batch_size):
-            raise InputError(f"recipe, stage {self.name}: epochs and batch_size must be 1 or more")
         needs_teacher = (
             self.layerwise or self.weights.outputs or self.weights.boxes or self.weights.features
         )
@@ -82,27 +80,18 @@ class Stage:
             raise InputError(
                 f"recipe, stage {self.name}: features are not remembered; set windows = 0"
             )
-        for option, known in (
-            ("optimizer", ("sgd", "adamw")),
-            ("schedule", ("cosine", "multistep")),
-        ):
-            if getattr(self, option) not in known:
-                raise InputError(
-                    f"recipe, stage {self.name}: {option} {getattr(self, option)!r} is not known; "
-                    f"choose from {', '.join(known)}"
-                )
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Strict):
     """The network, the seed and the stages. `holdout` is the share of images kept for AP."""
 
     architecture: Architecture
-    width: int
-    height: int
+    width: Natural
+    height: Natural
     stages: tuple[Stage, ...]
-    seed: int = 1
-    holdout: float = 0.04
+    seed: Natural = 1
+    holdout: Amount = 0.04
 
     @property
     def spec(self) -> ModelSpec:
@@ -121,10 +110,10 @@ def load_recipe(path: Path) -> Recipe:
     try:
         data = tomllib.loads(read_text(path))
         width, height = parse_input_size(data.pop("input_size", "320x240"))
-        recipe = build(Recipe, {**data, "width": width, "height": height})
-    except PARSE_ERRORS as error:
+        recipe = convert({**data, "width": width, "height": height}, Recipe)
+    except (*PARSE_ERRORS, InputError) as error:
         raise InputError(f"{path}: not a recipe ({error}); see {FOLDER}") from error
-    if recipe.architecture not in get_args(Architecture) or not recipe.stages:
+    if recipe.architecture == "unknown" or not recipe.stages:
         raise InputError(f"{path}: needs an architecture (slim or rfb) and [[stages]]")
     return recipe
 

@@ -13,6 +13,7 @@ from tests.conftest import Cli
 from ultraface_deploy.bench.emulate.count import Count
 from ultraface_deploy.bench.emulate.report import CountReport, compare_counts, lost_counts
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.records import encode
 
 
 def count(**changes: Any) -> Count:
@@ -73,7 +74,7 @@ def test_what_was_lost_is_named_and_fails_the_gate(cli: Cli, tmp_path: Path) -> 
         "slim-320, mnn fp32, cortex-a72: exit code 139"
     ]
     for name, content in (("a.json", both), ("b.json", report(count()))):
-        (tmp_path / name).write_text(json.dumps(content.to_dict()))
+        (tmp_path / name).write_text(encode(content))
     compare = ("bench", "compare", tmp_path / "a.json", tmp_path / "b.json")
     assert cli(*compare).code == 0
     assert "slim-320, mnn fp32" in cli(*compare, "--fail-if-slower", 1.01).error
@@ -93,7 +94,7 @@ def test_what_is_not_comparable_is_refused_unless_told_to() -> None:
 
 def test_comes_back_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "counts.json"
-    path.write_text(json.dumps(report(count()).to_dict()))
+    path.write_text(encode(report(count())))
     assert CountReport.load(path) == report(count())
 
 
@@ -101,8 +102,8 @@ def test_comes_back_from_a_file(tmp_path: Path) -> None:
     "text",
     [
         *("{", '{"core": 1}', '{"core": "a", "schema": 2}'),
-        json.dumps(report(count(instructions="many")).to_dict()),
-        json.dumps(report(count(sha256=None)).to_dict()),
+        encode(report(count(instructions="many"))),
+        encode(report(count(sha256=None))),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a.json", "b.json")]
     slower = replace(count(), instructions=31_000_000)
     for path, counted in zip(paths, (count(), slower), strict=True):
-        path.write_text(json.dumps(report(counted).to_dict()))
+        path.write_text(encode(report(counted)))
     shown = cli("bench", "compare", *paths)
     assert shown.code == 0
     assert "1.0131" in shown.out and "more" in shown.out

@@ -22,6 +22,7 @@ from ultraface_deploy.errors import BackendError, MissingDependency, ToolFailed
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.safe.images import DEMO_PHOTO
+from ultraface_deploy.safe.records import Amount, Natural, Strict
 
 _SOURCE = Path(__file__).with_name("counter.c")
 _TIMEOUT_S = 600
@@ -31,7 +32,7 @@ _NOTHING: Sequence[int | None] = (None,) * len(_CLASSES)
 
 
 @dataclass(frozen=True)
-class Count:
+class Count(Strict):
     """One artifact on one emulated core, one thread.
 
     Instructions executed by one inference, by class (Advanced SIMD and floating point), beside
@@ -51,17 +52,17 @@ class Count:
     precision: str
     passed: bool
     reason: str | None
-    instructions: int | None
-    fma: int | None
-    dot_product: int | None
-    integer_multiply: int | None
-    load_store: int | None
-    floor: int | None
-    recall: float | None
-    max_abs_scores: float | None
-    max_abs_boxes: float | None
-    as_here: float | None
-    images: int | None
+    instructions: Natural | None
+    fma: Natural | None
+    dot_product: Natural | None
+    integer_multiply: Natural | None
+    load_store: Natural | None
+    floor: Natural | None
+    recall: Amount | None
+    max_abs_scores: Amount | None
+    max_abs_boxes: Amount | None
+    as_here: Amount | None
+    images: Natural | None
     sha256: dict[str, str]
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.bench.emulate.count import Count
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
+from ultraface_deploy.safe.files import read_text, require_file
 from ultraface_deploy.safe.limits import Limit
-from ultraface_deploy.safe.records import build
+from ultraface_deploy.safe.records import SCHEMA, Version, decode, read
 
-SCHEMA = 1
 # The same files and packages give the same count to 0.01 %; ten times that is a change.
 RESOLUTION = 0.001
 
@@ -24,40 +21,31 @@ class CountReport:
     """What was counted on one kind of core; `packages` are the aarch64 wheels that ran."""
 
     core: str
-    packages: Mapping[str, str]
-    counts: tuple[Count, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "schema": SCHEMA,
-            "core": self.core,
-            "packages": dict(self.packages),
-            "results": [asdict(count) for count in self.counts],
-        }
+    packages: dict[str, str]
+    results: tuple[Count, ...]
+    schema: Version = SCHEMA
 
     @classmethod
     def load(cls, path: Path) -> CountReport | None:
-        """Read a file that `bench --emulate CORE --json` wrote; None where it is something else.
+        """Read a file that `bench count --json` wrote; None where it is something else.
 
         Raises:
             InputError: the file cannot be read, or is a damaged result.
         """
         require_file(path, "result of bench --json", Limit.TEXT)
         try:
-            data = json.loads(read_text(path))
-            if not isinstance(data, dict) or "core" not in data:
+            if decode(read_text(path), _Either).core is None:
                 return None
-            if data["schema"] != SCHEMA:
-                raise InputError(f"{path}: schema {data['schema']!r} is not {SCHEMA}; count again")
-            counts = tuple(build(Count, record) for record in data["results"])
-            return cls(str(data["core"]), dict(data["packages"]), counts)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-        except PARSE_ERRORS as error:
-            raise InputError(
-                f"{path}: not a result of `bench --emulate --json` ({error!r})"
-            ) from error
+        except InputError as error:
+            raise InputError(f"{path}: not a result of bench --json ({error})") from error
+        return read(path, cls, "result of bench count --json", "count again")
+
+
+@dataclass(frozen=True)
+class _Either:
+    """A result of either kind: times have no core."""
+
+    core: Any = None
 
 
 @dataclass(frozen=True)
@@ -69,10 +57,6 @@ class CountDifference:
     after: int
     ratio: float
     verdict: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
 
 
 def compare_counts(
@@ -94,9 +78,9 @@ def compare_counts(
             f"the two results come from different cores ({before.core} and {after.core}); "
             "compare them anyway with --ignore machine"
         )
-    earlier = {_key(count): count for count in before.counts}
+    earlier = {_key(count): count for count in before.results}
     found = []
-    for new in after.counts:
+    for new in after.results:
         old = earlier.get(_key(new))
         if old is None or not (old.instructions and new.instructions):
             continue
@@ -118,9 +102,9 @@ def compare_counts(
 
 def lost_counts(before: CountReport, after: CountReport) -> list[str]:
     """Return what was counted earlier and was not later, with why if the later result says it."""
-    later = {_key(count): count for count in after.counts}
+    later = {_key(count): count for count in after.results}
     lost = []
-    for old in before.counts:
+    for old in before.results:
         new = later.get(_key(old))
         if old.instructions and (new is None or not new.instructions):
             reason = f": {new.reason}" if new else ""

@@ -30,7 +30,7 @@ PROGRAMS = {
 }
 _DEBIAN = ("python3.11", "libstdc++6", "libgomp1", "zlib1g")
 _PYTHON = "3.11"
-_WHEELS = ("numpy", "onnxruntime", "ncnn", "MNN", "opencv-python-headless")
+_WHEELS = ("numpy", "msgspec", "onnxruntime", "ncnn", "MNN", "opencv-python-headless")
 _PURE = ("filelock", "platformdirs", "psutil")
 _PLATFORMS = ("2_35", "2_34", "2_31", "2_28", "2_27", "2_17")
 _SETUP = "ultraface-deploy bench emulate-setup"
@@ -76,6 +76,10 @@ class Sysroot:
                 "(it says what it will download first)"
             )
         versions: dict[str, str] = json.loads(done.read_text())
+        if "msgspec" not in versions:
+            raise MissingDependency(
+                f"the emulated Arm machine in {self.path} lacks msgspec; renew it with: {_SETUP}"
+            )
         return versions
 
     def view(self, core: str, folder: Path) -> Path:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
-from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.agreement.precision import Precision, Tolerance, precision_record
 from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.pipeline.preprocess import Tensor
 
-Tensor = npt.NDArray[np.float32]
 Outputs = dict[str, Tensor]
+# Corners are offsets times at most a fifth of the image; see `family.boxes.decode`.
+_DECODED_SCALE = 0.2
 
 
 class Session(ABC):
@@ -48,17 +51,41 @@ class Session(ABC):
 
 
 class Backend(ABC):
-    """A runtime: which artifact formats it reads, whether it is installed, how it loads."""
+    """A runtime: what it reads, how close it comes, what installs it, and how it loads."""
 
     name: str
     formats: tuple[str, ...]
     """Artifact formats it reads, the one it runs best first."""
+    refuses: frozenset[Precision] = frozenset()
+    """Precisions of these formats that it computes otherwise than the runtime they are made for."""
+    tolerances: ClassVar[Mapping[Precision, Tolerance]] = {}
+    """Where it differs more, or less, than `agreement.precision` allows a precision."""
+    runs_original: bool = False
+    """Whether it runs the checkpoint itself, at any input size; chosen only by name."""
     module: str
     """The Python module that must be importable."""
     distribution: str
     """The package that carries the module, for its version."""
     extra: str | None = None
     """What installs it; None for the base install."""
+    wheels: tuple[str, ...] = ()
+    """Packages with aarch64 wheels that it needs on an emulated core; none: it cannot run there."""
+
+    @property
+    def requirement(self) -> str:
+        """What pip installs on a board."""
+        return self.distribution
+
+    def runs(self, format: str, precision: Precision) -> bool:
+        """Whether it runs artifacts of a format in a precision, and is a judge of them."""
+        return format in self.formats and precision not in self.refuses
+
+    def tolerance(self, precision: Precision, spec: ModelSpec) -> Tolerance:
+        """Return how far an artifact may be from the original network on this runtime."""
+        found = self.tolerances.get(precision) or precision_record(precision).tolerance
+        if spec.head == "decoded" and found.boxes is not None:
+            return replace(found, boxes=found.boxes * _DECODED_SCALE)
+        return found
 
     def available(self) -> bool:
         """Whether the runtime is installed; imports nothing."""

@@ -44,6 +44,7 @@ class Ncnn(Backend):
     module = "ncnn"
     distribution = "ncnn"
     extra = "ncnn"
+    wheels = ("ncnn",)
 
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision

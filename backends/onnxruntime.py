@@ -31,6 +31,7 @@ class OnnxRuntime(Backend):
     formats = ("onnxsim", "onnx")
     module = "onnxruntime"
     distribution = "onnxruntime"
+    wheels = ("onnxruntime",)
 
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision

@@ -35,8 +35,12 @@ class OpenCV(Backend):
 
     name = "opencv"
     formats = ("onnxsim", "onnx", "caffe")
+    # INT8 ONNX is accepted by what ONNX Runtime computes; OpenCV rounds it a little otherwise.
+    refuses = frozenset({"int8"})
     module = "cv2"
     distribution = "opencv-python-headless"
+    requirement = "opencv-python-headless<5"
+    wheels = ("opencv-python-headless",)
 
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision

@@ -36,6 +36,7 @@ class Torch(Backend):
 
     name = "torch"
     formats = ("torch",)
+    runs_original = True
     module = "torch"
     distribution = "torch"
     extra = "convert"

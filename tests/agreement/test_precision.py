@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ultraface_deploy.agreement.comparison import tolerance_for
 from ultraface_deploy.agreement.precision import PRECISIONS, parse_precision, precision_record
+from ultraface_deploy.backends import get_backend
 from ultraface_deploy.bench.emulate.count import floor
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
@@ -17,7 +17,7 @@ def test_each_has_a_record(name: str) -> None:
 
 def test_an_unknown_one_is_an_error_everywhere() -> None:
     for ask in (parse_precision, precision_record, lambda name: floor(1, name, "cortex-a53")):
-        with pytest.raises(InputError, match="precision 'int4' is unknown; there are fp32"):
+        with pytest.raises(InputError, match="precision .int4. is unknown; choose from fp32"):
             ask("int4")
     with pytest.raises(InputError, match="int4"):
-        tolerance_for("mnn", "int4", ModelSpec("net", "slim"))  # type: ignore[arg-type]
+        get_backend("mnn").tolerance("int4", ModelSpec("net", "slim"))  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy.artifacts import convert as convert_module
-from ultraface_deploy.artifacts.convert import Step, convert, ensure, plan
+from ultraface_deploy.artifacts.convert import Step, convert, plan
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.converters import Conversion, get_converter
@@ -230,22 +230,3 @@ def test_folder_that_cannot_be_made(make_checkpoint: MakeCheckpoint, tmp_path: P
         with pytest.raises(InputError, match="cannot create the folder"):
             convert(source, ["onnx"], output=output)
     assert (tmp_path / "blocker").read_text() == "a file"
-
-
-def test_ensure_converts_what_is_missing(
-    converted: Convert, make_checkpoint: MakeCheckpoint, tmp_path: Path
-) -> None:
-    made = converted(make_checkpoint("slim", 5), "onnx", size=(64, 64))
-    copy = Path(shutil.copytree(made.path, tmp_path / "folder"))
-    said: list[str] = []
-    opened = ensure(copy, [Step("mnn", "fp16")], report=said.append)
-    assert opened.has("mnn", "fp16")
-    assert "has no fp16 mnn yet: converting" in said[0]
-    said.clear()
-    assert ensure(copy, [Step("mnn", "fp16")], report=said.append) == opened
-    assert said == []
-
-
-def test_ensure_wants_a_folder_with_a_manifest(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"manifest\.json is missing"):
-        ensure(tmp_path, [])

@@ -52,6 +52,32 @@ def test_reads_a_board(board: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cpuinfo", "model", "features"),
+    [
+        (
+            "processor : 0\nmodel name : Some CPU @ 2 GHz\nflags : fpu avx2 fma f16c avx512_vnni\n",
+            "Some CPU @ 2 GHz",
+            ["avx2", "avx512_vnni", "f16c", "fma"],
+        ),
+        (
+            "processor\t: 0\nModel name\t: ignored\n"
+            "Features\t: fp asimd asimddp\n\nModel\t\t: Pi\n",
+            "Pi",
+            ["asimd", "asimddp"],
+        ),
+        ("flags : amx_int8 avx avx512_bf16\n", None, ["amx_int8", "avx", "avx512_bf16"]),
+        ("", None, []),
+    ],
+    ids=["x86", "arm", "all that any reader knew", "nothing"],
+)
+def test_processor(tmp_path: Path, cpuinfo: str, model: str | None, features: list[str]) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(cpuinfo)
+    assert machine.cpu_model(tmp_path) == model or (model is None and machine.cpu_model(tmp_path))
+    assert machine.cpu_features(tmp_path) == features
+
+
+@pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
         (0x50005, 0x50005, ["under-voltage", "throttled"]),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy.accuracy import statistics
-from ultraface_deploy.accuracy.agreement import agreement
+from ultraface_deploy.accuracy.as_reference import agreement
 from ultraface_deploy.accuracy.coco_metrics import coco_metrics, require_coco
 from ultraface_deploy.accuracy.detection import Job, detect_images
 from ultraface_deploy.accuracy.result import Result
@@ -220,7 +220,7 @@ def _measure(
             found = expected if subject is reference else read_predictions(folder, names)
             tally, details = judge(found, usable, options.coco)
             if reference.precision == "fp32":
-                details["agreement"] = asdict(agreement(expected, found, reference.label))
+                details["agreement"] = agreement(expected, found, reference.label)
             missing = len(truth) - len(images)
             results.append(Result(subject.describe(), tally, missing, unreadable, details))
     return results

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.agreement.precision import PRECISIONS, Precision
+from ultraface_deploy.artifacts.choose import choose_artifact, find_files, runtimes_of
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.backends import Backend, Session, backend_names, get_backend
-from ultraface_deploy.detect.detector import choose_artifact, find_files
+from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.files import sha256_of
@@ -102,13 +102,12 @@ def _subject(
 def _everything(
     folder: ArtifactFolder, precisions: Sequence[Precision], size: tuple[int, int] | None
 ) -> list[Subject]:
-    runtimes = [get_backend(name) for name in backend_names()]
     found = []
     for artifact in folder.artifacts:
         if artifact.precision in precisions:
             files = folder.intact_files(artifact)
-            for runtime in runtimes:
-                if artifact.format in runtime.formats and runtime.available():
+            for runtime in runtimes_of(artifact.format, artifact.precision):
+                if runtime.available():
                     subject = Subject(
                         artifact.id, runtime.name, artifact.precision, files, folder.spec
                     )
@@ -124,7 +123,7 @@ def _at_size(subject: Subject, runtime: Backend, size: tuple[int, int] | None) -
     spec = subject.spec
     if size is None or size == (spec.width, spec.height):
         return subject
-    fixed = runtime.name != "torch" and (
+    fixed = not runtime.runs_original and (
         spec.head == "decoded" or runtime.input_size(subject.files) not in (None, size)
     )
     if fixed:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from ultraface_deploy.agreement.faces import f1_score, match_faces
-from ultraface_deploy.agreement.precision import Precision, Tolerance, precision_record
-from ultraface_deploy.backends import Outputs, Session
+from ultraface_deploy.agreement.faces import SameFaces
+from ultraface_deploy.agreement.precision import Tolerance
 from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
-from ultraface_deploy.pipeline.preprocess import Image
+from ultraface_deploy.pipeline.preprocess import Image, Tensor
+
+Outputs = Mapping[str, Tensor]
 
 _SCORE_THRESHOLD = 0.5
 # Far more than the pipeline's own limit: where a crowd exceeds that, a difference in the last bit
@@ -22,26 +23,13 @@ _SCORE_THRESHOLD = 0.5
 _CANDIDATES = 2000
 
 
-# MNN's Winograd convolutions differ more than the others, most of all in RFB's 3x3 branches.
-_FP32 = {"mnn": Tolerance(2e-3, 2e-2)}
-# Corners are offsets times at most a fifth of the image; see `pipeline.boxes.decode`.
-_DECODED_SCALE = 0.2
+class Runnable(Protocol):
+    """A loaded network, whatever runs it."""
 
+    spec: ModelSpec
 
-def tolerance_for(backend: str, precision: Precision, spec: ModelSpec) -> Tolerance:
-    """Return how far an artifact may be off on a backend.
-
-    Raises:
-        InputError: there is no such precision.
-    """
-    tolerance = precision_record(precision).tolerance
-    if precision == "fp32":
-        tolerance = _FP32.get(backend, tolerance)
-    if spec.head == "decoded" and tolerance.boxes is not None:
-        return Tolerance(
-            tolerance.scores, tolerance.boxes * _DECODED_SCALE, tolerance.f1, tolerance.mean_iou
-        )
-    return tolerance
+    def run(self, tensor: Tensor, /) -> Outputs:
+        """Return `scores` (1, N, C) and `boxes` (1, N, 4) for a network input (1, 3, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -80,15 +68,15 @@ class _Agreement:
     scores: list[float] = field(default_factory=list)
     boxes: list[float] = field(default_factory=list)
     cosines: list[float] = field(default_factory=list)
-    ious: list[float] = field(default_factory=list)
-    found: int = 0
-    detections: int = 0
-    correct: int = 0
-    reference_detections: int = 0
+    faces: SameFaces = field(default_factory=SameFaces)
     images: int = 0
 
     def add(
-        self, reference: Outputs, candidate: Outputs, spec: ModelSpec, borderline: float
+        self,
+        reference: Outputs,
+        candidate: Outputs,
+        spec: ModelSpec,
+        borderline: float,
     ) -> None:
         """Compare the outputs for one image.
 
@@ -99,37 +87,31 @@ class _Agreement:
         self.scores.append(float(np.abs(reference["scores"] - candidate["scores"]).max()))
         self.boxes.append(float(np.abs(reference["boxes"] - candidate["boxes"]).max()))
         self.cosines += [_cosine(reference[key], candidate[key]) for key in reference]
-        wanted, had = _faces(reference, spec), _faces(candidate, spec)
-        wanted_loose = _faces(reference, spec, borderline)
-        had_loose = _faces(candidate, spec, borderline)
-        matched = match_faces(wanted, had_loose)
-        self.ious += matched
-        self.found += len(matched)
-        self.correct += len(match_faces(had, wanted_loose))
-        self.detections += len(had)
-        self.reference_detections += len(wanted)
+        self.faces.add(
+            _faces(reference, spec),
+            _faces(candidate, spec),
+            _faces(reference, spec, borderline),
+            _faces(candidate, spec, borderline),
+        )
 
-    def result(self, candidate: Candidate, reference: str) -> Comparison:
+    def result(self, candidate: LoadedArtifact, reference: str) -> Comparison:
         """Judge what was gathered."""
-        recall = self.found / self.reference_detections if self.reference_detections else 1.0
-        precision = self.correct / self.detections if self.detections else 1.0
-        mean_iou = float(np.mean(self.ious)) if self.ious else 1.0
         values = {
             "max_abs_scores": max(self.scores),
             "max_abs_boxes": max(self.boxes),
             "cosine": min(self.cosines),
         }
-        reason = _reason(values, recall, precision, mean_iou, candidate.tolerance)
+        reason = _reason(values, self.faces, candidate.tolerance)
         finite = {key: value if np.isfinite(value) else None for key, value in values.items()}
         return Comparison(
             artifact=candidate.artifact,
             backend=candidate.backend,
             passed=reason is None,
-            recall=recall,
-            precision=precision,
-            mean_iou=mean_iou,
-            detections=self.detections,
-            reference_detections=self.reference_detections,
+            recall=self.faces.recall,
+            precision=self.faces.precision,
+            mean_iou=self.faces.mean_iou,
+            detections=self.faces.had,
+            reference_detections=self.faces.wanted,
             images=self.images,
             reason=reason,
             reference=reference,
@@ -137,13 +119,7 @@ class _Agreement:
         )
 
 
-def _reason(
-    values: dict[str, float],
-    recall: float,
-    precision: float,
-    mean_iou: float,
-    tolerance: Tolerance,
-) -> str | None:
+def _reason(values: dict[str, float], faces: SameFaces, tolerance: Tolerance) -> str | None:
     """Say what is beyond the tolerance, None where nothing is."""
     problems = []
     if not all(np.isfinite(value) for value in values.values()):
@@ -151,15 +127,7 @@ def _reason(
     for name, bound in (("scores", tolerance.scores), ("boxes", tolerance.boxes)):
         if bound is not None and values[f"max_abs_{name}"] > bound:
             problems.append(f"{name} differ by {values[f'max_abs_{name}']:.2g}, allowed {bound:g}")
-    f1 = f1_score(recall, precision)
-    if f1 < tolerance.f1:
-        problems.append(
-            f"faces agree with F1 {f1:.3f} (recall {recall:.3f}, precision {precision:.3f}), "
-            f"wanted {tolerance.f1:g}"
-        )
-    if mean_iou < tolerance.mean_iou:
-        problems.append(f"mean IoU {mean_iou:.3f}, wanted {tolerance.mean_iou:g}")
-    return "; ".join(problems) or None
+    return "; ".join(problems + faces.objections(tolerance)) or None
 
 
 @dataclass(frozen=True)
@@ -167,21 +135,21 @@ class Reference:
     """The original network, loaded; `name` is `torch`, `onnx` or `caffe`."""
 
     name: str
-    session: Session
+    session: Runnable
 
 
 @dataclass(frozen=True)
-class Candidate:
+class LoadedArtifact:
     """An artifact on a backend, loaded, and how far it may be off."""
 
     artifact: str
     backend: str
-    session: Session
+    session: Runnable
     tolerance: Tolerance
 
 
-def compare(
-    reference: Reference, candidates: Sequence[Candidate], images: Iterable[Image]
+def compare_with_original(
+    reference: Reference, candidates: Sequence[LoadedArtifact], images: Iterable[Image]
 ) -> list[Comparison]:
     """Compare sessions with the original network on photographs, each read and run once.
 

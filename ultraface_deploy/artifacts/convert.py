@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ultraface_deploy import models
 from ultraface_deploy.agreement.comparison import Reference
 from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.artifacts.choose import installed
 from ultraface_deploy.artifacts.folder import (
     MANIFEST,
     Artifact,
@@ -20,14 +21,9 @@ from ultraface_deploy.artifacts.folder import (
     describe_files,
 )
 from ultraface_deploy.artifacts.recognition import format_and_files
-from ultraface_deploy.artifacts.source import ModelSource, resolve_source, sized_name
-from ultraface_deploy.artifacts.verify import (
-    open_reference,
-    readers,
-    require_passed,
-    verify_artifact,
-)
-from ultraface_deploy.backends import Backend, get_backend
+from ultraface_deploy.artifacts.source import ModelSource
+from ultraface_deploy.artifacts.verify import open_reference, require_passed, verify_artifact
+from ultraface_deploy.backends import Backend
 from ultraface_deploy.converters import Conversion, Converter, get_converter, target_names
 from ultraface_deploy.converters.caffe import read_caffe
 from ultraface_deploy.errors import InputError, MissingDependency
@@ -89,14 +85,20 @@ def step_for(backend: Backend, precision: Precision) -> Step:
     Raises:
         InputError: none of its formats has that precision.
     """
+    if (step := find_step(backend, precision)) is None:
+        raise InputError(f"--backend {backend.name} does not run {precision}; choose another --precision")
+    return step
+
+
+def find_step(backend: Backend, precision: Precision) -> Step | None:
+    """Return the artifact that a backend runs best in a precision, None where there is none."""
     if precision == "fp32":
         return Step(backend.formats[0])
     for format in backend.formats:
-        if format in target_names() and has_precision(format, precision):
+        made = format in target_names() and has_precision(format, precision)
+        if made and backend.runs(format, precision):
             return Step(format, precision)
-    raise InputError(
-        f"--backend {backend.name} does not run {precision}; choose another --precision"
-    )
+    return None
 
 
 def _road(source_format: str, step: Step) -> list[Step]:
@@ -165,40 +167,6 @@ def convert(
             if asked or not work.reusable(step):
                 work.make(step)
         return work.folder
-
-
-def ensure(
-    folder: Path | None,
-    steps: Sequence[Step],
-    model: str = models.DEFAULT_MODEL,
-    input_size: tuple[int, int] | None = None,
-    report: Report = lambda message: None,
-) -> ArtifactFolder:
-    """Return a folder that holds certain artifacts, converting what is missing.
-
-    Args:
-        folder: where; None for the default folder of `model`, which is made if missing.
-        steps: what must be there; none for whatever is there, and all formats where nothing is.
-        model: registry name of the embedded model that an absent default folder is filled with.
-        input_size: (width, height) of its artifacts; None for the model's own.
-        report: told what is converted.
-
-    Raises:
-        InputError: a folder was given and holds no manifest.
-    """
-    path = folder or default_folder(sized_name(models.find(model), input_size))
-    exists = folder is not None or (path / MANIFEST).is_file()
-    opened = ArtifactFolder.open(path) if exists else None
-    if opened is None and not steps:
-        report(f"{path} does not exist yet: converting {model} to all formats")
-        return convert(resolve_source(model, input_size), ["all"], output=path, report=report)
-    for step in steps:
-        if opened is None or not opened.has(step.format, step.precision):
-            report(f"{path} has no {step.precision} {step.format} yet: converting")
-            source = resolve_source(model, input_size) if opened is None else resolve_source(path)
-            opened = convert(source, [step.format], step.precision, path, report=report)
-    assert opened is not None
-    return opened
 
 
 def _open_folder(source: ModelSource, path: Path, overwrite: bool) -> ArtifactFolder:
@@ -319,8 +287,7 @@ class _Work:
         # At another size or with another head the file itself is the only reference there is.
         if replace(own, name=wanted.name) != wanted:
             format, originals = "onnx", (output,)
-        runtime = get_backend("onnxruntime" if format == "onnx" else "opencv")
-        self._reference = Reference(format, runtime.load(originals, wanted))
+        self._reference = Reference(format, installed(format).load(originals, wanted))
         artifact = describe_files("onnx", "fp32", files)
         self._check_and_publish(artifact, [output], {"onnx": version("onnx")})
 
@@ -333,11 +300,9 @@ class _Work:
         self, artifact: Artifact, made: list[Path], tools: dict[str, str]
     ) -> None:
         self._reference = self._reference or open_reference(self.folder)
-        installed = [name for name in readers(artifact) if get_backend(name).available()]
-        if not installed:
-            get_backend(readers(artifact)[0]).require()
+        judge = installed(artifact.format, artifact.precision)
         comparison = verify_artifact(
-            self.folder.spec, artifact, made, installed[0], self._reference, embedded_images()
+            self.folder.spec, artifact, made, judge, self._reference, embedded_images()
         )
         require_passed(comparison)
         verified = replace(artifact, verification=asdict(comparison))

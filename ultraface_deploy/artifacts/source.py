@@ -140,12 +140,14 @@ def _require_onnx(path: Path) -> None:
         raise MissingDependency.package("onnx", "onnx", f"converting from {path.name}")
 
 
-def sized_name(model: ModelSpec | RegistryEntry, size: tuple[int, int] | None) -> str:
+def sized_name(
+    model: ModelSpec | RegistryEntry, size: tuple[int, int] | None, name: str | None = None
+) -> str:
     """Name a model at an input size: two sizes of one network are two models, a folder each."""
-    if size in (None, (model.width, model.height)):
-        return model.name
-    assert size is not None
-    return f"{model.name}-{size[0]}x{size[1]}"
+    name = name or model.name
+    if size is None or size == (model.width, model.height):
+        return name
+    return f"{name}-{size[0]}x{size[1]}"
 
 
 def parse_head(text: str) -> Head:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.agreement.comparison import (
-    Candidate,
     Comparison,
+    LoadedArtifact,
     Reference,
-    compare,
+    compare_with_original,
     failed,
-    tolerance_for,
 )
+from ultraface_deploy.artifacts.choose import runtimes_of
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
-from ultraface_deploy.backends import backend_names, get_backend
+from ultraface_deploy.backends import Backend, get_backend
 from ultraface_deploy.errors import CheckFailed, InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.preprocess import Image
@@ -42,22 +42,11 @@ def open_reference(folder: ArtifactFolder) -> Reference:
     )
 
 
-def readers(artifact: Artifact) -> list[str]:
-    """Return the names of the backends that read an artifact, installed or not."""
-    return [
-        name
-        for name in backend_names()
-        if artifact.format in get_backend(name).formats
-        # INT8 ONNX is accepted by what ONNX Runtime computes; OpenCV rounds it a little otherwise.
-        and not (name == "opencv" and artifact.precision == "int8")
-    ]
-
-
 def verify_artifact(
     spec: ModelSpec,
     artifact: Artifact,
     files: Sequence[Path],
-    backend: str,
+    backend: Backend,
     reference: Reference,
     images: Iterable[Image],
 ) -> Comparison:
@@ -65,7 +54,7 @@ def verify_artifact(
     candidate = _load_candidate(spec, artifact, files, backend, reference)
     if isinstance(candidate, Comparison):
         return candidate
-    return compare(reference, [candidate], images)[0]
+    return compare_with_original(reference, [candidate], images)[0]
 
 
 def verify_folder(
@@ -91,36 +80,40 @@ def verify_folder(
         _load_checked(folder, artifact, backend, reference)
         for artifact in folder.artifacts
         if artifact.id != reference.name
-        for backend in readers(artifact)
-        if (not backends or backend in backends) and get_backend(backend).available()
+        for backend in runtimes_of(artifact.format, artifact.precision)
+        if (not backends or backend.name in backends) and backend.available()
     ]
     if not loaded:
         raise InputError(
             f"{folder.path}: nothing to verify with {', '.join(backends or ['what is installed'])}"
         )
-    runnable = [item for item in loaded if isinstance(item, Candidate)]
-    compared = iter(compare(reference, runnable, images))
+    runnable = [item for item in loaded if isinstance(item, LoadedArtifact)]
+    compared = iter(compare_with_original(reference, runnable, images))
     return [item if isinstance(item, Comparison) else next(compared) for item in loaded]
 
 
 def _load_checked(
-    folder: ArtifactFolder, artifact: Artifact, backend: str, reference: Reference
-) -> Candidate | Comparison:
+    folder: ArtifactFolder, artifact: Artifact, backend: Backend, reference: Reference
+) -> LoadedArtifact | Comparison:
     """Load an artifact that was verified and is as recorded; measure others in a child."""
     problem = folder.check_files(artifact)
     if problem is None and artifact.verified:
         files = folder.files(artifact)
         return _load_candidate(folder.spec, artifact, files, backend, reference)
-    arguments = {"folder": str(folder.path.resolve()), "artifact": artifact.id, "backend": backend}
+    arguments = {
+        "folder": str(folder.path.resolve()),
+        "artifact": artifact.id,
+        "backend": backend.name,
+    }
     try:
         # A damaged file can crash a runtime; and the user wants to know how far off it is.
         measured = Comparison(
             **run_in_child(
-                "ultraface_deploy.artifacts.verify:measure", arguments, what=f"{backend} run"
+                "ultraface_deploy.artifacts.verify:measure", arguments, what=f"{backend.name} run"
             )
         )
     except UltraFaceError as error:
-        measured = failed(artifact.id, backend, reference, str(error))
+        measured = failed(artifact.id, backend.name, reference, str(error))
     if problem is None:
         return measured
     consequence = measured.reason or "it still computes the same"
@@ -135,19 +128,23 @@ def measure(folder: str, artifact: str, backend: str) -> dict[str, Any]:
     found = opened.get(artifact)
     files, reference = opened.files(found), open_reference(opened)
     return verify_artifact(
-        opened.spec, found, files, backend, reference, embedded_images()
+        opened.spec, found, files, get_backend(backend), reference, embedded_images()
     ).to_dict()
 
 
 def _load_candidate(
-    spec: ModelSpec, artifact: Artifact, files: Sequence[Path], backend: str, reference: Reference
-) -> Candidate | Comparison:
+    spec: ModelSpec,
+    artifact: Artifact,
+    files: Sequence[Path],
+    backend: Backend,
+    reference: Reference,
+) -> LoadedArtifact | Comparison:
     try:
-        session = get_backend(backend).load(files, spec, precision=artifact.precision)
+        session = backend.load(files, spec, precision=artifact.precision)
     except UltraFaceError as error:
-        return failed(artifact.id, backend, reference, str(error))
-    tolerance = tolerance_for(backend, artifact.precision, spec)
-    return Candidate(artifact.id, backend, session, tolerance)
+        return failed(artifact.id, backend.name, reference, str(error))
+    tolerance = backend.tolerance(artifact.precision, spec)
+    return LoadedArtifact(artifact.id, backend.name, session, tolerance)
 
 
 def require_passed(comparison: Comparison) -> None:

@@ -7,6 +7,15 @@ from pathlib import Path
 
 import ultraface_deploy
 
+# What the benchmark imports on another machine besides the runtimes: module and package.
+NEEDED = {
+    "numpy": "numpy",
+    "cv2": "opencv-python-headless",
+    "filelock": "filelock",
+    "msgspec": "msgspec",
+    "platformdirs": "platformdirs",
+    "psutil": "psutil",
+}
 # In a checkout these stand beside the package.
 _SUBPACKAGES = ("backends", "converters", "models")
 

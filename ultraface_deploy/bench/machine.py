@@ -13,25 +13,29 @@ import socket
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.errors import InputError
 
 ROOT = Path("/")
 _CPU = "sys/devices/system/cpu"
-_LIBRARIES = ("numpy", "opencv-python-headless", "onnxruntime", "MNN", "ncnn", "torch")
 _POWER_SAVING = frozenset({"powersave", "conservative"})
 # With these drivers `powersave` is the usual governor, which scales up to full speed; kernel
 # documentation, admin-guide/pm/intel_pstate and amd-pstate.
 _SCALES_IN_POWERSAVE = frozenset({"intel_pstate", "amd-pstate-epp"})
 # Cores whose speed differs by less are of one kind: preferred cores and speed bins.
 _SAME_KIND = 1.15
-# The features that decide which kernels a runtime picks.
-_X86 = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni")
-_ARM = ("neon", "asimd", "fphp", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2")
-_FEATURES = frozenset((*_X86, *_ARM))
+# The features that decide which kernels a runtime picks, as /proc/cpuinfo spells them.
+_FEATURES = frozenset(
+    (
+        *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16"),
+        *("avx_vnni", "amx_int8"),
+        *("neon", "asimd", "fphp", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2"),
+    )
+)
 _VCGENCMD_TIMEOUT_S = 5.0
 # Meaning of the bits of `vcgencmd get_throttled`, Raspberry Pi documentation.
 _THROTTLED_BITS = {
@@ -76,8 +80,9 @@ def describe(root: Path = ROOT) -> dict[str, Any]:
 def cpu_model(root: Path = ROOT) -> str:
     """Return the processor's name; on Arm its implementer and part numbers."""
     fields = _cpuinfo(root)
-    if name := fields.get("model name") or fields.get("Model"):
-        return name
+    for key in ("model name", "Model", "Hardware"):
+        if name := fields.get(key):
+            return name
     if part := fields.get("CPU part"):
         return f"implementer {fields.get('CPU implementer', '?')} part {part}"
     return platform.processor() or platform.machine()
@@ -253,13 +258,11 @@ def energy_uj(root: Path = ROOT) -> float | None:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the packages that decide about speed."""
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    backends = [get_backend(name) for name in backend_names()]
+    found = {backend.distribution: backend.version() for backend in backends}
+    return {"numpy": version("numpy")} | {
+        name: number for name, number in found.items() if number is not None
+    }
 
 
 def _hexadecimal(text: str) -> int | None:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from ultraface_deploy import models as registry
 from ultraface_deploy.agreement.precision import PRECISIONS, Precision
-from ultraface_deploy.artifacts.convert import Step, ensure, has_precision, step_for
+from ultraface_deploy.artifacts.choose import best
+from ultraface_deploy.artifacts.convert import Step, find_step, step_for
+from ultraface_deploy.artifacts.ensure import ensure
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
-from ultraface_deploy.artifacts.verify import readers
 from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.errors import InputError
 
@@ -67,7 +68,7 @@ def configurations(
     found: list[Configuration] = []
     sizes: Sequence[Size | None] = input_sizes or (None,)
     for model, size in product(models or (registry.DEFAULT_MODEL,), sizes):
-        folder = _open(model, size, _steps(backends, precisions), note)
+        folder = ensure(model, _steps(backends, precisions), size, note)
         pairs = list(_pairs(folder, backends, precisions, note))
         if not pairs:
             have = ", ".join(artifact.id for artifact in folder.artifacts) or "nothing"
@@ -103,43 +104,10 @@ def _steps(backends: Sequence[str] | None, precisions: Sequence[Precision] | Non
         return []
     if backends is not None:
         return [step_for(get_backend(name), kind) for name in backends for kind in precisions]
-    runtimes = (get_backend(name) for name in ("onnxruntime", "mnn", "ncnn"))
-    return [
-        step_for(runtime, kind)
-        for runtime in runtimes
-        for kind in precisions
-        if runtime.available() and any(has_precision(format, kind) for format in runtime.formats)
-    ]
-
-
-def _open(model: str | Path, size: Size | None, steps: list[Step], note: Note) -> ArtifactFolder:
-    path = Path(model)
-    entry = registry.registry().get(str(model))
-    if entry is None or path.exists():
-        if size is None:
-            return ensure(path, steps, report=note)
-        return _resized(path, size, steps, note)
-    return ensure(None, steps, entry.name, size, report=note)
-
-
-def _resized(path: Path, size: Size, steps: list[Step], note: Note) -> ArtifactFolder:
-    """Convert the network of a folder to another input size, in a folder beside it."""
-    from ultraface_deploy.artifacts.convert import convert
-    from ultraface_deploy.artifacts.source import resolve_source
-
-    opened = ensure(path, steps, report=note)
-    if (opened.spec.width, opened.spec.height) == size:
-        return opened
-    beside = path.resolve().with_name(f"{path.resolve().name}-{size[0]}x{size[1]}")
-    if beside.is_dir():
-        return ensure(beside, steps, report=note)
-    source = resolve_source(path, size)
-    note(f"{beside} does not exist yet: converting {path} to {size[0]}x{size[1]}")
-    if not steps:
-        return convert(source, ["all"], output=beside, report=note)
-    for step in steps:
-        folder = convert(source, [step.format], step.precision, beside, report=note)
-    return folder
+    runtimes = [get_backend(name) for name in backend_names()]
+    usable = [each for each in runtimes if each.available() and not each.runs_original]
+    found = (find_step(runtime, kind) for runtime in usable for kind in precisions)
+    return list(dict.fromkeys(step for step in found if step is not None))
 
 
 def _pairs(
@@ -153,7 +121,7 @@ def _pairs(
         artifacts = [
             artifact
             for precision in precisions or PRECISIONS
-            if (artifact := _best(folder, name, precision)) is not None
+            if (artifact := best(folder, backend, precision)) is not None
         ]
         if artifacts and not backend.available():
             note(f"left out: {name} is not installed here")
@@ -161,13 +129,3 @@ def _pairs(
         for artifact in artifacts:
             folder.intact_files(artifact)
             yield artifact, name
-
-
-def _best(folder: ArtifactFolder, backend: str, precision: Precision) -> Artifact | None:
-    """The artifact of a precision in the format that the backend runs best."""
-    for format in get_backend(backend).formats:
-        if folder.has(format, precision):
-            artifact = folder.find(format, precision)
-            if backend in readers(artifact):
-                return artifact
-    return None

@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.agreement.comparison import (
-    Candidate,
     Comparison,
+    LoadedArtifact,
     Reference,
-    compare,
-    tolerance_for,
+    compare_with_original,
 )
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.folder import ArtifactFolder
@@ -69,11 +68,12 @@ def compare_with_recorded(
     recorded: Path, session: Session, backend: str, precision: Precision
 ) -> Comparison:
     """Compare a session with what `record` wrote, on the same photographs."""
-    candidate = Candidate("", backend, session, tolerance_for(backend, precision, session.spec))
+    tolerance = get_backend(backend).tolerance(precision, session.spec)
+    candidate = LoadedArtifact("", backend, session, tolerance)
     with np.load(recorded) as content:
         photos = [content[f"photo{index}"] for index in range(len(content.files) // 3)]
         reference = Reference("recorded", Recorded(session.spec, content))
-        return compare(reference, [candidate], photos)[0]
+        return compare_with_original(reference, [candidate], photos)[0]
 
 
 class Recorded(Session):

@@ -19,22 +19,12 @@ from typing import Any
 
 from ultraface_deploy.artifacts.folder import MANIFEST
 from ultraface_deploy.backends import get_backend
-from ultraface_deploy.bench.layout import installed_files
+from ultraface_deploy.bench.layout import NEEDED, installed_files
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import Progress, Settings
 from ultraface_deploy.errors import InputError, MissingDependency, RemoteFailed
 from ultraface_deploy.safe.images import DEMO_PHOTO
-
-# Import name and package of what the benchmark itself needs on a board.
-_MODULES = {
-    "numpy": "numpy",
-    "cv2": "opencv-python-headless<5",
-    "psutil": "psutil",
-    "filelock": "filelock",
-    "msgspec": "msgspec",
-    "platformdirs": "platformdirs",
-}
 
 # Nobody is there to answer a question. A board that is gone must not look like a slow one: TCP
 # alone would notice after hours.
@@ -217,12 +207,11 @@ def _command() -> str:
 
 
 def _modules(configurations: Sequence[Configuration]) -> dict[str, str]:
-    backends = [get_backend(name) for name in {c.backend for c in configurations}]
-    # The original network, which everything is verified against, runs in ONNX Runtime there.
-    backends.append(get_backend("onnxruntime"))
-    return _MODULES | {
-        backend.module: _MODULES.get(backend.module, backend.distribution) for backend in backends
-    }
+    # The original network, which everything is verified against, runs in ONNX Runtime there, and
+    # OpenCV prepares the pictures.
+    names = {"onnxruntime", "opencv", *(c.backend for c in configurations)}
+    backends = [get_backend(name) for name in names]
+    return NEEDED | {backend.module: backend.requirement for backend in backends}
 
 
 def _archive(

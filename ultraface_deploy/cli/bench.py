@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -173,12 +173,15 @@ def run(
 
     Also: `bench compare A.json B.json`, `bench report RESULT.json`, `bench recommend RESULT.json`.
     """
+    from ultraface_deploy.bench.emulate.sysroot import emulated_backends
     from ultraface_deploy.bench.machine import choose_cores
 
     wanted = (folders, backend, precision, threads, input_size)
     if emulate is not None:
         _refuse_with_emulation(context)
-        found = _configurations(*wanted, default_backends=bench_emulate.BACKENDS)
+        found = _configurations(*wanted)
+        if chosen_backends(backend) is None:
+            found = [each for each in found if each.backend in emulated_backends()]
         bench_emulate.run_emulated(found, emulate, _photographs(image), json)
         return
     targets = {"json": json, "csv": csv, "markdown": markdown, "html": html}
@@ -205,7 +208,6 @@ def _configurations(
     precision: list[str] | None,
     threads: str,
     input_size: list[str] | None,
-    default_backends: Sequence[str] | None = None,
 ) -> list[Configuration]:
     from ultraface_deploy.bench.machine import parse_numbers
     from ultraface_deploy.bench.plan import configurations
@@ -213,7 +215,7 @@ def _configurations(
 
     return configurations(
         folders or (),
-        chosen_backends(backend) or default_backends,
+        chosen_backends(backend),
         _precisions(precision),
         parse_numbers(threads, "--threads", smallest=1),
         [parse_input_size(text) for text in input_size or ()],

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from ultraface_deploy.bench.emulate.report import CountDifference, CountReport
     from ultraface_deploy.bench.plan import Configuration
 
-BACKENDS = ("onnxruntime", "mnn", "ncnn", "opencv")
-
 
 def register(bench: typer.Typer) -> None:
     """Add the set-up command."""

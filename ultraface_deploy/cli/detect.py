@@ -51,7 +51,7 @@ def detect(
 ) -> None:
     """Find faces; mark them in a picture or video, or write them as JSON or CSV."""
     from ultraface_deploy.agreement.precision import parse_precision
-    from ultraface_deploy.artifacts.workspace import open_detector
+    from ultraface_deploy.detect.detector import open_detector
     from ultraface_deploy.detect.sinks import open_sinks, run
     from ultraface_deploy.detect.sources import open_source
     from ultraface_deploy.errors import CheckFailed

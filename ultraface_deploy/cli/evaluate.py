@@ -275,17 +275,19 @@ def _subjects(
 ) -> list[Subject]:
     from ultraface_deploy.accuracy import find_subjects
     from ultraface_deploy.agreement.precision import parse_precision
-    from ultraface_deploy.artifacts.convert import ensure, step_for
+    from ultraface_deploy.artifacts.choose import installed
+    from ultraface_deploy.artifacts.convert import step_for
+    from ultraface_deploy.artifacts.ensure import ensure
     from ultraface_deploy.backends import get_backend
     from ultraface_deploy.family.spec import parse_input_size
 
     size = None if input_size is None else parse_input_size(input_size)
     kinds = [parse_precision(text) for text in precisions]
     if folder is None:
-        names = backends or ["onnxruntime"]
-        runtimes = [] if "all" in names else [get_backend(name) for name in names]
+        named = [get_backend(name) for name in backends if name != "all"]
+        runtimes = [] if "all" in backends else named or [installed("onnx")]
         steps = [step_for(each, kind) for each in runtimes for kind in kinds or ["fp32"]]
-        folder = ensure(None, steps, input_size=size, report=note).path
+        folder = ensure(None, steps, size, note).path
     return find_subjects(folder, backends, kinds, size)
 
 

@@ -34,7 +34,8 @@ def package(
     Its README.md says how to build it on the board and how to cross-compile.
     """
     from ultraface_deploy.agreement.precision import parse_precision
-    from ultraface_deploy.artifacts.convert import Step, ensure
+    from ultraface_deploy.artifacts.convert import Step
+    from ultraface_deploy.artifacts.ensure import ensure
     from ultraface_deploy.sdk import parse_runtime, write_project
 
     chosen = parse_runtime(runtime)

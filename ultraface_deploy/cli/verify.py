@@ -29,14 +29,14 @@ def verify(
     json: JsonTarget = None,
 ) -> None:
     """Compare every artifact with the original network; exit 1 when one does not agree."""
-    from ultraface_deploy.artifacts.convert import ensure
+    from ultraface_deploy.artifacts.ensure import ensure
     from ultraface_deploy.artifacts.verify import verify_folder
     from ultraface_deploy.errors import CheckFailed
     from ultraface_deploy.safe.images import embedded_images, list_images, read_images
 
     backends = chosen_backends(backend)
     photos = embedded_images() if images is None else read_images(list_images(images))
-    opened = ensure(folder, steps=[], report=note)
+    opened = ensure(folder, report=note)
     with notes.status(f"verifying {opened.path}"):
         comparisons = verify_folder(opened, photos, backends)
     passed = all(comparison.passed for comparison in comparisons)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,14 +11,10 @@ import numpy.typing as npt
 
 from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
-from ultraface_deploy.artifacts.recognition import format_and_files, prove_harmless, recognise
-from ultraface_deploy.artifacts.source import owning_folder
-from ultraface_deploy.backends import Backend, Session, backend_names, get_backend
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.artifacts.choose import find_files, installed
+from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, as_bgr, postprocess, preprocess
-from ultraface_deploy.safe.files import require_file
 
 
 class Detector:
@@ -110,102 +105,29 @@ class Detector:
         self.close()
 
 
-def find_files(
-    model: Path,
-    backend: str | None,
-    precision: Precision,
-    input_size: tuple[int, int] | None,
-    head: Head | None,
-) -> tuple[Backend, tuple[Path, ...], ModelSpec]:
-    """Return what `Detector.open` loads: the runtime, the files in its order, and the spec."""
-    if model.is_dir():
-        folder = ArtifactFolder.open(model)
-        runtime, artifact = choose_artifact(folder, backend, precision)
-        return runtime, _sound_files(folder, artifact, runtime), folder.spec
-    if not model.exists() and (entry := models.registry().get(str(model))) and entry.embedded:
-        model = models.FOLDER / str(entry.file if backend == "torch" else entry.onnx)
-    require_file(model, "model")
-    format, files = format_and_files(model)
-    runtime = _reader_of(format, backend)
-    spec = _spec_of_file(model, format, files, runtime, input_size, head)
-    return runtime, files, spec
+def open_detector(
+    model: str = models.DEFAULT_MODEL,
+    backend: str | None = None,
+    precision: Precision = "fp32",
+    threads: int = 1,
+    options: PostprocessOptions | None = None,
+    input_size: tuple[int, int] | None = None,
+    report: Callable[[str], None] = lambda message: None,
+) -> Detector:
+    """Open a detector as `Detector.open` does; an embedded model is converted first if missing.
 
-
-def _sound_files(folder: ArtifactFolder, artifact: Artifact, runtime: Backend) -> tuple[Path, ...]:
-    """Return an artifact's files: as recorded, and known or now shown to do no harm."""
-    files = folder.intact_files(artifact)
-    if not artifact.verified and artifact.format != "torch":
-        prove_harmless(runtime, files, folder.spec)
-    return files
-
-
-def _spec_of_file(
-    model: Path,
-    format: str,
-    files: tuple[Path, ...],
-    runtime: Backend,
-    input_size: tuple[int, int] | None,
-    head: Head | None,
-) -> ModelSpec:
-    if (folder := owning_folder(model)) is not None:
-        artifact = next(each for each in folder.artifacts if model.name in each.files)
-        _sound_files(folder, artifact, runtime)
-        return folder.spec
-    if format == "torch":
-        from ultraface_deploy.family.checkpoint import load_checkpoint
-
-        spec = load_checkpoint(model).spec
-        spec = spec if input_size is None else spec.resized(*input_size)
-        return spec if head is None else replace(spec, head=head)
-    # Only ONNX Runtime, which the base install has, reads an ONNX file's size and metadata.
-    reader = get_backend("onnxruntime") if format == "onnx" else runtime
-    return recognise(reader, files, input_size, head, runtime)
-
-
-def choose_artifact(
-    folder: ArtifactFolder, backend: str | None, precision: Precision
-) -> tuple[Backend, Artifact]:
-    """Return the backend, and the artifact of a folder that it runs best.
-
-    Raises:
-        InputError: the folder has nothing for it.
-        MissingDependency: no backend that reads what is there is installed.
+    The embedded ONNX file itself serves the runtimes that read ONNX at its own size.
     """
-    names = [backend] if backend else [name for name in backend_names() if name != "torch"]
-    for name in names:
-        runtime = get_backend(name)
-        if backend or runtime.available():
-            for format in runtime.formats:
-                if folder.has(format, precision):
-                    runtime.require()
-                    return runtime, folder.find(format, precision)
-    have = ", ".join(artifact.id for artifact in folder.artifacts) or "nothing"
-    # Imported late: on a board without the converters this only costs time.
-    from ultraface_deploy.artifacts.convert import step_for
-
-    target = step_for(get_backend(backend), precision).format if backend else "all"
-    raise InputError(
-        f"{folder.path}: has no {precision} artifact for {backend or 'any installed backend'} "
-        f"(it has {have}); make it with: ultraface-deploy convert {folder.path} --to {target} "
-        f"{'' if precision == 'fp32' else '--' + precision + ' '}-o {folder.path}"
-    )
-
-
-def _reader_of(format: str, backend: str | None) -> Backend:
-    if backend is not None:
-        runtime = get_backend(backend)
-        if format not in runtime.formats:
-            raise InputError(
-                f"--backend {backend} reads {', '.join(runtime.formats)}, not {format}"
-            )
+    entry = models.registry().get(model)
+    if entry is not None and entry.embedded and not Path(model).exists():
+        runtime = installed("onnx") if backend is None else get_backend(backend)
         runtime.require()
-        return runtime
-    readers = [get_backend(name) for name in backend_names()]
-    readers = [reader for reader in readers if format in reader.formats]
-    for reader in readers:
-        if reader.available():
-            return reader
-    if not readers:
-        raise MissingDependency(f"no backend reads {format}")
-    readers[0].require()
-    raise AssertionError("unreachable")
+        own_size = input_size in (None, (entry.width, entry.height))
+        if not (own_size and precision == "fp32" and {"onnx", "torch"} & set(runtime.formats)):
+            from ultraface_deploy.artifacts.convert import step_for
+            from ultraface_deploy.artifacts.ensure import ensure
+
+            step = step_for(runtime, precision)
+            model = str(ensure(model, [step], input_size, report).path)
+            input_size = None
+    return Detector.open(model, backend, precision, threads, options, input_size)

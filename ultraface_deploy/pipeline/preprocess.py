@@ -12,9 +12,10 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 
 Image = npt.NDArray[np.uint8]
+Tensor = npt.NDArray[np.float32]
 
 
-def preprocess(bgr: Image, spec: ModelSpec) -> npt.NDArray[np.float32]:
+def preprocess(bgr: Image, spec: ModelSpec) -> Tensor:
     """Resize, reorder to RGB and normalise an image.
 
     Args:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ultraface_deploy.agreement.faces import match_faces
-from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.agreement.faces import SameFaces
+from ultraface_deploy.agreement.precision import Precision, precision_record
 from ultraface_deploy.backends import Outputs, get_backend
 from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
@@ -20,8 +20,6 @@ from ultraface_deploy.quantize.sensitivity import undecided
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.wider import TruthImage, score
 
-MIN_F1 = 0.97
-MIN_MEAN_IOU = 0.93
 MAX_AP_DROP = 0.005
 _AP_OPTIONS = PostprocessOptions(score_threshold=0.02, candidates=800, top_k=400)
 _TIMEOUT_S = 600.0
@@ -111,21 +109,24 @@ class Gate:
         except UltraFaceError as error:
             return Verdict(0.0, 0.0, 0.0, 0.0, 1.0, 0, reason=str(error))
         faces = self._detect(outputs, PostprocessOptions())
-        matched = [match_faces(*pair) for pair in zip(self._faces, faces, strict=True)]
-        ious = [iou for image in matched for iou in image]
-        wanted, had = (sum(map(len, each)) for each in (self._faces, faces))
+        same = SameFaces()
+        for wanted, had in zip(self._faces, faces, strict=True):
+            same.add(wanted, had)
         where = undecided(self._reference["scores"])
         difference = (outputs["scores"] - self._reference["scores"])[where]
         verdict = Verdict(
-            f1=2 * len(ious) / (wanted + had),
-            recall=len(ious) / wanted,
-            precision=len(ious) / had if had else 0.0,
-            mean_iou=float(np.mean(ious)) if ious else 0.0,
+            f1=same.f1,
+            recall=same.recall,
+            precision=same.precision,
+            mean_iou=same.mean_iou,
             score_error=float(np.sqrt(np.square(difference).mean())) if where.any() else 0.0,
-            detections=had,
+            detections=same.had,
             ap_drop=self._ap_drop(outputs),
         )
-        return replace(verdict, reason=_objection(verdict))
+        problems = same.objections(precision_record("int8").tolerance)
+        if verdict.ap_drop is not None and verdict.ap_drop > MAX_AP_DROP:
+            problems.append(f"AP drops by {verdict.ap_drop:.4f}, allowed {MAX_AP_DROP}")
+        return replace(verdict, reason="; ".join(problems) or None)
 
     def _run(self, backend: str, files: Sequence[Path], precision: Precision) -> Outputs:
         output = self._scratch / "outputs.npz"
@@ -186,18 +187,3 @@ def run_session(
     results = [session.run(tensor) for tensor in np.load(inputs, mmap_mode="r")]
     scores, boxes = (np.concatenate([r[name] for r in results]) for name in ("scores", "boxes"))
     np.savez(output, scores=scores, boxes=boxes)
-
-
-def _objection(verdict: Verdict) -> str | None:
-    """Say what keeps an artifact out, None where nothing does."""
-    problems = []
-    if verdict.f1 < MIN_F1:
-        problems.append(
-            f"F1 {verdict.f1:.3f} (recall {verdict.recall:.3f}, precision "
-            f"{verdict.precision:.3f}), wanted {MIN_F1}"
-        )
-    if verdict.mean_iou < MIN_MEAN_IOU:
-        problems.append(f"mean IoU {verdict.mean_iou:.3f}, wanted {MIN_MEAN_IOU}")
-    if verdict.ap_drop is not None and verdict.ap_drop > MAX_AP_DROP:
-        problems.append(f"AP drops by {verdict.ap_drop:.4f}, allowed {MAX_AP_DROP}")
-    return "; ".join(problems) or None

@@ -15,10 +15,16 @@ from typing import Any
 from ultraface_deploy.agreement.precision import precision_record
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.cost import cost_of_onnx
-from ultraface_deploy.bench.emulate.sysroot import Sysroot, cpuinfo, require_programs, run_tool
+from ultraface_deploy.bench.emulate.sysroot import (
+    Sysroot,
+    cpuinfo,
+    emulated_backends,
+    require_programs,
+    run_tool,
+)
 from ultraface_deploy.bench.layout import installed_files
 from ultraface_deploy.bench.plan import Configuration
-from ultraface_deploy.errors import BackendError, MissingDependency, ToolFailed
+from ultraface_deploy.errors import BackendError, InputError, MissingDependency, ToolFailed
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.safe.images import DEMO_PHOTO
@@ -84,9 +90,15 @@ def count_instructions(
 
     Raises:
         MissingDependency: the emulated machine is not set up, or a program is missing.
-        InputError: the core is unknown.
+        InputError: the core is unknown, or a backend cannot run there.
     """
     cpuinfo(core)
+    for name in dict.fromkeys(configuration.backend for configuration in configurations):
+        if name not in emulated_backends():
+            raise InputError(
+                f"--emulate: {name} has no aarch64 package that runs there; "
+                f"{', '.join(emulated_backends())} have"
+            )
     require_programs()
     sysroot = sysroot or Sysroot.default()
     sysroot.versions()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from ultraface_deploy.backends import backend_names, get_backend
+from ultraface_deploy.bench.layout import NEEDED
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.child import run_program
 from ultraface_deploy.safe.files import make_folder, write_text
@@ -30,8 +32,6 @@ PROGRAMS = {
 }
 _DEBIAN = ("python3.11", "libstdc++6", "libgomp1", "zlib1g")
 _PYTHON = "3.11"
-_WHEELS = ("numpy", "msgspec", "onnxruntime", "ncnn", "MNN", "opencv-python-headless")
-_PURE = ("filelock", "platformdirs", "psutil")
 _PLATFORMS = ("2_35", "2_34", "2_31", "2_28", "2_27", "2_17")
 _SETUP = "ultraface-deploy bench emulate-setup"
 _DONE = "wheels.json"
@@ -156,12 +156,18 @@ def describe_setup(sysroot: Sysroot) -> str:
 def wheel_requirements() -> list[str]:
     """Return the packages of the emulated machine, in the versions that are installed here."""
     found = []
-    for name in (*_WHEELS, *_PURE):
+    wheels = (wheel for name in emulated_backends() for wheel in get_backend(name).wheels)
+    for name in dict.fromkeys((*NEEDED.values(), *wheels)):
         try:
             found.append(f"{name}=={version(name)}")
         except PackageNotFoundError:
             continue
     return found
+
+
+def emulated_backends() -> list[str]:
+    """Return the names of the backends that have wheels for the emulated machine."""
+    return [name for name in backend_names() if get_backend(name).wheels]
 
 
 def is_current(sysroot: Sysroot) -> bool:

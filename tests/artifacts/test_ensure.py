@@ -1,4 +1,4 @@
-"""The default model in an empty folder: what is needed is converted first."""
+"""What is needed and not there is converted first, the default model in an empty folder too."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ import pytest
 
 from tests.conftest import Cli, Convert, MakeCheckpoint
 from ultraface_deploy import models
+from ultraface_deploy.artifacts.convert import Step
+from ultraface_deploy.artifacts.ensure import ensure
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.artifacts.workspace import open_detector
+from ultraface_deploy.detect.detector import open_detector
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.images import DEMO_PHOTO
 
@@ -110,3 +113,33 @@ def test_models_that_ship_are_listed(default_model: Path, cli: Cli) -> None:
     done = cli("models", "pull", "slim-320")
     assert done.code == 2
     assert "nothing to download" in done.error
+
+
+def test_ensure_converts_what_is_missing(
+    converted: Convert, make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    made = converted(make_checkpoint("slim", 5), "onnx", size=(64, 64))
+    copy = Path(shutil.copytree(made.path, tmp_path / "folder"))
+    said: list[str] = []
+    opened = ensure(copy, [Step("mnn", "fp16")], report=said.append)
+    assert opened.has("mnn", "fp16")
+    assert "has no fp16 mnn yet: converting" in said[0]
+    said.clear()
+    assert ensure(copy, [Step("mnn", "fp16")], report=said.append) == opened
+    assert said == []
+
+
+def test_ensure_wants_a_folder_with_a_manifest(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"manifest\.json is missing"):
+        ensure(tmp_path, [])
+
+
+def test_another_size_stands_beside_a_folder(
+    converted: Convert, make_checkpoint: MakeCheckpoint, tmp_path: Path
+) -> None:
+    made = converted(make_checkpoint("slim", 5), "onnx", size=(64, 64))
+    copy = Path(shutil.copytree(made.path, tmp_path / "folder"))
+    beside = ensure(copy, [Step("onnx")], (96, 64))
+    assert beside.path == tmp_path / "folder-96x64"
+    assert (beside.spec.width, beside.spec.height) == (96, 64)
+    assert ensure(copy, [Step("onnx")], (64, 64)).path == copy

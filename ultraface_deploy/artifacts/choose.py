@@ -1,0 +1,152 @@
+"""Which artifact a runtime runs: one answer for verify, bench, eval, detect and convert."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ultraface_deploy import models
+from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
+from ultraface_deploy.artifacts.recognition import format_and_files, prove_harmless, recognise
+from ultraface_deploy.artifacts.source import owning_folder
+from ultraface_deploy.backends import Backend, backend_names, get_backend
+from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.family.spec import Head, ModelSpec
+from ultraface_deploy.safe.files import require_file
+
+
+def runtimes_of(format: str, precision: Precision = "fp32") -> list[Backend]:
+    """Return the backends that run artifacts of a format in a precision, installed or not."""
+    found = (get_backend(name) for name in backend_names())
+    return [backend for backend in found if backend.runs(format, precision)]
+
+
+def installed(format: str, precision: Precision = "fp32") -> Backend:
+    """Return the first installed backend that runs artifacts of a format in a precision.
+
+    Raises:
+        MissingDependency: there is none; says what to install.
+    """
+    known = runtimes_of(format, precision)
+    for backend in known:
+        if backend.available():
+            return backend
+    if known:
+        known[0].require()
+    raise MissingDependency(f"no backend reads {format} in {precision}")
+
+
+def best(folder: ArtifactFolder, backend: Backend, precision: Precision) -> Artifact | None:
+    """Return the artifact of a precision in the format that the backend runs best."""
+    for format in backend.formats:
+        if backend.runs(format, precision) and folder.has(format, precision):
+            return folder.find(format, precision)
+    return None
+
+
+def choose_artifact(
+    folder: ArtifactFolder, backend: str | None, precision: Precision
+) -> tuple[Backend, Artifact]:
+    """Return the backend, and the artifact of a folder that it runs best.
+
+    Args:
+        folder: the artifacts.
+        backend: its name; None for the first installed one that runs something, the original
+            network aside.
+        precision: of the artifact.
+
+    Raises:
+        InputError: the folder has nothing for it.
+        MissingDependency: no backend that reads what is there is installed.
+    """
+    for name in [backend] if backend else backend_names():
+        runtime = get_backend(name)
+        usable = backend is not None or (not runtime.runs_original and runtime.available())
+        if usable and (artifact := best(folder, runtime, precision)) is not None:
+            runtime.require()
+            return runtime, artifact
+    have = ", ".join(artifact.id for artifact in folder.artifacts) or "nothing"
+    # Imported late: on a board without the converters this only costs time.
+    from ultraface_deploy.artifacts.convert import step_for
+
+    target = step_for(get_backend(backend), precision).format if backend else "all"
+    raise InputError(
+        f"{folder.path}: has no {precision} artifact for {backend or 'any installed backend'} "
+        f"(it has {have}); make it with: ultraface-deploy convert {folder.path} --to {target} "
+        f"{'' if precision == 'fp32' else '--' + precision + ' '}-o {folder.path}"
+    )
+
+
+def find_files(
+    model: Path,
+    backend: str | None,
+    precision: Precision,
+    input_size: tuple[int, int] | None,
+    head: Head | None,
+) -> tuple[Backend, tuple[Path, ...], ModelSpec]:
+    """Return what a MODEL argument means to a runtime: the files in its order, and the spec.
+
+    Raises:
+        InputError: no such model, or not in this format or precision.
+        MissingDependency: the runtime is not installed.
+        BackendError: the runtime cannot run the file.
+    """
+    if model.is_dir():
+        folder = ArtifactFolder.open(model)
+        runtime, artifact = choose_artifact(folder, backend, precision)
+        return runtime, _sound_files(folder, artifact, runtime), folder.spec
+    if not model.exists() and (entry := models.registry().get(str(model))) and entry.embedded:
+        model = models.FOLDER / str(entry.file if _runs_original(backend) else entry.onnx)
+    require_file(model, "model")
+    format, files = format_and_files(model)
+    runtime = _reader_of(format, backend)
+    spec = _spec_of_file(model, format, files, runtime, input_size, head)
+    return runtime, files, spec
+
+
+def _runs_original(backend: str | None) -> bool:
+    return backend is not None and get_backend(backend).runs_original
+
+
+def _sound_files(folder: ArtifactFolder, artifact: Artifact, runtime: Backend) -> tuple[Path, ...]:
+    """Return an artifact's files: as recorded, and known or now shown to do no harm."""
+    files = folder.intact_files(artifact)
+    if not artifact.verified and artifact.format != "torch":
+        prove_harmless(runtime, files, folder.spec)
+    return files
+
+
+def _spec_of_file(
+    model: Path,
+    format: str,
+    files: tuple[Path, ...],
+    runtime: Backend,
+    input_size: tuple[int, int] | None,
+    head: Head | None,
+) -> ModelSpec:
+    if (folder := owning_folder(model)) is not None:
+        artifact = next(each for each in folder.artifacts if model.name in each.files)
+        if not runtime.runs(artifact.format, artifact.precision):
+            raise InputError(f"{model}: {runtime.name} does not run {artifact.precision}; choose another")
+        _sound_files(folder, artifact, runtime)
+        return folder.spec
+    if format == "torch":
+        from ultraface_deploy.family.checkpoint import load_checkpoint
+
+        spec = load_checkpoint(model).spec
+        spec = spec if input_size is None else spec.resized(*input_size)
+        return spec if head is None else replace(spec, head=head)
+    # Only ONNX Runtime, which the base install has, reads an ONNX file's size and metadata.
+    reader = get_backend("onnxruntime") if format == "onnx" else runtime
+    return recognise(reader, files, input_size, head, runtime)
+
+
+def _reader_of(format: str, backend: str | None) -> Backend:
+    if backend is None:
+        return installed(format)
+    runtime = get_backend(backend)
+    if format not in runtime.formats:
+        raise InputError(f"--backend {backend} reads {', '.join(runtime.formats)}, not {format}")
+    runtime.require()
+    return runtime

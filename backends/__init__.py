@@ -8,13 +8,14 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from ultraface_deploy.backends.base import Backend, Outputs, Session
+from ultraface_deploy.backends.base import Backend, Outputs, Session, Tensor
 from ultraface_deploy.errors import InputError
 
 __all__ = [
     "Backend",
     "Outputs",
     "Session",
+    "Tensor",
     "backend_names",
     "get_backend",
 ]

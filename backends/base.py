@@ -16,7 +16,7 @@ import numpy as np
 from ultraface_deploy.agreement.precision import Precision, Tolerance, precision_record
 from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.pipeline.preprocess import Tensor
+from ultraface_deploy.pipeline.preprocess import Tensor as Tensor
 
 Outputs = dict[str, Tensor]
 # Corners are offsets times at most a fifth of the image; see `family.boxes.decode`.

@@ -17,7 +17,7 @@ def test_each_has_a_record(name: str) -> None:
 
 def test_an_unknown_one_is_an_error_everywhere() -> None:
     for ask in (parse_precision, precision_record, lambda name: floor(1, name, "cortex-a53")):
-        with pytest.raises(InputError, match="precision .int4. is unknown; choose from fp32"):
+        with pytest.raises(InputError, match=r"precision .int4. is unknown; choose from fp32"):
             ask("int4")
     with pytest.raises(InputError, match="int4"):
         get_backend("mnn").tolerance("int4", ModelSpec("net", "slim"))  # type: ignore[arg-type]

@@ -128,7 +128,9 @@ def _spec_of_file(
     if (folder := owning_folder(model)) is not None:
         artifact = next(each for each in folder.artifacts if model.name in each.files)
         if not runtime.runs(artifact.format, artifact.precision):
-            raise InputError(f"{model}: {runtime.name} does not run {artifact.precision}; choose another")
+            raise InputError(
+                f"{model}: {runtime.name} does not run {artifact.precision}; choose another"
+            )
         _sound_files(folder, artifact, runtime)
         return folder.spec
     if format == "torch":

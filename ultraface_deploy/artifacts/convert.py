@@ -86,7 +86,9 @@ def step_for(backend: Backend, precision: Precision) -> Step:
         InputError: none of its formats has that precision.
     """
     if (step := find_step(backend, precision)) is None:
-        raise InputError(f"--backend {backend.name} does not run {precision}; choose another --precision")
+        raise InputError(
+            f"--backend {backend.name} does not run {precision}; choose another --precision"
+        )
     return step
 
 

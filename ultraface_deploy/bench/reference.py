@@ -14,6 +14,7 @@ from ultraface_deploy.agreement.comparison import (
     Comparison,
     LoadedArtifact,
     Reference,
+    Runnable,
     compare_with_original,
 )
 from ultraface_deploy.agreement.precision import Precision
@@ -57,7 +58,7 @@ def record(
     np.savez(target, **recorded)  # type: ignore[arg-type]  # any name is an array
 
 
-def _open(folder: ArtifactFolder, artifact: str | None, backend: str | None) -> Session:
+def _open(folder: ArtifactFolder, artifact: str | None, backend: str | None) -> Runnable:
     if artifact is None or backend is None:
         return open_reference(folder).session
     found = folder.get(artifact)

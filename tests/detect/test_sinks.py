@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import noise
-from ultraface_deploy.detect.drawing import draw_faces
 from ultraface_deploy.detect.sinks import open_sinks, run
 from ultraface_deploy.detect.sources import FrameSource, open_source
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
+from ultraface_deploy.pipeline.drawing import draw_faces
 
 
 class OneFace:
@@ -218,7 +218,7 @@ def test_drawing_leaves_the_picture_alone() -> None:
     before = image.copy()
     marked = draw_faces(image, OneFace.faces)
     np.testing.assert_array_equal(image, before)
-    assert (marked[20, 10:31] == (0, 220, 0)).all()
+    assert (marked[20, 10:31] == (0, 159, 230)).all()
     np.testing.assert_array_equal(draw_faces(image, Faces()), image)
 
 

@@ -166,7 +166,7 @@ class TestSameFaces:
             there = demo_faces([*aarch64_build.runner, str(arm_demo), str(path)])
             here = detector.detect(read(path))
             for one, other in ((there, here), (here, there)):
-                sure = one.scores > PostprocessOptions().score_threshold + tolerance
+                sure = one.scores > detector.spec.score_threshold + tolerance
                 assert_same_faces(*paired(one, sure, other), path.name, tolerance)
 
     @pytest.mark.parametrize("format", ["rgb", "gray", "nv21"])

@@ -29,7 +29,7 @@ def detect(
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
     threads: Threads = 1,
     input_size: InputSize = None,
-    threshold: ScoreThreshold = 0.6,
+    threshold: ScoreThreshold = None,
     iou: Annotated[
         float, typer.Option("--iou", min=0, max=1, help="IoU above which NMS suppresses.")
     ] = 0.3,

@@ -44,7 +44,10 @@ ClassNames = Annotated[
 ]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of one inference.")]
 ScoreThreshold = Annotated[
-    float, typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of a face.")
+    Optional[float],  # noqa: UP045
+    typer.Option(
+        "--threshold", min=0.0, max=1.0, help="Minimum score of a face; default: the model's own."
+    ),
 ]
 
 

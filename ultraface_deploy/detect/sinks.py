@@ -14,10 +14,10 @@ from typing import IO, Any, Protocol
 import cv2
 
 from ultraface_deploy.detect.detector import Detector
-from ultraface_deploy.detect.drawing import draw_faces
 from ultraface_deploy.detect.sources import Frame, FrameSource
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
+from ultraface_deploy.pipeline.drawing import draw_faces
 from ultraface_deploy.safe.files import make_folder, replacing
 from ultraface_deploy.safe.images import IMAGE_SUFFIXES
 

@@ -61,7 +61,8 @@ class ModelSpec:
 
     The network input is NCHW float32 `(x - mean) / std` in `color` order. `head` says what the
     `boxes` output holds: `raw` offsets to be decoded on the anchors, or `decoded` corners
-    x1 y1 x2 y2 in 0..1.
+    x1 y1 x2 y2 in 0..1. `score_threshold` is the score above which a box is a face where nobody
+    says otherwise: networks differ in how high they score.
     """
 
     name: str
@@ -74,6 +75,7 @@ class ModelSpec:
     std: tuple[float, float, float] = (128.0, 128.0, 128.0)
     color: Literal["rgb"] = "rgb"
     anchors: AnchorSpec = field(default_factory=AnchorSpec)
+    score_threshold: float = 0.5
 
     def __post_init__(self) -> None:
         check_input_size(self.width, self.height)
@@ -92,6 +94,10 @@ class ModelSpec:
             raise InputError(
                 f"model {self.name}: architecture {self.architecture!r} with head {self.head!r}; "
                 "known are slim and rfb, raw and decoded"
+            )
+        if not 0 <= self.score_threshold <= 1:
+            raise InputError(
+                f"model {self.name}: score threshold {self.score_threshold}; it must lie in 0..1"
             )
         # What preprocessing does not do must not be described: it would be silently left out.
         finite = all(math.isfinite(value) for value in (*self.mean, *self.std))
@@ -136,7 +142,13 @@ class ModelSpec:
         """Return the record that `from_description` reads."""
         inputs = Input(self.width, self.height, self.mean, self.std, self.color)
         return Description(
-            self.name, self.architecture, self.num_classes, self.head, inputs, self.anchors
+            self.name,
+            self.architecture,
+            self.num_classes,
+            self.head,
+            inputs,
+            self.anchors,
+            self.score_threshold,
         )
 
     @classmethod
@@ -157,6 +169,7 @@ class ModelSpec:
             found.input.std,
             found.input.color,
             found.anchors or AnchorSpec(),
+            found.score_threshold,
         )
 
     @classmethod
@@ -207,6 +220,7 @@ class Description:
     head: Head
     input: Input
     anchors: AnchorSpec | None = None
+    score_threshold: float = 0.5
 
 
 def check_input_size(width: int, height: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -10,38 +10,29 @@ import numpy.typing as npt
 from ultraface_deploy.family.anchors import make_anchors
 from ultraface_deploy.family.boxes import decode
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.pipeline.faces import Faces
 from ultraface_deploy.pipeline.nms import NmsKind, nms
 
 
 @dataclass(frozen=True)
-class Faces:
-    """What was found in one image, best first.
-
-    `boxes` (N, 4) float32 x1 y1 x2 y2 in pixels of the image (a face at the border may reach
-    beyond it), `scores` (N,) float32 in 0..1, `labels` (N,) int64 class indices from 1.
-    """
-
-    boxes: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 4), np.float32))
-    scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
-    labels: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-
-    def __len__(self) -> int:
-        return len(self.scores)
-
-
-@dataclass(frozen=True)
 class PostprocessOptions:
-    """What is kept of the network's outputs; the defaults are those of the Python demos.
+    """What is kept of the network's outputs.
 
-    `candidates`: the best boxes per class that enter NMS; `top_k`: the faces kept after it,
-    None for all.
+    `score_threshold`: faces score above it; None for the model's own (`ModelSpec`).
+    `iou_threshold`: NMS suppresses above it; 0.3 as in the published Python demos.
+    `candidates`: the best boxes per class that enter NMS; `top_k`: the faces kept after it, None
+    for all.
     """
 
-    score_threshold: float = 0.5
+    score_threshold: float | None = None
     iou_threshold: float = 0.3
     nms: NmsKind = "hard"
     candidates: int = 200
     top_k: int | None = None
+
+    def threshold(self, spec: ModelSpec) -> float:
+        """Return the score above which a box is a face of this model."""
+        return spec.score_threshold if self.score_threshold is None else self.score_threshold
 
 
 def postprocess(
@@ -68,8 +59,7 @@ def postprocess(
     faces = found[0] if len(found) == 1 else _merge(found)
     if options.top_k is None or len(faces) <= options.top_k:
         return faces
-    top = slice(options.top_k)
-    return Faces(faces.boxes[top], faces.scores[top], faces.labels[top])
+    return faces[: options.top_k]
 
 
 def _faces_of_class(
@@ -80,8 +70,9 @@ def _faces_of_class(
     options: PostprocessOptions,
     label: int,
 ) -> Faces:
+    threshold = options.threshold(spec)
     # Few anchors pass the threshold, so everything after this line works on a handful of rows.
-    chosen = np.flatnonzero(scores > options.score_threshold)
+    chosen = np.flatnonzero(scores > threshold)
     if len(chosen) > options.candidates:
         # Stable, because scores in INT8 are often equal: of those the first anchors enter, on every
         # machine and in the generated C++.
@@ -99,7 +90,7 @@ def _faces_of_class(
         scores[chosen],
         kind=options.nms,
         iou_threshold=options.iou_threshold,
-        score_threshold=options.score_threshold,
+        score_threshold=threshold,
     )
     return Faces(
         kept.astype(np.float32, copy=False),
@@ -111,8 +102,6 @@ def _faces_of_class(
 def _merge(found: list[Faces]) -> Faces:
     scores = np.concatenate([faces.scores for faces in found])
     order = np.argsort(-scores, kind="stable")
-    return Faces(
-        np.concatenate([faces.boxes for faces in found])[order],
-        scores[order],
-        np.concatenate([faces.labels for faces in found])[order],
-    )
+    boxes = np.concatenate([faces.boxes for faces in found])
+    labels = np.concatenate([faces.labels for faces in found])
+    return Faces(boxes, scores, labels)[order]

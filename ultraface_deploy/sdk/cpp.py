@@ -38,6 +38,7 @@ def model_values(spec: ModelSpec, precision: Precision, files: Sequence[Path]) -
         ),
         "CENTER_VARIANCE": float32(spec.anchors.center_variance),
         "SIZE_VARIANCE": float32(spec.anchors.size_variance),
+        "SCORE_THRESHOLD": float32(spec.score_threshold),
         "FILES": ",\n".join(_file_record(file) for file in files),
     }
 

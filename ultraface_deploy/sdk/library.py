@@ -29,10 +29,12 @@ class Options(ctypes.Structure):
     )
 
     @classmethod
-    def of(cls, options: PostprocessOptions, threads: int = 1) -> Options:
-        """Translate the pipeline's options."""
+    def of(
+        cls, options: PostprocessOptions, threads: int = 1, score_threshold: float = 0.5
+    ) -> Options:
+        """Translate the pipeline's options; `score_threshold` is the model's own."""
         return cls(
-            options.score_threshold,
+            score_threshold if options.score_threshold is None else options.score_threshold,
             options.iou_threshold,
             _NMS[options.nms],
             options.candidates,
@@ -89,7 +91,9 @@ class LibraryDetector:
         self._c.ultraface_destroy.restype = None
         self._faces = (Face * capacity)()
         self._handle = ctypes.c_void_p()
-        c_options = Options.of(options or PostprocessOptions(), threads)
+        defaults = Options()
+        self._c.ultraface_default_options(ctypes.byref(defaults))
+        c_options = Options.of(options or PostprocessOptions(), threads, defaults.score_threshold)
         folder = None if models is None else str(models).encode()
         self._check(
             self._c.ultraface_create(folder, ctypes.byref(c_options), ctypes.byref(self._handle))

@@ -1,0 +1,68 @@
+"""Marking faces in a picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ultraface_deploy.pipeline.faces import Faces
+from ultraface_deploy.pipeline.preprocess import Image
+
+# Orange with a dark rim (Okabe and Ito's colour-blind-safe palette): it stands out against skin,
+# grass and sky, for people who confuse red and green too, and in gray.
+_COLOUR = (0, 159, 230)
+_RIM = (40, 40, 40)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
+    """Return a copy of an image (H, W, 3) uint8 BGR with a box at each face.
+
+    The score is written where it hides no other face: above the box, else below it, else inside
+    its own box; where it fits in none of these it is left out.
+    """
+    marked: Image = bgr.copy()
+    thickness = max(1, round(min(bgr.shape[:2]) / 500))
+    boxes = faces.boxes.round().astype(int)
+    for left, top, right, bottom in boxes.tolist():
+        cv2.rectangle(marked, (left, top), (right, bottom), _RIM, thickness + 2)
+    for left, top, right, bottom in boxes.tolist():
+        cv2.rectangle(marked, (left, top), (right, bottom), _COLOUR, thickness)
+    if labels:
+        _write_scores(marked, boxes, faces.scores, scale=max(0.35, thickness * 0.35))
+    return marked
+
+
+def _write_scores(marked: Image, boxes: np.ndarray, scores: np.ndarray, scale: float) -> None:
+    height, width = marked.shape[:2]
+    taken = boxes.astype(float).reshape(-1, 4)
+    for own, (box, score) in enumerate(zip(boxes.tolist(), scores, strict=True)):
+        text = f"{score:.2f}"
+        (wide, high), _ = cv2.getTextSize(text, _FONT, scale, 1)
+        left, top, right, bottom = box
+        others = np.delete(taken, own, axis=0)
+        for y in (top - high - 4, bottom + 3, top + 3):
+            place = (left, y, left + wide + 2, y + high + 2)
+            inside_own = y == top + 3
+            fits = place[0] >= 0 and y >= 0 and place[2] <= width and place[3] <= height
+            if inside_own:
+                # A score over a small face would hide what it is about.
+                fits = fits and wide + 2 <= right - left and 4 * high <= bottom - top
+            if fits and not _overlaps(place, others):
+                corner = (place[0] + 1, place[3] - 1)
+                cv2.putText(marked, text, corner, _FONT, scale, _RIM, 3, cv2.LINE_AA)
+                cv2.putText(marked, text, corner, _FONT, scale, _COLOUR, 1, cv2.LINE_AA)
+                taken = np.vstack([taken, np.array(place, float)])
+                break
+
+
+def _overlaps(place: tuple[int, int, int, int], boxes: np.ndarray) -> bool:
+    left, top, right, bottom = place
+    return bool(
+        (
+            (boxes[:, 0] < right)
+            & (boxes[:, 2] > left)
+            & (boxes[:, 1] < bottom)
+            & (boxes[:, 3] > top)
+        ).any()
+    )

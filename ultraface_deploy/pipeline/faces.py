@@ -1,0 +1,172 @@
+"""What was found in one image, and what people do with it next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from ultraface_deploy.errors import InputError, MissingDependency
+
+if TYPE_CHECKING:
+    import pandas
+    import supervision
+
+    from ultraface_deploy.safe.images import Image
+
+_COLUMNS = ("x1", "y1", "x2", "y2", "score", "label")
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face: `box` x1 y1 x2 y2 in pixels of the image, `score` in 0..1, `label` from 1."""
+
+    box: tuple[float, float, float, float]
+    score: float
+    label: int
+
+    @property
+    def width(self) -> float:
+        """Width of the box in pixels."""
+        return self.box[2] - self.box[0]
+
+    @property
+    def height(self) -> float:
+        """Height of the box in pixels."""
+        return self.box[3] - self.box[1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form, as `detect --json` writes it."""
+        return {"box": list(self.box), "score": self.score, "label": self.label}
+
+
+@dataclass(frozen=True)
+class Faces:
+    """What was found in one image, best first.
+
+    `boxes` (N, 4) float32 x1 y1 x2 y2 in pixels of the image (a face at the border may reach
+    beyond it), `scores` (N,) float32 in 0..1, `labels` (N,) int64 class indices from 1.
+
+    `len(faces)`, `for face in faces` and `faces[0]` work as in a list; a slice, a mask or an array
+    of indices gives `Faces` again.
+    """
+
+    boxes: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 4), np.float32))
+    scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
+    labels: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __iter__(self) -> Iterator[Face]:
+        return (self._face(index) for index in range(len(self)))
+
+    @overload
+    def __getitem__(self, index: int) -> Face: ...
+    @overload
+    def __getitem__(self, index: slice | npt.NDArray[Any] | Sequence[int]) -> Faces: ...
+
+    def __getitem__(self, index: Any) -> Face | Faces:
+        if isinstance(index, int | np.integer):
+            return self._face(range(len(self))[int(index)])
+        return Faces(self.boxes[index], self.scores[index], self.labels[index])
+
+    def __repr__(self) -> str:
+        best = f", best score {self.scores.max():.3f}" if len(self) else ""
+        return f"Faces({len(self)}{best})"
+
+    def _face(self, index: int) -> Face:
+        left, top, right, bottom = self.boxes[index].tolist()
+        return Face((left, top, right, bottom), float(self.scores[index]), int(self.labels[index]))
+
+    def filter(
+        self,
+        min_score: float = 0.0,
+        min_size: float = 0.0,
+        inside: tuple[float, float, float, float] | None = None,
+    ) -> Faces:
+        """Return the faces that are sure, large and inside enough.
+
+        Args:
+            min_score: the lowest score that stays, 0..1.
+            min_size: the shorter side of the box in pixels must be at least this.
+            inside: (x1, y1, x2, y2) in pixels; the centre of the box must lie in it.
+        """
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        kept = (self.scores >= min_score) & (sides.min(axis=1, initial=np.inf) >= min_size)
+        if inside is not None:
+            left, top, right, bottom = inside
+            if not (right > left and bottom > top):
+                raise InputError(f"inside={inside}: give x1, y1, x2, y2 with x2 > x1 and y2 > y1")
+            x, y = (self.boxes[:, :2] + self.boxes[:, 2:]).T / 2
+            kept &= (x >= left) & (x < right) & (y >= top) & (y < bottom)
+        return self[kept]
+
+    def crop(self, image: Image, margin: float = 0.0) -> list[Image]:
+        """Cut the faces out of the image they were found in, best first.
+
+        Args:
+            image: (H, W, ...) pixels in any order of colours.
+            margin: how much to add on each side, as a share of the box; 0.2 shows the hair.
+
+        Returns:
+            One copy per face, cut at the border of the image. A face wholly outside gives an
+            array without pixels, so that `crops[i]` always belongs to `faces[i]`.
+        """
+        height, width = image.shape[:2]
+        crops = []
+        for left, top, right, bottom in self.boxes.astype(np.float64):
+            wide, high = (right - left) * margin, (bottom - top) * margin
+            x1, x2 = np.clip(np.rint((left - wide, right + wide)), 0, width).astype(int)
+            y1, y2 = np.clip(np.rint((top - high, bottom + high)), 0, height).astype(int)
+            crops.append(image[y1:y2, x1:x2].copy())
+        return crops
+
+    def draw(self, image: Image, labels: bool = True) -> Image:
+        """Return a copy of the image (H, W, 3) uint8 BGR with a box at each face.
+
+        Args:
+            image: the image the faces were found in.
+            labels: write the score where there is room for it.
+        """
+        from ultraface_deploy.pipeline.drawing import draw_faces
+
+        return draw_faces(image, self, labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form: a list of faces under `faces`, as `detect --json` writes it."""
+        return {"faces": [face.to_dict() for face in self]}
+
+    def to_supervision(self) -> supervision.Detections:
+        """Return `supervision.Detections`; their class ids are our labels minus 1.
+
+        Raises:
+            MissingDependency: the package supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError as error:
+            raise _needs("supervision") from error
+        return supervision.Detections(
+            xyxy=self.boxes.copy(), confidence=self.scores.copy(), class_id=self.labels - 1
+        )
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a frame with the columns x1, y1, x2, y2, score, label; one row per face.
+
+        Raises:
+            MissingDependency: the package pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise _needs("pandas") from error
+        values = (*self.boxes.T, self.scores, self.labels)
+        return pandas.DataFrame(dict(zip(_COLUMNS, values, strict=True)))
+
+
+def _needs(package: str) -> MissingDependency:
+    return MissingDependency(f"this conversion needs the package {package}: pip install {package}")

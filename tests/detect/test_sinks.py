@@ -16,7 +16,7 @@ from ultraface_deploy.detect.sinks import open_sinks, run
 from ultraface_deploy.detect.sources import FrameSource, open_source
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
-from ultraface_deploy.pipeline.drawing import draw_faces
+from ultraface_deploy.pipeline.drawing import _COLOUR, draw_faces
 
 
 class OneFace:
@@ -162,7 +162,7 @@ def test_outputs_that_do_not_fit_their_source(pictures: Path, video: Path, tmp_p
     (tmp_path / "file").write_text("a file")
     for source, output, reason in (
         (pictures, tmp_path / "out.jpg", "3 pictures need a folder"),
-        (pictures, tmp_path / "out.xyz", "not a kind of picture"),
+        (pictures, tmp_path / "out.xyz", "not a picture format"),
         (pictures, tmp_path / "file/out", "cannot create the folder"),
         (video, tmp_path / "out.jpg", "needs a video file"),
     ):
@@ -218,7 +218,7 @@ def test_drawing_leaves_the_picture_alone() -> None:
     before = image.copy()
     marked = draw_faces(image, OneFace.faces)
     np.testing.assert_array_equal(image, before)
-    assert (marked[20, 10:31] == (0, 159, 230)).all()
+    assert (marked[20, 10:31] == _COLOUR).all()
     np.testing.assert_array_equal(draw_faces(image, Faces()), image)
 
 

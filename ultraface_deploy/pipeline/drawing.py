@@ -41,7 +41,7 @@ def _write_scores(marked: Image, boxes: np.ndarray, scores: np.ndarray, scale: f
         (wide, high), _ = cv2.getTextSize(text, _FONT, scale, 1)
         left, top, right, bottom = box
         others = np.delete(taken, own, axis=0)
-        for y in (top - high - 4, bottom + 3, top + 3):
+        for y in (top - high - 6, bottom + 4, top + 3):
             place = (left, y, left + wide + 2, y + high + 2)
             inside_own = y == top + 3
             fits = place[0] >= 0 and y >= 0 and place[2] <= width and place[3] <= height

@@ -68,6 +68,22 @@ def test_fp16_is_an_infix(converted: Convert, make_checkpoint: MakeCheckpoint) -
     assert folder.find("ncnn", "fp16").files == (f"{name}.fp16.ncnn.param", f"{name}.fp16.ncnn.bin")
 
 
+@pytest.mark.parametrize("format", ["torch", "onnx"])
+def test_source_that_is_replaced_between_reading_and_converting(
+    folder: ArtifactFolder, tmp_path: Path, format: str
+) -> None:
+    """What was read decides the spec: other bytes must not be converted under it."""
+    original, output = folder.files(folder.find(format))[0], tmp_path / "out"
+    file = tmp_path / f"mine{original.suffix}"
+    file.write_bytes(original.read_bytes())
+    source = resolve_source(file)
+    other = folder.files(folder.find("onnxsim"))[0] if format == "onnx" else original
+    file.write_bytes(other.read_bytes() + (b"" if format == "onnx" else b"x"))
+    with pytest.raises(InputError, match="was replaced while it was read"):
+        convert(source, ["onnx"], output=output)
+    assert list(output.glob("mine*")) == []
+
+
 def test_asking_again_reuses_the_steps_on_the_way(
     folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

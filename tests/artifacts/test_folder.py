@@ -107,6 +107,31 @@ def test_changed_and_missing_files(small: ArtifactFolder) -> None:
         small.intact_files(artifact)
 
 
+def test_file_without_a_recorded_sum_is_refused(small: ArtifactFolder) -> None:
+    rewrite(small, lambda data: data["artifacts"][0]["sha256"].clear())
+    opened = ArtifactFolder.open(small.path)
+    with pytest.raises(InputError, match=r"net\.onnx is not the file that was converted"):
+        opened.intact_files(opened.find("onnx"))
+
+
+def test_old_entry_goes_before_its_files_change(small: ArtifactFolder) -> None:
+    """Whatever stops a run half way: the manifest never names other bytes."""
+    made = small.path / ".made-onnx"
+    made.write_bytes(b"another")
+    artifact = describe_files("onnx", "fp32", {"net.onnx": made})
+    made.unlink()
+    with pytest.raises(FileNotFoundError):
+        small.publish(artifact, [made], {})
+    assert ArtifactFolder.open(small.path).artifacts == ()
+
+
+@pytest.mark.parametrize("verification", [None, {}, {"passed": False}, {"passed": "no"}])
+def test_only_what_passed_is_verified(small: ArtifactFolder, verification: Any) -> None:
+    artifact = small.find("onnx")
+    assert not replace(artifact, verification=verification).verified
+    assert replace(artifact, verification={"passed": True}).verified
+
+
 def test_asking_for_what_is_not_there(small: ArtifactFolder) -> None:
     assert not small.has("mnn")
     with pytest.raises(InputError, match="has no artifact mnn-int8; it has onnx"):

@@ -11,6 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
+from ultraface_deploy import models
+from ultraface_deploy.artifacts import recognition
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.recognition import (
     format_and_files,
     head_of,
@@ -186,3 +189,26 @@ def test_companion_files(tmp_path: Path, shared: Path) -> None:
     with pytest.raises(InputError, match="unknown kind of model file"):
         format_and_files(tmp_path / "model.tflite")
     assert format_and_files(tmp_path / "a.onnx") == ("onnx", (tmp_path / "a.onnx",))
+
+
+def test_file_that_is_replaced_while_it_is_tried(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the child found harmless is not what lies there now."""
+    path, real = folder.path / "copy.onnx", recognition.run_in_child
+    path.write_bytes(folder.files(folder.find("onnxsim"))[0].read_bytes())
+
+    def replaced(*arguments: object, **rest: object) -> object:
+        found = real(*arguments, **rest)  # type: ignore[arg-type]
+        path.write_bytes(folder.files(folder.find("onnx"))[0].read_bytes())
+        return found
+
+    monkeypatch.setattr(recognition, "run_in_child", replaced)
+    recognition._recognised_in_child.cache_clear()
+    with pytest.raises(InputError, match="was replaced while it was read"):
+        Detector.open(path)
+
+
+def test_only_what_ships_needs_no_child(folder: ArtifactFolder) -> None:
+    assert recognition._ships([models.FOLDER / "slim-320.onnx"])
+    assert not recognition._ships(folder.files(folder.find("onnx")))

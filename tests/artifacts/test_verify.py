@@ -15,7 +15,7 @@ from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
 from ultraface_deploy.artifacts.verify import open_reference, verify_folder
 from ultraface_deploy.backends import get_backend
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.errors import InputError, ToolFailed
 from ultraface_deploy.safe.images import embedded_images
 
 
@@ -104,6 +104,31 @@ def test_how_far_off(folder: ArtifactFolder) -> None:
         assert far.max_abs_boxes is not None
         assert far.max_abs_boxes > 5e-4
         assert "boxes differ by" in (far.reason or "")
+
+
+def test_changed_file_fails_although_it_computes_the_same(folder: ArtifactFolder) -> None:
+    (file,) = folder.files(folder.find("onnxsim"))
+    model = onnx.load(str(file))
+    model.doc_string = "a remark"
+    onnx.save(model, str(file))
+    failed = failures(folder)
+    assert set(failed) == {("onnxsim", "onnxruntime"), ("onnxsim", "opencv")}
+    assert all("it still computes the same" in reason for reason in failed.values())
+
+
+def test_what_was_never_verified_runs_in_a_child(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(target: str, arguments: object, **options: object) -> object:
+        raise ToolFailed("asked the child")
+
+    monkeypatch.setattr("ultraface_deploy.artifacts.verify.run_in_child", refuse)
+    assert failures(folder) == {}
+    unknown = replace(folder.find("mnn"), verification=None)
+    others = tuple(each for each in folder.artifacts if each.id != "mnn")
+    assert failures(replace(folder, artifacts=(*others, unknown))) == {
+        ("mnn", "mnn"): "asked the child"
+    }
 
 
 def test_wrong_numbers_with_the_right_sum(folder: ArtifactFolder) -> None:

@@ -61,3 +61,11 @@ def test_one_launch_of_one_round_is_enough_for_figures() -> None:
     one = [[np.array([1.0, 2.0, 3.0])]]
     assert median_interval(one)[0] <= 2 <= median_interval(one)[1]
     assert ratio_interval(one, one) == (1, 1, 1)
+
+
+def test_few_launches_widen_the_interval() -> None:
+    """k launches vary less than all possible ones do: by sqrt((k - 1) / k), here 1 / sqrt(2)."""
+    one, two = [[np.array([1.0])]], [[np.array([1.0])], [np.array([2.0])]]
+    assert ratio_interval(one, two) == pytest.approx((1, 1, 2 ** np.sqrt(2)))
+    around = 1.5 * np.exp(np.sqrt(2) * np.log([1 / 1.5, 2 / 1.5]))
+    assert median_interval(two) == pytest.approx(tuple(around))

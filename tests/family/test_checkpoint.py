@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,21 @@ def test_zip_that_claims_to_span_disks(tensors: dict[str, Any], tmp_path: Path) 
     end = content.rindex(b"PK\x05\x06")
     path.write_bytes(content[:end].removesuffix(content[end - 20 : end]) + locator + content[end:])
     with pytest.raises(InputError, match=r"damaged \(zipfiles that span multiple disks"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("packed", ["small", "large"])
+def test_too_large_packed_or_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: str
+) -> None:
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_MAX_MODEL_MB", "1")
+    path = tmp_path / "bomb.pth"
+    if packed == "large":
+        path.write_bytes(bytes((1 << 20) + 1))
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("archive/data/0", bytes((1 << 20) + 1))
+    with pytest.raises(InputError, match="are more than the 1 allowed"):
         load_checkpoint(path)
 
 

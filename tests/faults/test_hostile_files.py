@@ -177,24 +177,6 @@ def test_child_that_was_asked_once_is_not_asked_again(
     assert len(asked) == 2
 
 
-def test_file_that_is_replaced_while_it_is_tried(
-    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What the child found harmless is not what lies there now."""
-    path, real = folder.path / "copy.onnx", foreign.run_in_child
-    path.write_bytes(folder.files(folder.find("onnxsim"))[0].read_bytes())
-
-    def replaced(*arguments: object, **rest: object) -> object:
-        found = real(*arguments, **rest)  # type: ignore[arg-type]
-        path.write_bytes(folder.files(folder.find("onnx"))[0].read_bytes())
-        return found
-
-    monkeypatch.setattr(foreign, "run_in_child", replaced)
-    foreign._recognised_in_child.cache_clear()
-    with pytest.raises(InputError, match="was replaced while it was read"):
-        Detector.open(path)
-
-
 def test_file_swapped_within_a_folder_is_not_opened(folder: ArtifactFolder) -> None:
     (path,) = folder.files(folder.find("onnxsim"))
     content = bytearray(path.read_bytes())

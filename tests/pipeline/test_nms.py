@@ -177,6 +177,28 @@ def test_empty_box_is_its_own_cluster() -> None:
     assert len(nms(boxes, np.array([0.9, 0.8]))[1]) == 2
 
 
+@pytest.mark.parametrize("kind", ["hard", "soft", "blend"])
+def test_of_equal_scores_the_first_goes_first(kind: str) -> None:
+    boxes = np.array([[0, 0, 10, 10], [50, 0, 60, 10], [2, 0, 12, 10]], np.float64)
+    scores = np.array([0.9, 0.9, 0.9])
+    kept, _ = nms(boxes, scores, kind=parse_nms(kind), score_threshold=0.6)
+    first = [1, 0, 11, 10] if kind == "blend" else [0, 0, 10, 10]
+    np.testing.assert_allclose(kept, [first, [50, 0, 60, 10]])
+
+
+def test_an_overlap_at_the_threshold_is_kept() -> None:
+    half = np.array([[0, 0, 10, 10], [0, 0, 10, 5]], np.float64)
+    scores = np.array([0.9, 0.8])
+    assert len(nms(half, scores, kind="hard", iou_threshold=0.5)[1]) == 2
+    # With whole pixels counted these are 10 x 10 and 10 x 5.
+    assert len(nms(half - [0, 0, 1, 1], scores, kind="blend", iou_threshold=0.5)[1]) == 2
+
+
+def test_soft_drops_what_falls_to_the_threshold() -> None:
+    apart = np.array([[0, 0, 10, 10], [50, 0, 60, 10]], np.float64)
+    assert len(nms(apart, np.array([0.9, 0.5]), kind="soft", score_threshold=0.5)[1]) == 1
+
+
 def test_unknown_kind() -> None:
     with pytest.raises(InputError, match="hard, soft, blend"):
         parse_nms("weighted")

@@ -63,6 +63,13 @@ def test_candidates_are_the_best() -> None:
     np.testing.assert_allclose(faces.scores, [0.51 + k / 1000 for k in range(39, 29, -1)])
 
 
+def test_of_equal_scores_the_first_anchors_enter() -> None:
+    apart = {k: (0.75, (k / 50, 0, k / 50 + 0.01, 1)) for k in range(40)}
+    options = PostprocessOptions(candidates=10)
+    faces = postprocess(*outputs(apart), DECODED, (1, 1), options)
+    np.testing.assert_allclose(faces.boxes[:, 0], [k / 50 for k in range(10)], atol=1e-6)
+
+
 def test_top_k_comes_after_nms() -> None:
     same = (0.1, 0.1, 0.4, 0.4)
     tensors = outputs({0: (0.9, same), 1: (0.8, same), 2: (0.7, (0.6, 0.6, 0.9, 0.9))})

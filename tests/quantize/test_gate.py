@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from ultraface_deploy.converters.mnn import tool as mnn_tool
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.quantize import gate as gates
-from ultraface_deploy.quantize.gate import Gate
+from ultraface_deploy.quantize.gate import Gate, Verdict
 from ultraface_deploy.quantize.images import shipped_images
 from ultraface_deploy.safe.images import read_image
 from ultraface_deploy.wider import TruthImage
@@ -94,6 +95,17 @@ def test_labels_bound_the_loss_of_ap(slim: Case, photos: list[Path], tmp_path: P
     assert verdict.ap_drop is not None
     assert verdict.ap_drop > 0.005
     assert "AP drops" in str(verdict.reason)
+
+
+def verdict(**changes: float) -> Verdict:
+    return replace(Verdict(0.97, 0.97, 0.97, 0.93, 0.0, 10, ap_drop=0.005), **changes)
+
+
+def test_bounds_of_the_gate() -> None:
+    assert gates._objection(verdict()) is None
+    assert "F1 0.969" in str(gates._objection(verdict(f1=0.969)))
+    assert "mean IoU 0.929" in str(gates._objection(verdict(mean_iou=0.929)))
+    assert "AP drops by 0.0051" in str(gates._objection(verdict(ap_drop=0.0051)))
 
 
 def test_shipped_images_hold_enough_faces(slim: Case, tmp_path: Path) -> None:

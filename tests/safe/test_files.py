@@ -41,6 +41,26 @@ def test_failure_leaves_no_new_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_who_reads_the_old_file_keeps_it(tmp_path: Path) -> None:
+    """A new file takes the name; the old one is never written into."""
+    target, reader = tmp_path / "result.json", tmp_path / "reader"
+    target.write_text("old")
+    reader.hardlink_to(target)
+    write_text(target, "new")
+    assert (target.read_text(), reader.read_text()) == ("new", "old")
+
+
+def test_content_is_on_the_disk_before_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: seen.append(target.read_text()))
+    target = tmp_path / "result.json"
+    target.write_text("old")
+    write_text(target, "new")
+    assert seen == ["old"]
+
+
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     mask = os.umask(0o027)
     try:

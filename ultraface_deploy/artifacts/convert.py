@@ -223,6 +223,7 @@ class _Work:
             name = f"{self.folder.spec.name}.pth"
             copy = self.scratch / name
             shutil.copyfile(self.source.file, copy)
+            self.source.require_unchanged(copy)
             artifact = describe_files("torch", "fp32", {name: copy})
             self.folder = self.folder.publish(artifact, [copy], {})
 
@@ -285,6 +286,7 @@ class _Work:
         own, wanted = self.source.own_spec, self.folder.spec
         format, originals = format_and_files(self.source.file)
         model = onnx_files.load(originals[0]) if format == "onnx" else read_caffe(*originals)
+        self.source.require_unchanged()
         onnx_files.save(onnx_files.prepare(model, own, wanted), output)
         # At another size or with another head the file itself is the only reference there is.
         if replace(own, name=wanted.name) != wanted:

@@ -20,7 +20,8 @@ class ModelSource:
     """Where a conversion starts.
 
     `file` is in the format `torch`, `onnx` or `caffe`. `own_spec` is what it holds, `spec` what
-    the artifacts shall be: the two differ in size or head where that was asked for.
+    the artifacts shall be: the two differ in size or head where that was asked for. `sha256` is
+    of the file before it was read for them.
     """
 
     file: Path
@@ -33,6 +34,15 @@ class ModelSource:
     def root(self) -> str:
         """Format of the first artifact: a checkpoint is kept, all else is taken in as ONNX."""
         return "torch" if self.format == "torch" else "onnx"
+
+    def require_unchanged(self, copy: Path | None = None) -> None:
+        """Refuse a file, or the copy made of it, that is not what was read.
+
+        Raises:
+            InputError: it was replaced meanwhile.
+        """
+        if sha256_of(copy or self.file) != self.sha256:
+            raise InputError(f"{self.file}: was replaced while it was read; try again")
 
 
 def resolve_source(
@@ -113,8 +123,10 @@ def _from_registry(name: str) -> ModelSource:
 def _from_checkpoint(path: Path, name: str | None) -> ModelSource:
     from ultraface_deploy.family.checkpoint import load_checkpoint
 
+    require_file(path, "checkpoint")
+    digest = sha256_of(path)
     spec = load_checkpoint(path, name).spec
-    return ModelSource(path, "torch", spec, spec, sha256_of(path))
+    return ModelSource(path, "torch", spec, spec, digest)
 
 
 def _from_onnx(path: Path, name: str | None) -> ModelSource:
@@ -122,8 +134,9 @@ def _from_onnx(path: Path, name: str | None) -> ModelSource:
     _require_onnx(path)
     from ultraface_deploy.artifacts.recognition import spec_of_onnx
 
+    digest = sha256_of(path)
     spec = spec_of_onnx(path, name)
-    return ModelSource(path, "onnx", spec, spec, sha256_of(path))
+    return ModelSource(path, "onnx", spec, spec, digest)
 
 
 def _from_caffe(path: Path, name: str | None) -> ModelSource:
@@ -131,8 +144,9 @@ def _from_caffe(path: Path, name: str | None) -> ModelSource:
     _require_onnx(path)
     from ultraface_deploy.artifacts.recognition import spec_of_caffe
 
+    digest = sha256_of(path)
     spec = spec_of_caffe(path, name)
-    return ModelSource(path, "caffe", spec, spec, sha256_of(path))
+    return ModelSource(path, "caffe", spec, spec, digest)
 
 
 def _require_onnx(path: Path) -> None:

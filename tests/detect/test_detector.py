@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tracemalloc
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -142,25 +141,6 @@ def test_changed_artifact_is_refused(folder: ArtifactFolder) -> None:
     file.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(InputError, match="SHA-256 differs"):
         Detector.open(folder.path, "mnn")
-
-
-def test_only_what_was_verified_is_loaded_without_a_trial(
-    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried: list[tuple[Path, ...]] = []
-    monkeypatch.setattr(
-        "ultraface_deploy.detect.detector.prove_harmless",
-        lambda runtime, files, spec: tried.append(tuple(files)),
-    )
-    (file,) = folder.files(folder.find("mnn"))
-    Detector.open(folder.path, "mnn").close()
-    Detector.open(file).close()
-    assert tried == []
-    unknown = replace(folder.find("mnn"), verification=None)
-    replace(folder, artifacts=(unknown,))._write()
-    Detector.open(folder.path, "mnn").close()
-    Detector.open(file).close()
-    assert tried == [(file,)] * 2
 
 
 def test_single_file_of_a_folder_has_its_spec(folder: ArtifactFolder) -> None:

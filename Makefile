@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo test lowest test-cpp test-arm fuzz soak licences lint format clean
+.PHONY: demo test lowest test-cpp test-arm fuzz soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -56,6 +56,10 @@ licences: $(STAMP)
 	$(PYTHON) -m venv build/licences
 	build/licences/bin/python -m pip install --quiet --disable-pip-version-check pip-licenses
 	build/licences/bin/pip-licenses --python=$(BIN)/python --format=markdown --order=name
+
+# The JSON Schemas of manifests and results, made from the records that read and write them.
+schemas: $(STAMP)
+	$(BIN)/python -m ultraface_deploy.cli.schemas docs
 
 # mypy follows no import hooks, so it checks the package as it is laid out when installed.
 lint: $(STAMP)

@@ -92,10 +92,11 @@ class Agreement:
 
 @dataclass(frozen=True)
 class EvalRecord:
-    """What comparisons and tables read of one result; a file holds more.
+    """One result: what comparisons read, and AP; a file holds more.
 
     `counts` are the counts by image, see `pack`; `backend`, `precision`, `input` and `bytes` are
-    None where predictions came from elsewhere.
+    None where predictions came from elsewhere. AP by set are for people: `counts` give them again,
+    and on other data than WIDER FACE the one set has another name.
     """
 
     model: str
@@ -108,6 +109,11 @@ class EvalRecord:
     counts: str
     bytes: Natural | None = None
     agreement: Agreement | None = None
+    images: Natural = 0
+    unreadable: dict[str, str] = field(default_factory=dict)
+    easy: Amount | None = None
+    medium: Amount | None = None
+    hard: Amount | None = None
 
     def result(self) -> Result:
         """Return the result without what only people read.
@@ -118,7 +124,8 @@ class EvalRecord:
         fields = plain(self)
         subject = {key: fields[key] for key in _SUBJECT}
         details = {key: fields[key] for key in ("operating_points", "agreement")}
-        return Result(subject, unpack(self.counts), self.missing, details=details)
+        tally = unpack(self.counts)
+        return Result(subject, tally, self.missing, self.unreadable, details)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
 from ultraface_deploy.pipeline.preprocess import Image, Tensor
+from ultraface_deploy.safe.records import Version
 
 Outputs = Mapping[str, Tensor]
 
@@ -59,6 +60,15 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """What `verify --json` writes."""
+
+    schema: Version
+    passed: bool
+    results: Sequence[Comparison]
 
 
 @dataclass

@@ -39,7 +39,7 @@ def artifact_id(format: str, precision: Precision) -> str:
 class Artifact:
     """One entry of a manifest: a network in one format and precision.
 
-    `files` are plain names within the folder; `verification` is the record of `verify`, or None.
+    `files` are plain names within the folder; `verification` is the result of `verify`, or None.
     """
 
     id: str

@@ -29,10 +29,12 @@ def verify(
     json: JsonTarget = None,
 ) -> None:
     """Compare every artifact with the original network; exit 1 when one does not agree."""
+    from ultraface_deploy.agreement.comparison import Comparisons
     from ultraface_deploy.artifacts.ensure import ensure
     from ultraface_deploy.artifacts.verify import verify_folder
     from ultraface_deploy.errors import CheckFailed
     from ultraface_deploy.safe.images import embedded_images, list_images, read_images
+    from ultraface_deploy.safe.records import SCHEMA
 
     backends = chosen_backends(backend)
     photos = embedded_images() if images is None else read_images(list_images(images))
@@ -41,8 +43,7 @@ def verify(
         comparisons = verify_folder(opened, photos, backends)
     passed = all(comparison.passed for comparison in comparisons)
     if json is not None:
-        rows = [comparison.to_dict() for comparison in comparisons]
-        write_json({"schema": 1, "passed": passed, "results": rows}, json)
+        write_json(Comparisons(SCHEMA, passed, comparisons), json)
     if json != "-":
         _print(comparisons)
     if not passed:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ultraface_deploy.accuracy.subject import find_subjects
-from ultraface_deploy.artifacts.choose import best, choose_artifact, installed, runtimes_of
+from ultraface_deploy.artifacts.choose import (
+    best,
+    choose_artifact,
+    find_files,
+    installed,
+    runtimes_of,
+)
 from ultraface_deploy.artifacts.convert import find_step
 from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
 from ultraface_deploy.artifacts.verify import verify_folder
@@ -74,3 +81,25 @@ def test_the_original_only_by_name(folder: ArtifactFolder, monkeypatch: pytest.M
         installed("onnx")
     with pytest.raises(MissingDependency, match="no backend reads gone in int8"):
         installed("gone", "int8")
+
+
+def test_only_what_was_verified_is_loaded_without_a_trial(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[Path, ...]] = []
+    monkeypatch.setattr(
+        "ultraface_deploy.artifacts.choose.prove_harmless",
+        lambda runtime, files, spec: tried.append(tuple(files)),
+    )
+    (file,) = folder.files(folder.find("mnn"))
+
+    def find_both_ways() -> None:
+        find_files(folder.path, "mnn", "fp32", None, None)
+        find_files(file, None, "fp32", None, None)
+
+    find_both_ways()
+    assert tried == []
+    unknown = replace(folder.find("mnn"), verification=None)
+    replace(folder, artifacts=(unknown,))._write()
+    find_both_ways()
+    assert tried == [(file,)] * 2

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from tests.quantize.conftest import Case
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.converters.mnn import tool as mnn_tool
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.quantize import gate as gates
 from ultraface_deploy.quantize.gate import Gate, Verdict
@@ -97,15 +98,27 @@ def test_labels_bound_the_loss_of_ap(slim: Case, photos: list[Path], tmp_path: P
     assert "AP drops" in str(verdict.reason)
 
 
-def verdict(**changes: float) -> Verdict:
-    return replace(Verdict(0.97, 0.97, 0.97, 0.93, 0.0, 10, ap_drop=0.005), **changes)
+def test_lost_faces_and_moved_boxes_keep_the_gate_shut(
+    gate: Gate, slim: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judged(change: Callable[[Faces], Faces]) -> Verdict:
+        monkeypatch.setattr(gate, "_detect", lambda *_: [change(each) for each in gate._faces])
+        return gate.judge("onnxruntime", slim.files("onnxsim"))
 
+    def without_last(faces: Faces) -> Faces:
+        return Faces(faces.boxes[:-1], faces.scores[:-1], faces.labels[:-1])
 
-def test_bounds_of_the_gate() -> None:
-    assert gates._objection(verdict()) is None
-    assert "F1 0.969" in str(gates._objection(verdict(f1=0.969)))
-    assert "mean IoU 0.929" in str(gates._objection(verdict(mean_iou=0.929)))
-    assert "AP drops by 0.0051" in str(gates._objection(verdict(ap_drop=0.0051)))
+    def moved(faces: Faces) -> Faces:
+        # By 4 % of their width: an IoU of 0.96 / 1.04 = 0.923.
+        step = (faces.boxes[:, [2]] - faces.boxes[:, [0]]) * [0.04, 0, 0.04, 0]
+        return replace(faces, boxes=faces.boxes + step.astype(np.float32))
+
+    lost = judged(without_last)
+    assert 0.5 < lost.f1 < 0.97
+    assert "F1" in str(lost.reason)
+    shifted = judged(moved)
+    assert (shifted.f1, shifted.mean_iou) == (1.0, pytest.approx(0.923, abs=1e-3))
+    assert "mean IoU" in str(shifted.reason)
 
 
 def test_shipped_images_hold_enough_faces(slim: Case, tmp_path: Path) -> None:

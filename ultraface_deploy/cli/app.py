@@ -14,6 +14,7 @@ import typer
 from ultraface_deploy import __version__
 from ultraface_deploy.cli.console import notes
 from ultraface_deploy.errors import UltraFaceError
+from ultraface_deploy.safe.text import printable
 
 # Each module of this package adds its command with `register(app)`, in the order of the help.
 COMMANDS = (
@@ -99,5 +100,5 @@ def _results_only_on_stdout() -> None:
 
 def _fail(message: str, code: int) -> NoReturn:
     notes.show_cursor(True)
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"error: {printable(message)}", err=True)
     sys.exit(code)

@@ -20,7 +20,7 @@ from ultraface_deploy.cli.bench_recommend import (
     print_recommendation,
 )
 from ultraface_deploy.cli.bench_report import EvalFile
-from ultraface_deploy.cli.console import note, notes, progress, results, write_output
+from ultraface_deploy.cli.console import note, progress, results, write_output
 from ultraface_deploy.cli.options import Backends, JsonTarget, chosen_backends
 
 if TYPE_CHECKING:
@@ -383,7 +383,7 @@ def _print(report: BenchReport) -> None:
         results.print(table)
     for m in report.measurements:
         for warning in m.warnings:
-            notes.print(f"warning: {m.title}: {warning}", markup=False)
+            note(f"warning: {m.title}: {warning}")
 
 
 def _half_width(row: Row) -> float:

@@ -16,15 +16,42 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
-notes = Console(stderr=True, highlight=False, soft_wrap=True)
+from ultraface_deploy.safe.text import printable, printable_lines
+
+
+class _Literal(Console):
+    """A console that shows text as it is: no markup, no escape sequence from a file's name.
+
+    Table cells pass through here too.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable_lines(text), **options)
+
+
+notes = _Literal(stderr=True, soft_wrap=True)
 # A pipe or a file has no width; tables go there unbroken.
-results = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+results = _Literal(width=None if sys.stdout.isatty() else 140)
 
 
 def note(message: str) -> None:
-    """Tell the user something that is not a result."""
-    notes.print(message, markup=False)
+    """Tell the user something that is not a result, in one line."""
+    notes.print(printable(message))
+
+
+def line(message: str) -> None:
+    """Print a result in one line, however long."""
+    results.print(printable(message), soft_wrap=True)
+
+
+def counted(number: int, what: str) -> str:
+    """Return `1 face`, `2 faces`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def progress() -> Progress:

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from ultraface_deploy.cli.console import note, progress, results
+from ultraface_deploy.cli.console import counted, line, note, progress
 from ultraface_deploy.cli.options import InputSize, JsonTarget, ScoreThreshold, Threads
 from ultraface_deploy.models import DEFAULT_MODEL
 
@@ -72,7 +72,7 @@ def detect(
             bar.advance(task)
             if json != "-" and csv != "-":
                 label = frame.name if frame.index is None else f"{frame.name} #{frame.index}"
-                results.print(f"{label}: {len(faces)} faces", markup=False)
+                line(f"{label}: {counted(len(faces), 'face')}")
     if frames.unreadable:
         for problem in frames.unreadable:
             note(f"skipped: {problem}")

@@ -28,8 +28,7 @@ def doctor(json: JsonTarget = None) -> None:
     results.print(
         f"ultraface-deploy {report['version']} on Python {machine['python']}, {machine['system']}\n"
         f"processor: {machine['cpu']}, {machine['cores']} cores usable\n"
-        f"features:  {', '.join(machine['features']) or 'unknown'}",
-        markup=False,
+        f"features:  {', '.join(machine['features']) or 'unknown'}"
     )
     for kind in ("backends", "converters"):
         table = Table(title=kind)

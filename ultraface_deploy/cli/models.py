@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 import typer
 from rich.progress import Progress, TaskID
 
-from ultraface_deploy.cli.console import note, progress, results, write_json
+from ultraface_deploy.cli.console import line, note, progress, results, write_json
 from ultraface_deploy.cli.options import JsonTarget
 
 
@@ -55,11 +55,11 @@ def info(name: Annotated[str, typer.Argument(help="Name of the model.")]) -> Non
     find(name)
     for key, value in _record(name).items():
         if value is not None:
-            results.print(f"{key:<14} {value}", markup=False, soft_wrap=True)
+            line(f"{key:<14} {value}")
     card = FOLDER / f"{name}.md"
     if card.is_file():
         results.print()
-        results.print(card.read_text(), markup=False, soft_wrap=True)
+        results.print(card.read_text(), soft_wrap=True)
 
 
 def pull(

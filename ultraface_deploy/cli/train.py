@@ -57,7 +57,7 @@ def train(
     ] = 0,
 ) -> None:
     """Train a network; under torchrun, on several GPUs. The recipe decides the result."""
-    from ultraface_deploy.cli.console import note, progress, results
+    from ultraface_deploy.cli.console import line, note, progress
     from ultraface_deploy.train.data.classes import Classes
     from ultraface_deploy.train.processes import rank
     from ultraface_deploy.train.recipe import choose_recipe
@@ -83,4 +83,4 @@ def train(
             ),
         )
     if rank() == 0:
-        results.print(str(best), markup=False, soft_wrap=True)
+        line(str(best))

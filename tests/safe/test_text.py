@@ -1,0 +1,40 @@
+"""What a terminal would obey is shown instead."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ultraface_deploy.safe.text import printable, printable_lines
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("portrait.jpg", "portrait.jpg"),
+        ("[mnn] ärger 顔.jpg", "[mnn] ärger 顔.jpg"),
+        ("a\x1b[31mred", "a\\x1b[31mred"),
+        ("one\nerror: two", "one\\nerror: two"),
+        ("\x9b31m", "\\x9b31m"),
+        ("right-to-left \u202egpj.exe", "right-to-left \\u202egpj.exe"),
+        (os.fsdecode(b"caf\xe9.jpg"), "caf\\xe9.jpg"),
+        ("lone \ud800", "lone \\ud800"),
+    ],
+)
+def test_control_characters_become_visible(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@given(st.text(st.characters()))
+def test_nothing_unprintable_is_left_and_any_terminal_can_encode_it(text: str) -> None:
+    shown = printable(text)
+    assert all(character.isprintable() or character.isspace() for character in shown)
+    assert "\n" not in shown and "\x1b" not in shown
+    shown.encode("utf-8")
+
+
+def test_text_of_several_lines_keeps_them() -> None:
+    assert printable_lines("a\tb\nc\r\x07") == "a\tb\nc\\r\\x07"

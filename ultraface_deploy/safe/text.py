@@ -1,0 +1,35 @@
+"""Text from elsewhere (file names, tensor names, answers of boards) made safe to show."""
+
+from __future__ import annotations
+
+_KEPT = "\t\n"
+
+
+def printable(text: str, kept: str = "") -> str:
+    r"""Return text without control characters: each becomes a visible escape.
+
+    A terminal obeys escape sequences and a newline in a file name would forge a result line.
+    Bytes of a name that is not UTF-8 (which Python keeps as lone surrogates) become ``\xff``.
+
+    Args:
+        text: any text.
+        kept: control characters that stay as they are, for text of several lines.
+    """
+    return "".join(
+        character if character.isprintable() or character in kept else _escaped(character)
+        for character in text
+    )
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines made safe: newlines and tabs stay."""
+    return printable(text, _KEPT)
+
+
+def _escaped(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    if character.isspace() and character not in "\n\r\t\v\f\x1c\x1d\x1e\x1f\x85":
+        # No-break and other wide spaces do no harm.
+        return character if character not in "\u2028\u2029" else f"\\u{ord(character):04x}"
+    return character.encode("unicode_escape", "backslashreplace").decode()

@@ -150,12 +150,8 @@ class Backend(ABC):
     ) -> Session:
         """Open the files with the runtime."""
 
-    def stated_spec(self, files: Sequence[Path]) -> ModelSpec | None:
-        """Return what a file of our own says it is, None for other people's files."""
-        return None
-
     def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
-        """Return (width, height) of a file without manifest, None where it does not say."""
+        """Return (width, height) of a file that only the runtime can read, None elsewhere."""
         return None
 
 

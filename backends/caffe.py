@@ -52,29 +52,16 @@ class Caffe(Backend):
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
     ) -> Session:
-        from ultraface_deploy.converters.caffe import read_caffe
-        from ultraface_deploy.converters.caffe.permute import without_permute
-        from ultraface_deploy.converters.caffe.reader import read_prototxt
-        from ultraface_deploy.converters.caffe.writer import prototxt_text
-
         prototxt, caffemodel = files
-        # Caffe ends the process on files that do not fit, so they are checked before it sees them.
-        read_caffe(prototxt, caffemodel)
         caffe = _import_caffe(threads)
         caffe.set_mode_cpu()
         if "Permute" in caffe.layer_type_list():
             return _Session(spec, caffe.Net(str(prototxt), str(caffemodel), caffe.TEST))
-        plain = prototxt_text(without_permute(read_prototxt(prototxt)))
+        plain = without_permute(prototxt.read_text(encoding="utf-8"))
         with tempfile.TemporaryDirectory(prefix="ultraface-deploy-") as folder:
             rewritten = Path(folder) / prototxt.name
             rewritten.write_text(plain, encoding="utf-8")
             return _Session(spec, caffe.Net(str(rewritten), str(caffemodel), caffe.TEST))
-
-    def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
-        """Read the size off the prototxt."""
-        from ultraface_deploy.converters.caffe.reader import input_size
-
-        return input_size(files[0])
 
 
 def _import_caffe(threads: int) -> Any:
@@ -91,6 +78,63 @@ def _import_caffe(threads: int) -> Any:
     import caffe
 
     return caffe
+
+
+def without_permute(prototxt: str) -> str:
+    """Return the same network without Permute layers, for a Caffe that lacks them.
+
+    A blob (N, C, H, W) is sliced into its channels, each becomes a column (N, H * W, 1), and the
+    columns are joined to (N, H * W, C): the values of (N, H, W, C) in the same order. Layers with
+    weights keep their names, so the caffemodel fits both. The order itself is not looked at, which
+    that Caffe's schema does not know: the format admits no other.
+
+    Raises:
+        BackendError: a Permute layer is not between a Convolution and a Reshape.
+    """
+    from caffe.proto import caffe_pb2
+    from google.protobuf import text_format
+
+    net, out = caffe_pb2.NetParameter(), caffe_pb2.NetParameter()
+    text_format.Parse(prototxt, net, allow_unknown_field=True)
+    out.CopyFrom(net)
+    out.ClearField("layer")
+    for layer in net.layer:
+        if layer.type == "Permute":
+            _write_out(out, layer, _channels(net, layer))
+        else:
+            out.layer.add().CopyFrom(layer)
+    return text_format.MessageToString(out)
+
+
+def _channels(net: Any, permute: Any) -> int:
+    writers = [layer for layer in net.layer if permute.bottom[0] in layer.top]
+    readers = [layer for layer in net.layer if permute.top[0] in layer.bottom]
+    # The joined columns have one axis less; a Reshape that copies no axis but the first is blind
+    # to that.
+    blind = all(
+        reader.type == "Reshape" and 0 not in list(reader.reshape_param.shape.dim)[1:]
+        for reader in readers
+    )
+    if not (readers and blind) or writers[-1].type != "Convolution":
+        raise BackendError(
+            f"layer {permute.name!r} (Permute): this Caffe lacks the layer type, and only a "
+            "Permute between a Convolution and a Reshape can be written out"
+        )
+    return int(writers[-1].convolution_param.num_output)
+
+
+def _write_out(net: Any, permute: Any, channels: int) -> None:
+    pieces = [f"{permute.name}_{channel}" for channel in range(1, channels + 1)]
+    columns = [f"{piece}_column" for piece in pieces]
+    cut = net.layer.add(
+        name=f"{permute.name}_slice", type="Slice", bottom=permute.bottom, top=pieces
+    )
+    cut.slice_param.slice_point.extend(range(1, channels))
+    for piece, column in zip(pieces, columns, strict=True):
+        layer = net.layer.add(name=column, type="Reshape", bottom=[piece], top=[column])
+        layer.reshape_param.shape.dim.extend([0, -1, 1])
+    joined = net.layer.add(name=permute.name, type="Concat", bottom=columns, top=permute.top)
+    joined.concat_param.axis = 2
 
 
 BACKEND = Caffe()

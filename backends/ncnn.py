@@ -68,15 +68,5 @@ class Ncnn(Backend):
             raise BackendError(f"ncnn cannot read {weights.name}; convert it again")
         return _Session(spec, net)
 
-    def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
-        """Read the size off the Input layer, where it states one."""
-        for line in files[0].read_text(errors="replace").splitlines():
-            words = line.split()
-            if words and words[0] == "Input":
-                fields = dict(word.split("=", 1) for word in words if "=" in word)
-                if fields.get("0", "").isdecimal() and fields.get("1", "").isdecimal():
-                    return int(fields["0"]), int(fields["1"])
-        return None
-
 
 BACKEND = Ncnn()

@@ -8,7 +8,7 @@ from typing import Any
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends.base import Backend, Session, Tensor
-from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
 
 _ERRORS_ONLY = 3
 
@@ -37,18 +37,6 @@ class OnnxRuntime(Backend):
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
     ) -> Session:
         return _Session(spec, _open(files[0], threads))
-
-    def stated_spec(self, files: Sequence[Path]) -> ModelSpec | None:
-        """Read the spec from the file's metadata."""
-        text = _open(files[0], 1).get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        return None if text is None else ModelSpec.from_json(text)
-
-    def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
-        """Read the size off the graph's first input."""
-        shape = _open(files[0], 1).get_inputs()[0].shape
-        if len(shape) == 4 and all(isinstance(side, int) for side in shape[2:]):
-            return shape[3], shape[2]
-        return None
 
 
 def _open(path: Path, threads: int) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +47,6 @@ class OpenCV(Backend):
         import cv2
 
         if files[0].suffix == ".prototxt":
-            # OpenCV says little of a pair that does not belong together; our reader says what.
-            if find_spec("google.protobuf") is not None:
-                from ultraface_deploy.converters.caffe.reader import read_net
-
-                read_net(*files)
             net = cv2.dnn.readNetFromCaffe(*(str(path) for path in files))
         else:
             net = cv2.dnn.readNetFromONNX(str(files[0]))
@@ -61,14 +55,6 @@ class OpenCV(Backend):
         # OpenCV's Winograd trades accuracy for speed on these small layers without gaining any.
         net.enableWinograd(False)
         return _Session(spec, net, threads)
-
-    def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
-        """Read the size off a prototxt; of other files OpenCV does not tell."""
-        if files[0].suffix != ".prototxt" or find_spec("google.protobuf") is None:
-            return None
-        from ultraface_deploy.converters.caffe.reader import input_size
-
-        return input_size(files[0])
 
 
 BACKEND = OpenCV()

@@ -1,54 +1,83 @@
-"""The converters by the name after `--to`; one file per format.
+"""The file formats by name; one folder per format, whose record says all there is to know of it.
 
 A third party adds one through the entry-point group `ultraface_deploy.converters`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 
-from ultraface_deploy.converters.base import Conversion, Converter
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.converters.base import Conversion, Format
+from ultraface_deploy.errors import InputError
 
-__all__ = ["Conversion", "Converter", "get_converter", "target_names"]
+__all__ = [
+    "Conversion",
+    "Format",
+    "format_and_files",
+    "format_names",
+    "get_format",
+    "target_names",
+]
 
-# In the order in which `--to all` makes them.
+# Where their records stand, in the order in which `--to all` makes them.
 _BUILT_IN = {
-    "onnx": "onnx.graph",
+    "torch": "torch",
+    "onnx": "onnx",
     "onnxsim": "onnx.simplify",
-    "mnn": "mnn.convert",
-    "ncnn": "ncnn.convert",
-    "caffe": "caffe.convert",
+    "mnn": "mnn",
+    "ncnn": "ncnn",
+    "caffe": "caffe",
 }
 _GROUP = "ultraface_deploy.converters"
 
 
-def target_names() -> tuple[str, ...]:
-    """Return all names that `--to` takes, besides `all`."""
+def format_names() -> tuple[str, ...]:
+    """Return the names of all formats."""
     return tuple(_BUILT_IN) + tuple(entry.name for entry in entry_points(group=_GROUP))
 
 
-def get_converter(name: str) -> Converter:
-    """Return the converter to a format; imports that converter's file only.
+def target_names() -> tuple[str, ...]:
+    """Return all names that `--to` takes, besides `all`."""
+    return tuple(record.name for record in _formats() if record.source is not None)
+
+
+def get_format(name: str) -> Format:
+    """Return the record of a format; imports that alone.
 
     Raises:
         InputError: there is none of that name.
-        MissingDependency: a package that the converter's file imports is not installed.
     """
-    try:
-        if name in _BUILT_IN:
-            return _load(f"{__name__}.{_BUILT_IN[name]}")
-        for entry in entry_points(group=_GROUP, name=name):
-            converter = entry.load()
-            assert isinstance(converter, Converter)
-            return converter
-    except ModuleNotFoundError as error:
-        raise MissingDependency.package(str(error.name), "onnx", f"converting to {name}") from error
-    raise InputError(f"--to {name}: unknown; choose from {', '.join(target_names())} and all")
+    if name in _BUILT_IN:
+        record = import_module(f"{__name__}.{_BUILT_IN[name]}").FORMAT
+    else:
+        entries = entry_points(group=_GROUP, name=name)
+        if not entries:
+            raise InputError(
+                f"--to {name}: unknown; choose from {', '.join(target_names())} and all"
+            )
+        record = next(iter(entries)).load()
+    assert isinstance(record, Format)
+    return record
 
 
-def _load(module: str) -> Converter:
-    converter = import_module(module).CONVERTER
-    assert isinstance(converter, Converter)
-    return converter
+def format_and_files(path: Path) -> tuple[Format, tuple[Path, ...]]:
+    """Return the format of a model file of other people's making, and all files of it.
+
+    Raises:
+        InputError: the suffix is unknown or a companion file is missing.
+    """
+    for record in _formats():
+        if files := record.companions(path):
+            return record, files
+    known = [suffix for each in _formats() for suffix in (each.suffixes[0], *each.aliases)]
+    raise InputError(
+        f"{path}: unknown kind of model file; known are "
+        f"{', '.join(dict.fromkeys(Path(f'x{suffix}').suffix for suffix in known))}"
+    )
+
+
+def _formats() -> Iterator[Format]:
+    return map(get_format, format_names())

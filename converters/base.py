@@ -1,15 +1,22 @@
-"""What a converter is: one typed step from an artifact of one format to one of another."""
+"""What a format is: its files, what they are made from, and how, in each precision."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.quantize.int8 import Int8
+
+if TYPE_CHECKING:
+    import onnx
+
+Files = Sequence[Path]
 
 
 @dataclass(frozen=True)
@@ -26,25 +33,71 @@ class Conversion:
     outputs: tuple[Path, ...]
 
 
-@dataclass(frozen=True)
-class Converter:
-    """A step of the road, found by the name after `--to`.
+Make = Callable[[Conversion], None]
 
-    `source` is the format it starts from, `suffixes` those of the files it writes, `packages` the
-    Python modules it imports and `extra` what installs them.
+
+@dataclass(frozen=True)
+class Format:
+    """A file format. Its record imports no package of it before one of its functions is called.
+
+    Attributes:
+        name: what stands after `--to` and in manifests.
+        suffixes: of its files in their order, the first of which stands for all on a command line.
+        source: the format it is made from; None for what is never made here.
+        precisions: what makes it in each: a conversion, or the record of its INT8.
+        packages: Python modules that making it imports.
+        extra: what installs them.
+        aliases: other suffixes of the first file.
+        check: raises `InputError` where the files are damaged or do not belong together. Called
+            before a runtime sees files that nobody has verified; imports no runtime.
+        stated_spec: reads what a file of our own says it is, None for other people's files.
+        input_size: reads (width, height) off the files, None where they do not say or where only
+            a runtime can tell.
+        adopt: reads other people's files as ONNX; None where they cannot be converted from.
     """
 
-    format: str
-    source: str
+    name: str
     suffixes: tuple[str, ...]
-    precisions: tuple[Precision, ...]
-    packages: tuple[str, ...]
-    extra: str
-    run: Callable[[Conversion], None]
+    source: str | None = None
+    precisions: Mapping[Precision, Make | Int8] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+    extra: str = "convert"
+    aliases: tuple[str, ...] = ()
+    check: Callable[[Files], None] = lambda files: None
+    stated_spec: Callable[[Files], ModelSpec | None] = lambda files: None
+    input_size: Callable[[Files], tuple[int, int] | None] = lambda files: None
+    adopt: Callable[[Files], onnx.ModelProto] | None = None
 
     def missing(self) -> str | None:
         """Return the first package that is not installed, without importing any."""
         return next((package for package in self.packages if find_spec(package) is None), None)
+
+    def require(self) -> None:
+        """Refuse to go on without what making it imports.
+
+        Raises:
+            MissingDependency: says what to install.
+        """
+        if missing := self.missing():
+            raise MissingDependency.package(missing, self.extra, f"converting to {self.name}")
+
+    def way(self, precision: Precision) -> Make | Int8:
+        """Return what makes the format in a precision.
+
+        Raises:
+            InputError: it has none.
+        """
+        if precision not in self.precisions:
+            raise InputError(
+                f"--to {self.name} does not offer {precision}; "
+                f"it offers {', '.join(self.precisions)}"
+            )
+        return self.precisions[precision]
+
+    @property
+    def int8(self) -> Int8 | None:
+        """The record of its INT8; None where it has none."""
+        return next((way for way in self.precisions.values() if isinstance(way, Int8)), None)
 
     def convert(self, job: Conversion) -> None:
         """Write the outputs of a job.
@@ -54,14 +107,25 @@ class Converter:
             InputError: the format has no such precision.
             ToolFailed: a native tool failed, or left no file.
         """
-        if missing := self.missing():
-            raise MissingDependency.package(missing, self.extra, f"converting to {self.format}")
-        if job.precision not in self.precisions:
-            raise InputError(
-                f"--to {self.format} does not offer {job.precision}; "
-                f"it offers {', '.join(self.precisions)}"
-            )
+        self.require()
+        make = self.way(job.precision)
+        assert not isinstance(make, Int8)
         # Native tools run in a folder of their own, where relative paths would mean nothing.
         sources = tuple(path.resolve() for path in job.sources)
         outputs = tuple(path.resolve() for path in job.outputs)
-        self.run(replace(job, sources=sources, outputs=outputs))
+        make(replace(job, sources=sources, outputs=outputs))
+
+    def companions(self, path: Path) -> tuple[Path, ...] | None:
+        """Return all files that belong to a file of other people's making; None for no file of it.
+
+        Raises:
+            InputError: a companion is missing.
+        """
+        first, *others = (Path(f"x{suffix}").suffix for suffix in self.suffixes)
+        if path.suffix not in (first, *self.aliases):
+            return None
+        files = (path, *(path.with_suffix(suffix) for suffix in others))
+        for file in files[1:]:
+            if not file.is_file():
+                raise InputError(f"{path}: needs {file.name} beside it, which is missing")
+        return files

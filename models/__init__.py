@@ -12,6 +12,7 @@ from ultraface_deploy.safe.records import Version, read
 
 FOLDER = Path(__file__).resolve().parent
 DEFAULT_MODEL = "slim-320"
+TABLE_SUFFIX = ".calibration.json"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ def find(name: str) -> RegistryEntry:
             f"no model named {name!r}; choose from {', '.join(registry())}, "
             "or give a .pth, an .onnx or an artifact folder"
         ) from None
+
+
+def calibration_tables() -> list[Path]:
+    """Return the calibration tables that ship."""
+    return sorted(FOLDER.glob(f"*{TABLE_SUFFIX}"))
 
 
 def known_checkpoint(sha256: str) -> RegistryEntry | None:

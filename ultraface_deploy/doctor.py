@@ -9,7 +9,7 @@ from typing import Any
 from ultraface_deploy import __version__
 from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.bench.machine import allowed_cores, cpu_features, cpu_model
-from ultraface_deploy.converters import get_converter, target_names
+from ultraface_deploy.converters import get_format, target_names
 from ultraface_deploy.errors import MissingDependency
 
 
@@ -46,19 +46,16 @@ def _backend(name: str) -> dict[str, str | None]:
 
 
 def _converter(name: str) -> dict[str, str | None]:
+    record, missing = get_format(name), None
     try:
-        converter = get_converter(name)
-        package = converter.missing()
+        record.require()
     except MissingDependency as error:
-        return {"name": name, "version": None, "reads": "", "missing": str(error)}
-    advice = None
-    if package:
-        advice = str(MissingDependency.package(package, converter.extra, f"converting to {name}"))
+        missing = str(error)
     return {
         "name": name,
-        "version": _version(converter.packages[0]),
-        "reads": converter.source,
-        "missing": advice,
+        "version": _version(record.packages[0]) if record.packages else None,
+        "reads": record.source,
+        "missing": missing,
     }
 
 

@@ -14,10 +14,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ultraface_deploy.converters.base import Files, Format
+from ultraface_deploy.converters.caffe.convert import convert
+
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["read_caffe", "write_caffe"]
+__all__ = ["FORMAT", "read_caffe", "write_caffe"]
 
 
 def write_caffe(
@@ -53,3 +56,28 @@ def read_caffe(prototxt: Path, caffemodel: Path) -> onnx.ModelProto:
         return onnx_from_net(net)
     except InputError as error:
         raise InputError(f"{prototxt}: {error}") from error
+
+
+def _check(files: Files) -> None:
+    from ultraface_deploy.converters.caffe.reader import read_net
+
+    read_net(*files)
+
+
+def _input_size(files: Files) -> tuple[int, int] | None:
+    from ultraface_deploy.converters.caffe.reader import input_size
+
+    return input_size(files[0])
+
+
+FORMAT = Format(
+    name="caffe",
+    suffixes=(".prototxt", ".caffemodel"),
+    source="onnxsim",
+    precisions={"fp32": convert},
+    packages=("onnx",),
+    extra="onnx",
+    check=_check,
+    input_size=_input_size,
+    adopt=lambda files: read_caffe(*files),
+)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from ultraface_deploy.converters.base import Conversion, Converter
+from ultraface_deploy.converters.base import Conversion
 from ultraface_deploy.family.spec import ModelSpec
 
 
-def _convert(job: Conversion) -> None:
+def convert(job: Conversion) -> None:
+    """Convert a job's ONNX file."""
     from ultraface_deploy.converters.caffe import write_caffe
-    from ultraface_deploy.converters.onnx import graph as onnx_files
+    from ultraface_deploy.converters.onnx.files import load
 
     prototxt, caffemodel = job.outputs
-    write_caffe(onnx_files.load(job.sources[0]), prototxt, caffemodel, describe(job.spec))
+    write_caffe(load(job.sources[0]), prototxt, caffemodel, describe(job.spec))
 
 
 def describe(spec: ModelSpec) -> str:
@@ -31,14 +32,3 @@ def describe(spec: ModelSpec) -> str:
         f"scores: (1, {spec.num_anchors}, {spec.num_classes}) after softmax\n"
         f"boxes:  (1, {spec.num_anchors}, 4) {boxes}"
     )
-
-
-CONVERTER = Converter(
-    format="caffe",
-    source="onnxsim",
-    suffixes=(".prototxt", ".caffemodel"),
-    precisions=("fp32",),
-    packages=("onnx",),
-    extra="onnx",
-    run=_convert,
-)

@@ -1,1 +1,50 @@
 """MNN: through the tools inside its wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ultraface_deploy.converters.base import Files, Format
+from ultraface_deploy.converters.mnn.convert import OPTIONS, convert
+from ultraface_deploy.quantize.int8 import Int8, Int8Job
+
+if TYPE_CHECKING:
+    from ultraface_deploy.quantize.plan import Plan
+    from ultraface_deploy.quantize.search import Candidate
+
+
+def _emit(plan: Plan, job: Int8Job, folder: Path) -> Files:
+    from ultraface_deploy.converters.mnn.int8 import emit_mnn
+    from ultraface_deploy.converters.onnx.network import load_network
+
+    file = folder / f"{job.spec.name}.mnn"
+    emit_mnn(plan, load_network(job.files["onnxsim"][0])[1], file)
+    return [file]
+
+
+def _others(job: Int8Job) -> Iterator[Candidate]:
+    from ultraface_deploy.converters.mnn.tool import candidates
+
+    return candidates(job)
+
+
+FORMAT = Format(
+    name="mnn",
+    suffixes=(".mnn",),
+    source="onnxsim",
+    precisions={
+        **dict.fromkeys(OPTIONS, convert),
+        "int8": Int8(
+            emit=_emit,
+            share=0.34,
+            pays="INT8 in MNN pays on cores with dot products (Cortex-A76 and newer: 23 % fewer "
+            "instructions than FP32) and for size; a Cortex-A53 or A72 executes as many, and x86 "
+            "is slower (slim-320, one thread, Arm instructions counted in emulation)",
+            others=_others,
+        ),
+    },
+    packages=("MNN", "onnx", "onnxsim"),
+    extra="mnn",
+)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.converters.base import Conversion, Converter
+from ultraface_deploy.converters.base import Conversion
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.safe.child import run_in_child
 
-_OPTIONS: dict[Precision, list[str]] = {
+OPTIONS: dict[Precision, list[str]] = {
     "fp32": [],
     "fp16": ["--fp16"],
     "w8": ["--weightQuantBits", "8"],
 }
 
 
-def _convert(job: Conversion) -> None:
-    convert_onnx(job.sources[0], job.outputs[0], _OPTIONS[job.precision])
+def convert(job: Conversion) -> None:
+    """Convert a job's ONNX file, storing the weights in its precision."""
+    convert_onnx(job.sources[0], job.outputs[0], OPTIONS[job.precision])
 
 
 def convert_onnx(source: Path, output: Path, options: list[str] | None = None) -> None:
@@ -53,14 +54,3 @@ def call_tool(tool: str, arguments: list[str]) -> None:
     import _tools
 
     getattr(_tools, tool)([tool, *arguments])
-
-
-CONVERTER = Converter(
-    format="mnn",
-    source="onnxsim",
-    suffixes=(".mnn",),
-    precisions=tuple(_OPTIONS),
-    packages=("MNN", "onnx", "onnxsim"),
-    extra="mnn",
-    run=_convert,
-)

@@ -16,6 +16,7 @@ from typing import Any
 import onnx
 
 from ultraface_deploy.converters.mnn.convert import convert_onnx, run_tool
+from ultraface_deploy.converters.onnx.int8 import with_parameters
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.quantize.plan import LEVELS, Plan, affine, symmetric_threshold
 from ultraface_deploy.quantize.ranges import Range
@@ -25,14 +26,16 @@ _PARAMETERS = "compression.json"
 _UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
-def emit_mnn(plan: Plan, output: Path) -> None:
+def emit_mnn(plan: Plan, model: onnx.ModelProto, output: Path) -> None:
     """Write the INT8 `.mnn` file of a plan; intermediate files go beside `output`.
+
+    `model` is the one that `converters.onnx.network.find_layers` returned for the plan's network.
 
     Raises:
         ToolFailed: the converter crashed, hung, or left layers in FP32 that should be INT8.
     """
     source, parameters = output.with_suffix(".onnx"), output.parent / _PARAMETERS
-    onnx.save(plan.network.model, source)
+    onnx.save(with_parameters(model, plan.network), source)
     parameters.write_text(json.dumps(compression_parameters(plan)))
     convert_onnx(source, output, ["--compressionParamsFile", str(parameters)])
     pin_uuid(output)

@@ -7,9 +7,10 @@ ever offered to the gate.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 
@@ -18,8 +19,24 @@ from ultraface_deploy.converters.mnn.int8 import count_quantized, pin_uuid
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.preprocess import Image
+from ultraface_deploy.quantize.images import readable_images
+from ultraface_deploy.quantize.int8 import Int8Job
+from ultraface_deploy.quantize.search import Candidate
 
 MnnMethod = Literal["KL", "EMA"]
+
+
+def candidates(job: Int8Job) -> Iterator[Candidate]:
+    """Yield what MNN makes of the photographs by each of its methods."""
+
+    def make(method: MnnMethod, folder: Path) -> Sequence[Path]:
+        file = folder / f"{job.spec.name}.mnn"
+        images = readable_images(job.images)
+        quantize_with_mnn(job.files["onnxsim"][0], job.spec, images, method, file)
+        return [file]
+
+    for method in get_args(MnnMethod):
+        yield Candidate(f"MNN's own {method}", 1.0, partial(make, method))
 
 
 def quantize_with_mnn(

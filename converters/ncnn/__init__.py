@@ -1,1 +1,78 @@
-"""ncnn: through pnnx where it is installed, else through our own writer."""
+"""ncnn: `.param` and `.bin`, through pnnx or our own writer; INT8 always through our own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ultraface_deploy.converters.base import Files, Format
+from ultraface_deploy.converters.ncnn.convert import convert
+from ultraface_deploy.quantize.int8 import Int8, Int8Job
+
+if TYPE_CHECKING:
+    from ultraface_deploy.quantize.network import Network
+    from ultraface_deploy.quantize.plan import Plan
+
+
+def _emit(plan: Plan, job: Int8Job, folder: Path) -> Files:
+    from ultraface_deploy.converters.ncnn.int8 import NcnnModel, emit_ncnn
+
+    name = job.spec.name
+    param, weights = folder / f"{name}.ncnn.param", folder / f"{name}.ncnn.bin"
+    own_param, own_weights = job.files["ncnn"]
+    text, content = emit_ncnn(plan, NcnnModel.load(own_param, own_weights, job.network))
+    param.write_text(text)
+    weights.write_bytes(content)
+    return [param, weights]
+
+
+def _read_plan(table: Path, job: Int8Job) -> Plan:
+    from ultraface_deploy.converters.ncnn.files import read_table
+    from ultraface_deploy.converters.ncnn.int8 import NcnnModel, plan_from_table
+
+    param, weights = job.files["ncnn"]
+    model = NcnnModel.load(param, weights, job.network)
+    return plan_from_table(job.network, model, read_table(table))
+
+
+def _depthwise(network: Network) -> Iterator[str]:
+    """The depthwise layers, which in ncnn are better off in FP32.
+
+    Its INT8 kernels for them make the whole network take twice the instructions on Arm, and
+    on x86 multiply by an approximate reciprocal (`_mm_rcp_ps` in convolutiondepthwise_x86.cpp),
+    so that an artifact found other scores there than on Arm, by up to 0.03.
+    """
+    return (layer.name for layer in network.layers if layer.depthwise)
+
+
+def _input_size(files: Files) -> tuple[int, int] | None:
+    from ultraface_deploy.converters.ncnn.files import input_size
+
+    return input_size(files[0])
+
+
+FORMAT = Format(
+    name="ncnn",
+    suffixes=(".ncnn.param", ".ncnn.bin"),
+    source="onnxsim",
+    precisions={
+        "fp32": convert,
+        "fp16": convert,
+        "int8": Int8(
+            emit=_emit,
+            share=0.34,
+            pays="INT8 in ncnn pays on a Cortex-A53 (31 % fewer instructions than FP32), on cores "
+            "with dot products (Cortex-A76: 29 % fewer) and for size; x86 with VNNI is about as "
+            "fast, a Cortex-A72 executes 12 % more (slim-320, one thread, Arm instructions counted "
+            "in emulation)",
+            sources=("onnxsim", "ncnn"),
+            keep=_depthwise,
+            plan_suffix=".table",
+            read_plan=_read_plan,
+        ),
+    },
+    packages=("ncnn", "onnx", "onnxsim"),
+    extra="ncnn",
+    input_size=_input_size,
+)

@@ -6,13 +6,14 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from ultraface_deploy.converters.base import Conversion, Converter
+from ultraface_deploy.converters.base import Conversion
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.child import run_program
 
 
-def _convert(job: Conversion) -> None:
+def convert(job: Conversion) -> None:
+    """Convert a job's ONNX file."""
     pnnx = _pnnx()
     if pnnx is None:
         _write(job)
@@ -22,10 +23,10 @@ def _convert(job: Conversion) -> None:
 
 def _write(job: Conversion) -> None:
     from ultraface_deploy.converters.ncnn.writer import write_ncnn
-    from ultraface_deploy.converters.onnx import graph as onnx_files
+    from ultraface_deploy.converters.onnx.files import load
 
     param, weights = job.outputs
-    text, content = write_ncnn(onnx_files.load(job.sources[0]), job.precision)
+    text, content = write_ncnn(load(job.sources[0]), job.precision)
     param.write_text(text)
     weights.write_bytes(content)
 
@@ -65,8 +66,8 @@ def _pnnx() -> Path | None:
 def rename_blobs(param: str, spec: ModelSpec) -> str:
     """Name pnnx's blobs in0, out0 and out1 `input`, `scores` and `boxes`, and state the input size.
 
-    pnnx numbers outputs in the order of the ONNX file, which `converters.onnx` fixes as scores,
-    boxes; that the names sit right is checked when the artifact is verified.
+    pnnx numbers outputs in the order of the ONNX file, which `converters.onnx.prepare` fixes as
+    scores, boxes; that the names sit right is checked when the artifact is verified.
     """
     names = {"in0": "input", "out0": "scores", "out1": "boxes"}
     lines = []
@@ -82,14 +83,3 @@ def _align(words: list[str]) -> str:
     if len(words) < 4:
         return " ".join(words)
     return f"{words[0]:<24} {words[1]:<24} " + " ".join(words[2:])
-
-
-CONVERTER = Converter(
-    format="ncnn",
-    source="onnxsim",
-    suffixes=(".ncnn.param", ".ncnn.bin"),
-    precisions=("fp32", "fp16"),
-    packages=("ncnn", "onnx", "onnxsim"),
-    extra="ncnn",
-    run=_convert,
-)

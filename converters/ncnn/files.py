@@ -79,6 +79,19 @@ def read_param(path: Path) -> list[ParamLine]:
     return layers
 
 
+def input_size(path: Path) -> tuple[int, int] | None:
+    """Return (width, height) of the Input layer, None where it states none.
+
+    Raises:
+        InputError: no such file, or not ncnn's text format.
+    """
+    for layer in read_param(path):
+        sides = layer.parameters.get("0", ""), layer.parameters.get("1", "")
+        if layer.type == "Input" and all(side.isdecimal() for side in sides):
+            return int(sides[0]), int(sides[1])
+    return None
+
+
 def write_param(layers: Sequence[ParamLine]) -> str:
     """Return the text of a `.param` file."""
     blobs = sum(len(layer.outputs) for layer in layers)

@@ -25,16 +25,20 @@ from ultraface_deploy.converters.ncnn.files import (
     read_param,
     read_weights,
     write_param,
+    write_table,
 )
-from ultraface_deploy.converters.onnx.layers import Floats, Layer, Network
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.quantize.network import Floats, Layer, Network
 from ultraface_deploy.quantize.plan import (
     LEVELS,
     Plan,
+    Scheme,
     dequantized,
+    make_plan,
     round_weights,
     symmetric_threshold,
 )
+from ultraface_deploy.quantize.table import CalibrationTable
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,15 @@ def _with_floor(line: ParamLine, floor: float) -> ParamLine:
         raise InputError(f"ncnn layer {line.name}: its ReLU is not part of it; convert again")
     clipped = line.with_parameter(ACTIVATION_TYPE, CLIP)
     return clipped.with_parameter(ACTIVATION_PARAMETERS, f"2,{floor:.9g},3.402823e+38")
+
+
+def calibration_table(network: Network, table: CalibrationTable, param: Path, weights: Path) -> str:
+    """Return a calibration as `ncnn2int8` reads it, for FP32 ncnn files of the network.
+
+    That tool changes nothing but numbers, so the network is not rewritten.
+    """
+    plan = make_plan(network, table, Scheme("mse-symmetric"))
+    return write_table(ncnn_table(plan, NcnnModel.load(param, weights, network)))
 
 
 def ncnn_table(plan: Plan, model: NcnnModel) -> dict[str, TableRow]:

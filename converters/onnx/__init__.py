@@ -1,1 +1,83 @@
-"""ONNX and simplified ONNX: from a checkpoint or from other people's files."""
+"""ONNX: from a checkpoint, or from other people's files. `simplify` is a format of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ultraface_deploy.converters.base import Conversion, Files, Format
+from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.quantize.int8 import Int8, Int8Job
+
+if TYPE_CHECKING:
+    import onnx
+
+    from ultraface_deploy.quantize.plan import Plan
+
+
+def _convert(job: Conversion) -> None:
+    from ultraface_deploy.converters.onnx.export import export
+    from ultraface_deploy.converters.onnx.files import save
+    from ultraface_deploy.converters.onnx.prepare import prepare
+    from ultraface_deploy.family.checkpoint import load_checkpoint
+
+    raw = replace(job.spec, head="raw")
+    model = export(load_checkpoint(job.sources[0], job.spec.name).build(), raw)
+    save(prepare(model, raw, job.spec), job.outputs[0])
+
+
+def _emit(plan: Plan, job: Int8Job, folder: Path) -> Files:
+    import onnx
+
+    from ultraface_deploy.converters.onnx.int8 import emit_onnx
+    from ultraface_deploy.converters.onnx.network import load_network
+
+    file = folder / f"{job.spec.name}.onnx"
+    onnx.save(emit_onnx(plan, load_network(job.files["onnxsim"][0])[1]), file)
+    return [file]
+
+
+def _check(files: Files) -> None:
+    from ultraface_deploy.converters.onnx.header import refuse_external_data
+
+    refuse_external_data(files[0])
+
+
+def _stated_spec(files: Files) -> ModelSpec | None:
+    from ultraface_deploy.converters.onnx.header import stated_spec
+
+    return stated_spec(files[0])
+
+
+def _input_size(files: Files) -> tuple[int, int] | None:
+    from ultraface_deploy.converters.onnx.header import input_size
+
+    return input_size(files[0])
+
+
+def _adopt(files: Files) -> onnx.ModelProto:
+    from ultraface_deploy.converters.onnx.files import load
+
+    return load(files[0])
+
+
+FORMAT = Format(
+    name="onnx",
+    suffixes=(".onnx",),
+    source="torch",
+    precisions={
+        "fp32": _convert,
+        "int8": Int8(
+            emit=_emit,
+            share=0.45,
+            pays="INT8 in ONNX Runtime is for size unless your core has dot products (Cortex-A76 "
+            "and newer, AVX-512 VNNI); compare before you rely on it: ultraface-deploy bench",
+        ),
+    },
+    packages=("torch", "onnx"),
+    check=_check,
+    stated_spec=_stated_spec,
+    input_size=_input_size,
+    adopt=_adopt,
+)

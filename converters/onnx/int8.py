@@ -7,19 +7,34 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from ultraface_deploy.converters.onnx.layers import Layer
+from ultraface_deploy.quantize.network import Layer, Network
 from ultraface_deploy.quantize.plan import Plan, affine
 from ultraface_deploy.quantize.ranges import Range
 
 
-def emit_onnx(plan: Plan) -> onnx.ModelProto:
+def with_parameters(model: onnx.ModelProto, network: Network) -> onnx.ModelProto:
+    """Return a copy of a model of `network.find_layers` with the weights of another network."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    values = {}
+    for layer in network.layers:
+        values[f"{layer.name}.weight"], values[f"{layer.name}.bias"] = layer.weight, layer.bias
+    for tensor in copy.graph.initializer:
+        if tensor.name in values:
+            array = values[tensor.name].astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    return copy
+
+
+def emit_onnx(plan: Plan, model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the QDQ form of a plan: U8 activations, S8 weights with a scale per channel.
+
+    `model` is the one that `network.find_layers` returned for the plan's network.
 
     Tensors that an INT8 convolution reads are rounded; what only the tail of the network reads
     stays FP32, because scores are made there.
     """
-    model = onnx.ModelProto()
-    model.CopyFrom(plan.network.model)
+    model = with_parameters(model, plan.network)
     graph = model.graph
     rounded = {q.layer.source for q in plan.quantized.values()}
     made = {tensor for node in graph.node for tensor in node.output}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ultraface_deploy.converters.base import Conversion, Converter
+from ultraface_deploy.converters.base import Conversion, Format
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.safe.child import run_in_child
 
@@ -23,24 +23,25 @@ def simplify_file(source: str, output: str) -> None:
     """Simplify one file into another; runs in a child process."""
     import onnxsim
 
-    from ultraface_deploy.converters.onnx import graph as onnx_files
+    from ultraface_deploy.converters.onnx.files import load, save
+    from ultraface_deploy.converters.onnx.metadata import read_spec
+    from ultraface_deploy.converters.onnx.prepare import prepare
 
-    model = onnx_files.load(Path(source))
-    spec = onnx_files.read_spec(model)
+    model = load(Path(source))
+    spec = read_spec(model)
     simplified, checked = onnxsim.simplify(model)
     if not checked:
         raise ToolFailed("onnxsim changed the network's outputs")
     if spec is not None:
-        simplified = onnx_files.prepare(simplified, spec, spec)
-    onnx_files.save(simplified, Path(output))
+        simplified = prepare(simplified, spec, spec)
+    save(simplified, Path(output))
 
 
-CONVERTER = Converter(
-    format="onnxsim",
-    source="onnx",
+FORMAT = Format(
+    name="onnxsim",
     suffixes=(".sim.onnx",),
-    precisions=("fp32",),
+    source="onnx",
+    precisions={"fp32": _convert},
     packages=("onnx", "onnxsim"),
     extra="onnx",
-    run=_convert,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from ultraface_deploy.artifacts import convert as convert_module
 from ultraface_deploy.artifacts.convert import Step, convert, plan
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
-from ultraface_deploy.converters import Conversion, get_converter
+from ultraface_deploy.converters import Conversion, get_format
 from ultraface_deploy.errors import CheckFailed, InputError, MissingDependency
 
 
@@ -111,20 +112,20 @@ def test_artifact_that_fails_is_not_published(
     folder: ArtifactFolder, make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A converter that goes wrong without a word: the old artifact stays."""
-    other = convert_module.get_converter("mnn")
+    other = get_format("mnn")
     wrong = folder.path.parent / "wrong"
     source = resolve_source(make_checkpoint("rfb"), (128, 96))
     theirs = convert(source, ["onnxsim"], output=wrong)
 
     def lying(job: Conversion) -> None:
         sources = theirs.files(theirs.find("onnxsim"))
-        other.run(Conversion(sources, job.spec, job.precision, job.outputs))
+        other.convert(Conversion(sources, job.spec, job.precision, job.outputs))
 
-    broken = type(other)(**{**other.__dict__, "run": lying})
+    broken = replace(other, precisions={"fp32": lying})
     monkeypatch.setattr(
         convert_module,
-        "get_converter",
-        lambda name: broken if name == "mnn" else get_converter(name),
+        "get_format",
+        lambda name: broken if name == "mnn" else get_format(name),
     )
     before = contents(folder.path)
     with pytest.raises(CheckFailed, match=r"mnn on mnn is not the original network: .*differ by"):
@@ -135,17 +136,17 @@ def test_artifact_that_fails_is_not_published(
 def test_converter_that_crashes_leaves_the_folder_as_it_was(
     folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    converter = get_converter("ncnn")
+    converter = get_format("ncnn")
 
     def crash(job: Conversion) -> None:
         job.outputs[0].write_text("half")
         raise RuntimeError("crash")
 
-    broken = type(converter)(**{**converter.__dict__, "run": crash})
+    broken = replace(converter, precisions={"fp32": crash})
     monkeypatch.setattr(
         convert_module,
-        "get_converter",
-        lambda name: broken if name == "ncnn" else get_converter(name),
+        "get_format",
+        lambda name: broken if name == "ncnn" else get_format(name),
     )
     before = contents(folder.path)
     with pytest.raises(RuntimeError, match="crash"):

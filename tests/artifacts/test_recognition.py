@@ -15,12 +15,12 @@ from ultraface_deploy import models
 from ultraface_deploy.artifacts import recognition
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.recognition import (
-    format_and_files,
     head_of,
     recognise,
-    spec_of_onnx,
+    spec_of_file,
 )
 from ultraface_deploy.backends import get_backend
+from ultraface_deploy.converters import format_and_files, get_format
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import BackendError, InputError
 from ultraface_deploy.family.spec import ModelSpec
@@ -152,11 +152,11 @@ def test_head_can_be_said(shared: Path) -> None:
     assert Detector.open(path, head="decoded").spec.head == "decoded"
 
 
-def test_spec_of_onnx_knows_the_architecture(shared: Path) -> None:
+def test_spec_of_file_knows_the_architecture(shared: Path) -> None:
     folder = shared / "reference/onnx"
-    slim = spec_of_onnx(folder / "version-slim-320.onnx")
+    slim = spec_of_file(folder / "version-slim-320.onnx")
     assert (slim.name, slim.architecture, slim.head) == ("slim-320", "slim", "decoded")
-    rfb = spec_of_onnx(folder / "version-RFB-320_without_postprocessing.onnx", "mine")
+    rfb = spec_of_file(folder / "version-RFB-320_without_postprocessing.onnx", "mine")
     assert (rfb.name, rfb.architecture, rfb.head) == ("mine", "rfb", "raw")
 
 
@@ -178,7 +178,7 @@ def test_three_classes_are_found_by_trying(
     pytest.importorskip("MNN", reason="MNN runs it")
     folder = converted(make_checkpoint("slim", 3), "mnn", size=(128, 96), head="decoded")
     file = folder.files(folder.find("mnn"))[0]  # type: ignore[attr-defined]
-    spec = recognise(get_backend("mnn"), [file])
+    spec = recognise(get_backend("mnn"), get_format("mnn"), [file])
     assert (spec.num_classes, spec.head, spec.width, spec.height) == (3, "decoded", 128, 96)
 
 
@@ -188,7 +188,7 @@ def test_companion_files(tmp_path: Path, shared: Path) -> None:
         format_and_files(tmp_path / "slim_320.param")
     with pytest.raises(InputError, match="unknown kind of model file"):
         format_and_files(tmp_path / "model.tflite")
-    assert format_and_files(tmp_path / "a.onnx") == ("onnx", (tmp_path / "a.onnx",))
+    assert format_and_files(tmp_path / "a.onnx") == (get_format("onnx"), (tmp_path / "a.onnx",))
 
 
 def test_file_that_is_replaced_while_it_is_tried(

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.converters import Conversion, get_converter, target_names
+from ultraface_deploy.converters import Conversion, get_format, target_names
 from ultraface_deploy.converters.mnn.convert import convert_onnx
 from ultraface_deploy.converters.ncnn.convert import rename_blobs
 from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed, UltraFaceError
@@ -18,16 +18,16 @@ SPEC = ModelSpec("net", "slim", 128, 96)
 
 
 def job(folder: Path, source: Path, name: str) -> Conversion:
-    outputs = tuple(folder / f"net{suffix}" for suffix in get_converter(name).suffixes)
+    outputs = tuple(folder / f"net{suffix}" for suffix in get_format(name).suffixes)
     return Conversion((source,), SPEC, "fp32", outputs)
 
 
 def test_names() -> None:
     assert target_names()[:5] == ("onnx", "onnxsim", "mnn", "ncnn", "caffe")
     for name in target_names():
-        assert get_converter(name).format == name
+        assert get_format(name).name == name
     with pytest.raises(InputError, match="--to tflite: unknown; choose from onnx, onnxsim"):
-        get_converter("tflite")
+        get_format("tflite")
 
 
 @pytest.mark.parametrize("name", ["onnxsim", "mnn", "ncnn"])
@@ -38,7 +38,7 @@ def test_source_that_is_no_model(tmp_path: Path, name: str, content: bytes) -> N
     out = tmp_path / "out"
     out.mkdir()
     with pytest.raises(UltraFaceError) as failed:
-        get_converter(name).convert(job(out, source, name))
+        get_format(name).convert(job(out, source, name))
     assert "\n" not in str(failed.value)
     assert failed.value.exit_code in (1, 2)
 
@@ -46,14 +46,14 @@ def test_source_that_is_no_model(tmp_path: Path, name: str, content: bytes) -> N
 def test_precision_that_a_format_lacks(tmp_path: Path) -> None:
     wanted = Conversion((tmp_path / "x",), SPEC, "fp16", (tmp_path / "y",))
     with pytest.raises(InputError, match="--to onnx does not offer fp16; it offers fp32"):
-        get_converter("onnx").convert(wanted)
+        get_format("onnx").convert(wanted)
 
 
 @pytest.mark.parametrize("name", ["onnx", "onnxsim", "mnn", "ncnn"])
 def test_missing_package_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    converter = get_converter(name)
+    converter = get_format(name)
     monkeypatch.setattr("ultraface_deploy.converters.base.find_spec", lambda package: None)
     with pytest.raises(MissingDependency, match=rf"'{converter.packages[0]}': pip install"):
         converter.convert(job(tmp_path, tmp_path / "x.onnx", name))
@@ -75,7 +75,7 @@ def test_relative_paths(
     source = folder.files(folder.find("onnxsim"))[0]
     (tmp_path / source.name).write_bytes(source.read_bytes())
     monkeypatch.chdir(tmp_path)
-    get_converter("mnn").convert(job(Path(), Path(source.name), "mnn"))
+    get_format("mnn").convert(job(Path(), Path(source.name), "mnn"))
     assert Path("net.mnn").stat().st_size > 0
 
 

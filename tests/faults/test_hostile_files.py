@@ -20,7 +20,7 @@ from ultraface_deploy import Detector
 from ultraface_deploy.accuracy.result import unpack
 from ultraface_deploy.artifacts import recognition as foreign
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
-from ultraface_deploy.converters.onnx.external_data import refuse_external_data
+from ultraface_deploy.converters.onnx.header import refuse_external_data
 from ultraface_deploy.errors import BackendError, InputError
 from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
 from ultraface_deploy.safe.files import inside

@@ -65,12 +65,14 @@ def _read_checkpoint(folder: Path) -> None:
 
 
 def _read_onnx(folder: Path) -> None:
-    from ultraface_deploy.converters.onnx import graph as onnx_files
+    from ultraface_deploy.converters.onnx.files import load
+    from ultraface_deploy.converters.onnx.metadata import read_spec
+    from ultraface_deploy.converters.onnx.prepare import prepare
 
-    model = onnx_files.load(folder / "net.onnx")
-    if (spec := onnx_files.read_spec(model)) is not None:
-        onnx_files.prepare(model, spec, spec)
-        onnx_files.prepare(model, spec, spec.resized(64, 64))
+    model = load(folder / "net.onnx")
+    if (spec := read_spec(model)) is not None:
+        prepare(model, spec, spec)
+        prepare(model, spec, spec.resized(64, 64))
 
 
 def _read_caffe(folder: Path) -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from tests.conftest import Convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.converters.onnx.layers import Network
+from ultraface_deploy.converters.onnx.int8 import with_parameters
+from ultraface_deploy.converters.onnx.network import OnnxExecutor, load_network
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize.calibrate import calibrate
+from ultraface_deploy.quantize.network import Network
 from ultraface_deploy.quantize.table import CalibrationTable
 
-pytest.importorskip("onnx", reason="quantisation starts from ONNX")
+onnx = pytest.importorskip("onnx", reason="quantisation starts from ONNX")
 
 SIZE = (160, 128)
 
@@ -26,7 +28,16 @@ class Case:
 
     folder: ArtifactFolder
     network: Network
+    model: onnx.ModelProto
     table: CalibrationTable
+
+    @property
+    def executor(self) -> OnnxExecutor:
+        return OnnxExecutor(self.network, self.model)
+
+    def onnx(self, network: Network) -> onnx.ModelProto:
+        """The model with the weights of another network."""
+        return with_parameters(self.model, network)
 
     @property
     def spec(self) -> ModelSpec:
@@ -45,8 +56,10 @@ def make_case(converted: Convert, checkpoints: Path, photos: list[Path]) -> Call
         if name not in made:
             checkpoint = checkpoints / f"version-{name}-320.pth"
             folder = converted(checkpoint, "onnxsim", "ncnn", size=SIZE)
-            network = Network.load(folder.files(folder.find("onnxsim"))[0])
-            made[name] = Case(folder, network, calibrate(network, folder.spec, photos[:6]))
+            network, model = load_network(folder.files(folder.find("onnxsim"))[0])
+            executor = OnnxExecutor(network, model)
+            table = calibrate(network, executor, folder.spec, photos[:6])
+            made[name] = Case(folder, network, model, table)
         return made[name]
 
     return make

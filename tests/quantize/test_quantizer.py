@@ -9,9 +9,16 @@ import pytest
 from tests.conftest import Cli, Convert
 from tests.quantize.conftest import SIZE, Case
 from ultraface_deploy import models
+from ultraface_deploy.agreement.precision import Tolerance
+from ultraface_deploy.artifacts.int8 import runner_of
+from ultraface_deploy.backends import get_backend
+from ultraface_deploy.converters import get_format
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.quantize import TARGETS, Int8Options
-from ultraface_deploy.quantize.quantizer import TABLE_SUFFIX, Quantizer, shipped_table
+from ultraface_deploy.models import TABLE_SUFFIX, calibration_tables
+from ultraface_deploy.quantize import Int8, Int8Job, Int8Options
+from ultraface_deploy.quantize.gate import Runner
+from ultraface_deploy.quantize.plan import make_plan
+from ultraface_deploy.quantize.quantizer import Quantizer, find_table
 
 pytest.importorskip("MNN", reason="INT8 is made for all runtimes")
 pytest.importorskip("ncnn", reason="INT8 is made for all runtimes")
@@ -26,14 +33,21 @@ def table_file(slim: Case, tmp_path: Path) -> Path:
 
 
 def quantizer_of(case: Case, options: Int8Options, scratch: Path) -> Quantizer:
-    return Quantizer(case.files("onnxsim")[0], case.spec, options, scratch)
+    return Quantizer(case.network, case.executor, case.spec, options, scratch)
 
 
-def sources_of(case: Case, format: str) -> list[Path]:
-    return [file for source in TARGETS[format].sources for file in case.files(source)]
+def record(format: str) -> Int8:
+    found = get_format(format).int8
+    assert found is not None
+    return found
 
 
-@pytest.mark.parametrize("format", TARGETS)
+def job_of(case: Case) -> Int8Job:
+    files = {format: case.files(format) for format in ("onnxsim", "ncnn")}
+    return Int8Job(case.spec, case.network, files)
+
+
+@pytest.mark.parametrize("format", ["onnx", "mnn", "ncnn"])
 def test_same_inputs_give_the_same_bytes(
     slim: Case, shared: Path, table_file: Path, tmp_path: Path, format: str
 ) -> None:
@@ -43,21 +57,19 @@ def test_same_inputs_give_the_same_bytes(
             table_file, images=8, validation=shared / "images", budget_s=QUICK, ranges="mse"
         )
         quantizer = quantizer_of(slim, options, tmp_path / run)
-        outputs = [tmp_path / f"{run}.{index}" for index in range(1 + (format == "ncnn"))]
-        emit = quantizer._emitter(format, sources_of(slim, format))
-        (tmp_path / run / format).mkdir()
-        recipe = next(quantizer._recipes(format))
-        from ultraface_deploy.quantize.plan import make_plan
-
-        made = emit(make_plan(slim.network, quantizer.table, recipe), tmp_path / run / format)
-        assert len(made) == len(outputs)
+        folder = tmp_path / run / format
+        folder.mkdir()
+        int8 = record(format)
+        plan = make_plan(slim.network, quantizer.table, next(quantizer._schemes(int8)))
+        made = int8.emit(plan, job_of(slim), folder)
+        assert len(made) == 1 + (format == "ncnn")
         digests.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in made])
     assert digests[0] == digests[1]
 
 
 def test_validation_images_were_not_calibrated_on(slim: Case, shared: Path, tmp_path: Path) -> None:
     quantizer = quantizer_of(slim, Int8Options(shared / "images", images=2), tmp_path)
-    assert len(quantizer._calibration_images) == 2
+    assert len(quantizer._photographs) == 2
     images, labels = quantizer._validation()
     assert labels is None
     assert sum(1 for _ in images) > 20  # too few are left, so the shipped ones come in
@@ -69,17 +81,19 @@ def test_none_passing_says_how_the_closest_failed(
     slim: Case, shared: Path, table_file: Path, tmp_path: Path
 ) -> None:
     options = Int8Options(
-        table_file, images=8, validation=shared / "images", ranges="kl", budget_s=1e-3
+        table_file, images=8, validation=shared / "images", ranges="mse", budget_s=1e-3
     )
     lines: list[str] = []
     quantizer = Quantizer(
-        slim.files("onnxsim")[0], slim.spec, options, tmp_path / "work", report=lines.append
+        slim.network, slim.executor, slim.spec, options, tmp_path / "work", report=lines.append
     )
+    found = runner_of(get_backend("onnxruntime"), slim.spec, tmp_path)
+    strict = Runner(found.run, Tolerance(None, None, f1=1.01))
     output = tmp_path / "accepted.onnx"
     with pytest.raises(CheckFailed, match=r"none of 1 INT8 candidates passed.*F1"):
-        quantizer.make("onnx", [output], sources_of(slim, "onnx"))
+        quantizer.make("onnx", record("onnx"), strict, job_of(slim).files, 1_055_000, [output])
     assert not output.exists()
-    assert "kl" in lines[0]
+    assert "mse" in lines[0]
     assert "--search-seconds" in lines[1]
 
 
@@ -91,7 +105,7 @@ def test_table_of_another_network_is_refused(rfb: Case, table_file: Path, tmp_pa
 
 def test_published_network_needs_photographs(slim: Case, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--calibration DIR"):
-        shipped_table(slim.network)
+        find_table(slim.network, calibration_tables())
 
 
 @pytest.mark.parametrize(
@@ -105,11 +119,11 @@ def test_nonsense_options_are_refused(options: dict[str, object]) -> None:
 def test_depthwise_layers_stay_fp32_in_ncnn(slim: Case, tmp_path: Path, table_file: Path) -> None:
     quantizer = quantizer_of(slim, Int8Options(table_file), tmp_path)
     depthwise = {layer.name for layer in slim.network.layers if layer.depthwise}
-    recipes = {format: list(quantizer._recipes(format)) for format in ("ncnn", "onnx")}
-    assert all(depthwise <= set(recipe.keep) for recipe in recipes["ncnn"])
-    assert not any(depthwise <= set(recipe.keep) for recipe in recipes["onnx"])
+    schemes = {format: list(quantizer._schemes(record(format))) for format in ("ncnn", "onnx")}
+    assert all(depthwise <= set(scheme.keep) for scheme in schemes["ncnn"])
+    assert not any(depthwise <= set(scheme.keep) for scheme in schemes["onnx"])
     # What they take is not part of the budget: it still buys the layers that matter most.
-    assert len({recipe.keep for recipe in recipes["ncnn"]}) > 1
+    assert len({scheme.keep for scheme in schemes["ncnn"]}) > 1
 
 
 def test_layer_to_keep_must_exist(slim: Case, tmp_path: Path) -> None:
@@ -137,7 +151,11 @@ def test_command_line_from_checkpoint_to_int8(
     good = (folder / ids["onnx-int8"]["files"][0]).read_bytes()
 
     # A search in which nothing passes takes nothing away.
-    failed = cli(*arguments, "--ranges", "kl", "--search-seconds", 1)
+    data = json.loads(table_file.read_text())
+    for methods in data["ranges"].values():
+        methods.update({name: [low / 9, high / 9] for name, (low, high) in methods.items()})
+    table_file.write_text(json.dumps(data))
+    failed = cli(*arguments, "--search-seconds", 1)
     assert failed.code == 1
     assert "none of" in failed.error
     assert (folder / ids["onnx-int8"]["files"][0]).read_bytes() == good
@@ -159,13 +177,11 @@ def test_weights_alone_in_8_bits(converted: Convert, checkpoints: Path) -> None:
     assert artifact.bytes < 350_000
 
 
-@pytest.mark.parametrize(
-    "path", sorted(models.FOLDER.glob(f"*{TABLE_SUFFIX}")), ids=lambda p: p.name
-)
+@pytest.mark.parametrize("path", calibration_tables(), ids=lambda p: p.name)
 def test_shipped_tables_fit_their_models(path: Path) -> None:
-    from ultraface_deploy.converters.onnx.layers import Network
+    from ultraface_deploy.converters.onnx.network import load_network
     from ultraface_deploy.quantize.table import CalibrationTable
 
     entry = models.find(path.name.removesuffix(TABLE_SUFFIX))
     table = CalibrationTable.load(path)
-    table.require_network(Network.load(models.FOLDER / str(entry.onnx)))
+    table.require_network(load_network(models.FOLDER / str(entry.onnx))[0])

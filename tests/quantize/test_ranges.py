@@ -9,9 +9,9 @@ from hypothesis.extra.numpy import arrays
 from ultraface_deploy.quantize.ranges import (
     METHODS,
     Histogram,
+    Method,
     least_squares,
     percentile,
-    relative_entropy,
 )
 
 counts = arrays(np.int64, 256, elements=st.integers(0, 1000)).filter(lambda c: c.sum() > 0)
@@ -20,11 +20,10 @@ counts = arrays(np.int64, 256, elements=st.integers(0, 1000)).filter(lambda c: c
 @given(counts=counts, low=st.floats(-10, 0), width=st.floats(0.01, 100))
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_ranges_are_ordered_and_hardly_beyond_what_was_seen(
-    method: object, counts: np.ndarray, low: float, width: float
+    method: Method, counts: np.ndarray, low: float, width: float
 ) -> None:
     histogram = Histogram(low, low + width, counts)
-    assert callable(method)
-    found_low, found_high = method(histogram)
+    found_low, found_high = method.find(histogram)
     assert found_low <= found_high
     extent = max(abs(low), abs(low + width))
     assert abs(found_low) <= extent * 1.01
@@ -51,12 +50,3 @@ def test_least_squares_beats_min_max_on_a_long_tail() -> None:
 
     assert high < values.max() / 2
     assert error(high) < error(values.max()) / 2
-
-
-def test_relative_entropy_cuts_rare_large_values() -> None:
-    # What it does to classification heads: nearly all is small, the faces are in the tail.
-    counts = (1e6 * np.exp(-np.arange(2048) / 20)).astype(np.int64)
-    counts[2000:] = 1
-    low, high = relative_entropy(Histogram(0.0, 7.0, counts))
-    assert low == 0.0
-    assert high < 1.0

@@ -6,9 +6,12 @@ from typing import cast
 
 import pytest
 
+from ultraface_deploy.agreement.precision import Tolerance
 from ultraface_deploy.errors import ToolFailed
-from ultraface_deploy.quantize.gate import Gate, Verdict
+from ultraface_deploy.quantize.gate import Gate, Runner, Verdict
 from ultraface_deploy.quantize.search import Candidate, Search, Trial, search
+
+RUNNER = Runner(lambda files, inputs: {}, Tolerance(None, None))
 
 
 class Judge:
@@ -17,8 +20,8 @@ class Judge:
     def __init__(self, *verdicts: Verdict) -> None:
         self.verdicts = iter(verdicts)
 
-    def judge(self, backend: str, files: Sequence[Path]) -> Verdict:
-        assert backend == "mnn"
+    def judge(self, runner: Runner, files: Sequence[Path]) -> Verdict:
+        assert runner is RUNNER
         assert all(file.is_file() for file in files)
         return next(self.verdicts)
 
@@ -46,7 +49,7 @@ def run(
     tmp_path: Path, candidates: list[Candidate], *verdicts: Verdict, budget_s: float = 100
 ) -> Search:
     gate = cast(Gate, Judge(*verdicts))
-    return search(candidates, gate, "mnn", tmp_path, max_bytes=100, budget_s=budget_s)
+    return search(candidates, gate, RUNNER, tmp_path, max_bytes=100, budget_s=budget_s)
 
 
 def test_first_good_enough_ends_the_search(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from ultraface_deploy.agreement.precision import PRECISIONS, Precision
 from ultraface_deploy.artifacts.choose import choose_artifact, find_files, runtimes_of
 from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.artifacts.recognition import stated_size
 from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
@@ -124,7 +125,7 @@ def _at_size(subject: Subject, runtime: Backend, size: tuple[int, int] | None) -
     if size is None or size == (spec.width, spec.height):
         return subject
     fixed = not runtime.runs_original and (
-        spec.head == "decoded" or runtime.input_size(subject.files) not in (None, size)
+        spec.head == "decoded" or stated_size(runtime, subject.files) not in (None, size)
     )
     if fixed:
         raise InputError(

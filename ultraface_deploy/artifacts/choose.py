@@ -8,9 +8,10 @@ from pathlib import Path
 from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
-from ultraface_deploy.artifacts.recognition import format_and_files, prove_harmless, recognise
+from ultraface_deploy.artifacts.recognition import prove_harmless, recognise
 from ultraface_deploy.artifacts.source import owning_folder
 from ultraface_deploy.backends import Backend, backend_names, get_backend
+from ultraface_deploy.converters import Format, format_and_files, get_format
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.safe.files import require_file
@@ -99,9 +100,9 @@ def find_files(
     if not model.exists() and (entry := models.registry().get(str(model))) and entry.embedded:
         model = models.FOLDER / str(entry.file if _runs_original(backend) else entry.onnx)
     require_file(model, "model")
-    format, files = format_and_files(model)
-    runtime = _reader_of(format, backend)
-    spec = _spec_of_file(model, format, files, runtime, input_size, head)
+    record, files = format_and_files(model)
+    runtime = _reader_of(record.name, backend)
+    spec = _spec_of_file(model, record, files, runtime, input_size, head)
     return runtime, files, spec
 
 
@@ -113,13 +114,13 @@ def _sound_files(folder: ArtifactFolder, artifact: Artifact, runtime: Backend) -
     """Return an artifact's files: as recorded, and known or now shown to do no harm."""
     files = folder.intact_files(artifact)
     if not artifact.verified and artifact.format != "torch":
-        prove_harmless(runtime, files, folder.spec)
+        prove_harmless(runtime, get_format(artifact.format), files, folder.spec)
     return files
 
 
 def _spec_of_file(
     model: Path,
-    format: str,
+    record: Format,
     files: tuple[Path, ...],
     runtime: Backend,
     input_size: tuple[int, int] | None,
@@ -133,15 +134,13 @@ def _spec_of_file(
             )
         _sound_files(folder, artifact, runtime)
         return folder.spec
-    if format == "torch":
+    if runtime.runs_original:
         from ultraface_deploy.family.checkpoint import load_checkpoint
 
         spec = load_checkpoint(model).spec
         spec = spec if input_size is None else spec.resized(*input_size)
         return spec if head is None else replace(spec, head=head)
-    # Only ONNX Runtime, which the base install has, reads an ONNX file's size and metadata.
-    reader = get_backend("onnxruntime") if format == "onnx" else runtime
-    return recognise(reader, files, input_size, head, runtime)
+    return recognise(runtime, record, files, input_size, head)
 
 
 def _reader_of(format: str, backend: str | None) -> Backend:

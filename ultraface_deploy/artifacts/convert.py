@@ -20,14 +20,18 @@ from ultraface_deploy.artifacts.folder import (
     Source,
     describe_files,
 )
-from ultraface_deploy.artifacts.recognition import format_and_files
 from ultraface_deploy.artifacts.source import ModelSource
 from ultraface_deploy.artifacts.verify import open_reference, require_passed, verify_artifact
 from ultraface_deploy.backends import Backend
-from ultraface_deploy.converters import Conversion, Converter, get_converter, target_names
-from ultraface_deploy.converters.caffe import read_caffe
-from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.quantize import TARGETS, Int8Options, int8_target, where_it_pays
+from ultraface_deploy.converters import (
+    Conversion,
+    Format,
+    format_and_files,
+    get_format,
+    target_names,
+)
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.quantize import Int8, Int8Options
 from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.safe.images import embedded_images
 
@@ -74,9 +78,7 @@ def plan(source_format: str, targets: Sequence[str], precision: Precision) -> li
 
 def has_precision(format: str, precision: Precision) -> bool:
     """Whether a format can be converted to in a precision."""
-    if precision == "int8":
-        return format in TARGETS
-    return precision in get_converter(format).precisions
+    return precision in get_format(format).precisions
 
 
 def step_for(backend: Backend, precision: Precision) -> Step:
@@ -108,16 +110,10 @@ def _road(source_format: str, step: Step) -> list[Step]:
     if step == Step(source_format):
         # An ONNX source is itself made an artifact; a checkpoint is only copied.
         return [step] if source_format == "onnx" else []
-    if step.precision == "int8":
-        sources = int8_target(step.format).sources
-        return [*(s for source in sources for s in _road(source_format, Step(source))), step]
-    converter = get_converter(step.format)
-    if step.precision not in converter.precisions:
-        raise InputError(
-            f"--to {step.format} does not offer {step.precision}; "
-            f"it offers {', '.join(converter.precisions)}"
-        )
-    return [*_road(source_format, Step(converter.source)), step]
+    record = get_format(step.format)
+    way = record.way(step.precision)
+    sources = way.sources if isinstance(way, Int8) else (record.source,)
+    return [*(s for source in sources if source for s in _road(source_format, Step(source))), step]
 
 
 def convert(
@@ -154,11 +150,8 @@ def convert(
     """
     steps = plan(source.root, targets, precision)
     for step in steps:
-        if step.format != source.root and (gone := get_converter(step.format).missing()):
-            converter = get_converter(step.format)
-            raise MissingDependency.package(
-                gone, converter.extra, f"converting to {converter.format}"
-            )
+        if step.format != source.root:
+            get_format(step.format).require()
     folder = _open_folder(source, output or default_folder(source.spec.name), overwrite)
     with folder.scratch() as scratch:
         work = _Work(folder, source, scratch, report)
@@ -232,38 +225,48 @@ class _Work:
         if step.format == "onnx" and self.source.root == "onnx":
             self._adopt()
             return
-        if step.precision == "int8":
-            self._quantize(step)
-            return
-        converter = get_converter(step.format)
-        files = self._names(converter.suffixes, step.precision)
-        sources = self.folder.intact_files(self.folder.find(converter.source))
-        converter.convert(
-            Conversion(sources, self.folder.spec, step.precision, tuple(files.values()))
-        )
+        record = get_format(step.format)
+        way = record.way(step.precision)
+        files = self._names(record.suffixes, step.precision)
+        if isinstance(way, Int8):
+            self._quantize(record, way, list(files.values()))
+        else:
+            self._convert(record, step.precision, list(files.values()))
         artifact = describe_files(step.format, step.precision, files)
-        self._check_and_publish(artifact, list(files.values()), _tools(converter))
+        self._check_and_publish(artifact, list(files.values()), _tools(record))
+        if isinstance(way, Int8):
+            self.report(way.pays)
 
-    def _quantize(self, step: Step) -> None:
+    def _convert(self, record: Format, precision: Precision, outputs: list[Path]) -> None:
+        assert record.source is not None
+        sources = self.folder.intact_files(self.folder.find(record.source))
+        record.convert(Conversion(sources, self.folder.spec, precision, tuple(outputs)))
+
+    def _quantize(self, record: Format, int8: Int8, outputs: list[Path]) -> None:
         """Search for the INT8 artifact of a format; one calibration serves them all."""
-        target, converter = int8_target(step.format), get_converter(step.format)
-        files = self._names(converter.suffixes, "int8")
+        from ultraface_deploy.artifacts.int8 import runner_of
+
         # Absolute, because the runtimes that judge candidates run in folders of their own.
         sources = {
             format: [path.resolve() for path in self.folder.intact_files(self.folder.find(format))]
-            for format in target.sources
+            for format in (*int8.sources, "onnxsim")
         }
         self._quantizer = self._quantizer or self._new_quantizer(sources["onnxsim"][0])
-        inputs = [file for format in target.sources for file in sources[format]]
-        self._quantizer.make(step.format, list(files.values()), inputs)
-        artifact = describe_files(step.format, "int8", files)
-        self._check_and_publish(artifact, list(files.values()), _tools(converter))
-        self.report(where_it_pays(step.format))
+        runner = runner_of(installed(record.name, "int8"), self.folder.spec, self.scratch)
+        self._quantizer.make(record.name, int8, runner, sources, self._fp32_bytes(record), outputs)
+
+    def _fp32_bytes(self, record: Format) -> int:
+        """Size of a format's FP32 artifact, which is made to be measured if nobody asked for it."""
+        if self.reusable(Step(record.name)):
+            return self.folder.find(record.name).bytes
+        made = list(self._names(record.suffixes, "fp32").values())
+        self._convert(record, "fp32", made)
+        return sum(path.stat().st_size for path in made)
 
     def _new_quantizer(self, onnx_file: Path) -> Quantizer:
-        from ultraface_deploy.quantize.quantizer import TABLE_SUFFIX, Quantizer
+        from ultraface_deploy.artifacts.int8 import open_quantizer
 
-        quantizer = Quantizer(
+        quantizer = open_quantizer(
             onnx_file,
             self.folder.spec,
             self.int8,
@@ -274,20 +277,22 @@ class _Work:
         # The table of other people's photographs is worth keeping: it is reviewed, and reused.
         given = self.int8.calibration
         if given is not None and given.is_dir():
-            quantizer.table.save(self.folder.path / f"{self.folder.spec.name}{TABLE_SUFFIX}")
+            quantizer.table.save(self.folder.path / f"{self.folder.spec.name}{models.TABLE_SUFFIX}")
         return quantizer
 
     def _adopt(self) -> None:
         """Take other people's ONNX or Caffe files in, at the wanted size and with that head."""
-        from ultraface_deploy.converters.onnx import graph as onnx_files
+        from ultraface_deploy.converters.onnx.files import save
+        from ultraface_deploy.converters.onnx.prepare import prepare
 
-        files = self._names((".onnx",), "fp32")
+        files = self._names(get_format("onnx").suffixes, "fp32")
         (output,) = files.values()
         own, wanted = self.source.own_spec, self.folder.spec
-        format, originals = format_and_files(self.source.file)
-        model = onnx_files.load(originals[0]) if format == "onnx" else read_caffe(*originals)
+        record, originals = format_and_files(self.source.file)
+        assert record.adopt is not None
+        model, format = record.adopt(originals), record.name
         self.source.require_unchanged()
-        onnx_files.save(onnx_files.prepare(model, own, wanted), output)
+        save(prepare(model, own, wanted), output)
         # At another size or with another head the file itself is the only reference there is.
         if replace(own, name=wanted.name) != wanted:
             format, originals = "onnx", (output,)
@@ -320,9 +325,9 @@ class _Work:
         )
 
 
-def _tools(converter: Converter) -> dict[str, str]:
+def _tools(record: Format) -> dict[str, str]:
     found = {}
-    for package in converter.packages:
+    for package in record.packages:
         try:
             found[package.lower()] = version(package)
         except PackageNotFoundError:

@@ -11,53 +11,25 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy import models
-from ultraface_deploy.backends.base import Backend
-from ultraface_deploy.converters.onnx.external_data import refuse_external_data
+from ultraface_deploy.backends import Backend, get_backend
+from ultraface_deploy.converters import Format, format_and_files, get_format
 from ultraface_deploy.errors import BackendError, InputError, ToolFailed, UltraFaceError
 from ultraface_deploy.family.anchors import make_anchors
 from ultraface_deploy.family.checkpoint import model_name
-from ultraface_deploy.family.spec import Architecture, Head, ModelSpec
+from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.limits import Limit
 
 _TIMEOUT_S = 60.0
 
-# Companion of each first file, in the order in which backends take them.
-_COMPANIONS = {".param": ".bin", ".prototxt": ".caffemodel"}
-_FORMATS = {
-    ".onnx": "onnx",
-    ".mnn": "mnn",
-    ".param": "ncnn",
-    ".prototxt": "caffe",
-    ".pth": "torch",
-    ".pt": "torch",
-}
-
-
-def format_and_files(path: Path) -> tuple[str, tuple[Path, ...]]:
-    """Return the format of a model file and all files that belong to it.
-
-    Raises:
-        InputError: the suffix is unknown or the companion file is missing.
-    """
-    format = _FORMATS.get(path.suffix)
-    if format is None:
-        raise InputError(f"{path}: unknown kind of model file; known are {', '.join(_FORMATS)}")
-    if path.suffix not in _COMPANIONS:
-        return format, (path,)
-    companion = path.with_suffix(_COMPANIONS[path.suffix])
-    if not companion.is_file():
-        raise InputError(f"{path}: needs {companion.name} beside it, which is missing")
-    return format, (path, companion)
-
 
 def recognise(
-    backend: Backend,
+    runtime: Backend,
+    record: Format,
     files: Sequence[Path],
     input_size: tuple[int, int] | None = None,
     head: Head | None = None,
-    runtime: Backend | None = None,
 ) -> ModelSpec:
     """Find out what a file without manifest holds, by asking and by running it once.
 
@@ -65,44 +37,47 @@ def recognise(
     file that came out of it well is opened here. The models that ship need no child.
 
     Args:
-        backend: the runtime that is asked.
+        runtime: what shall run it.
+        record: its format.
         files: the file with its companions.
         input_size: (width, height) where the user knows it.
         head: head where the user knows it.
-        runtime: the runtime that shall run it; None for the same.
 
     Raises:
-        InputError: the input size is not stated in the file and was not given.
+        InputError: the files are damaged, or the input size is not stated and was not given.
         BackendError: the file does not run, or is not a network of this family.
     """
     if _ships(files):
-        return _recognise_here(backend, files, input_size, head)
+        return _recognise_here(runtime, record, files, input_size, head)
     return _recognised_in_child(
         tuple(path.resolve() for path in files),
         tuple(sha256_of(path) for path in files),
-        (backend.name, (runtime or backend).name),
+        (runtime.name, record.name),
         input_size,
         head,
         None,
     )
 
 
-def prove_harmless(runtime: Backend, files: Sequence[Path], spec: ModelSpec) -> None:
+def prove_harmless(
+    runtime: Backend, record: Format, files: Sequence[Path], spec: ModelSpec
+) -> None:
     """Load files that nobody has verified in a child process, before they are loaded here.
 
     Raises:
+        InputError: the files are damaged or do not belong together.
         BackendError: the runtime refuses them, crashes or hangs.
     """
     digests = tuple(sha256_of(path) for path in files)
     paths = tuple(path.resolve() for path in files)
-    _recognised_in_child(paths, digests, (runtime.name, runtime.name), None, None, spec)
+    _recognised_in_child(paths, digests, (runtime.name, record.name), None, None, spec)
 
 
 @lru_cache(maxsize=64)
 def _recognised_in_child(
     files: tuple[Path, ...],
     digests: tuple[str, ...],
-    backends: tuple[str, str],
+    names: tuple[str, str],
     input_size: tuple[int, int] | None,
     head: Head | None,
     spec: ModelSpec | None,
@@ -110,11 +85,12 @@ def _recognised_in_child(
     """Ask a child process; `digests` tell apart what a path held before and holds now."""
     for path in files:
         Limit.MODEL.check(path)
-    if files[0].suffix == ".onnx":
-        refuse_external_data(files[0])
+    runtime, record = names
+    get_format(record).check(files)
     arguments = {
         "files": [str(path) for path in files],
-        "backends": backends,
+        "runtime": runtime,
+        "record": record,
         "input_size": input_size,
         "head": head,
         "stated": None if spec is None else spec.to_dict(),
@@ -123,12 +99,12 @@ def _recognised_in_child(
         found = run_in_child(
             "ultraface_deploy.artifacts.recognition:load_in_child",
             arguments,
-            what=f"{backends[1]} on {files[0].name}",
+            what=f"{runtime} on {files[0].name}",
             timeout=_TIMEOUT_S,
             memory=Limit.MODEL.bytes,
         )
     except ToolFailed as error:
-        raise BackendError(f"{files[0]}: {backends[1]} cannot run it ({error})") from error
+        raise BackendError(f"{files[0]}: {runtime} cannot run it ({error})") from error
     if tuple(sha256_of(path) for path in files) != digests:
         raise InputError(f"{files[0]}: was replaced while it was read; try again")
     return ModelSpec.from_dict(found)
@@ -136,23 +112,27 @@ def _recognised_in_child(
 
 def load_in_child(
     files: list[str],
-    backends: tuple[str, str],
+    runtime: str,
+    record: str,
     input_size: tuple[int, int] | None,
     head: Head | None,
     stated: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Recognise a file and load it with the runtime that shall run it."""
-    from ultraface_deploy.backends import get_backend
-
-    reader, runtime = (get_backend(name) for name in backends)
-    paths = [Path(file) for file in files]
-    size = None if input_size is None else (input_size[0], input_size[1])
+    """Recognise a file by loading it with the runtime that shall run it."""
+    paths, backend = [Path(file) for file in files], get_backend(runtime)
     if stated is not None:
         spec = ModelSpec.from_dict(stated)
     else:
-        spec = _recognise_here(reader, paths, size, head)
-    runtime.load(paths, spec)
+        size = None if input_size is None else (input_size[0], input_size[1])
+        spec = _recognise_here(backend, get_format(record), paths, size, head)
+    backend.load(paths, spec)
     return spec.to_dict()
+
+
+def stated_size(runtime: Backend, files: Sequence[Path]) -> tuple[int, int] | None:
+    """Return (width, height) that the files state, or that only their runtime can tell."""
+    record, _ = format_and_files(files[0])
+    return record.input_size(files) or runtime.input_size(files)
 
 
 def _ships(files: Sequence[Path]) -> bool:
@@ -164,14 +144,15 @@ def _ships(files: Sequence[Path]) -> bool:
 
 def _recognise_here(
     backend: Backend,
+    record: Format,
     files: Sequence[Path],
     input_size: tuple[int, int] | None,
     head: Head | None,
 ) -> ModelSpec:
     try:
-        if (stated := backend.stated_spec(files)) is not None:
+        if (stated := record.stated_spec(files)) is not None:
             return stated
-        size = input_size or backend.input_size(files)
+        size = input_size or record.input_size(files) or backend.input_size(files)
     except UltraFaceError:
         raise
     except Exception as error:  # every runtime raises its own kinds
@@ -206,36 +187,20 @@ def head_of(boxes: np.ndarray, spec: ModelSpec) -> Head:
     return "decoded" if (sizes > 0).all() and near.mean() > 0.9 else "raw"
 
 
-def spec_of_onnx(path: Path, name: str | None = None) -> ModelSpec:
-    """Return the spec in a file's metadata, or else recognise it by running it.
+def spec_of_file(path: Path, name: str | None = None) -> ModelSpec:
+    """Return the spec of a file that can be converted from: the stated one, or by running it.
 
     Raises:
-        InputError: no ONNX file, damaged, or no network of this family.
-    """
-    from ultraface_deploy.backends import get_backend
-    from ultraface_deploy.converters.onnx import graph as onnx_files
-
-    model = onnx_files.load(path)
-    spec = recognise(get_backend("onnxruntime"), [path])
-    if spec.architecture == "unknown":
-        architecture: Architecture = "rfb" if onnx_files.has_dilation(model) else "slim"
-        spec = replace(spec, architecture=architecture)
-    return spec if name is None else replace(spec, name=name)
-
-
-def spec_of_caffe(path: Path, name: str | None = None) -> ModelSpec:
-    """Recognise a Caffe pair, given by its prototxt.
-
-    Raises:
-        InputError: the pair is damaged or does not belong together.
+        InputError: the file is damaged, or lacks its companion.
         BackendError: it is not a network of this family.
     """
-    from ultraface_deploy.backends import get_backend
-    from ultraface_deploy.converters.caffe import read_caffe
-    from ultraface_deploy.converters.onnx import graph as onnx_files
+    from ultraface_deploy.artifacts.choose import installed
+    from ultraface_deploy.converters.onnx.metadata import architecture_of
 
-    _, files = format_and_files(path)
-    dilated = onnx_files.has_dilation(read_caffe(*files))
-    spec = recognise(get_backend("opencv"), files)
-    architecture: Architecture = "rfb" if dilated else "slim"
-    return replace(spec, architecture=architecture, name=name or spec.name)
+    record, files = format_and_files(path)
+    assert record.adopt is not None
+    model = record.adopt(files)
+    spec = recognise(installed(record.name), record, files)
+    if spec.architecture == "unknown":
+        spec = replace(spec, architecture=architecture_of(model))
+    return spec if name is None else replace(spec, name=name)

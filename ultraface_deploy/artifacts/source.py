@@ -9,6 +9,7 @@ from typing import cast, get_args
 
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.converters import format_and_files, format_names, get_format
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.models import RegistryEntry
@@ -81,19 +82,10 @@ def _open_source(model: str | Path, name: str | None) -> ModelSource:
         return _from_folder(path)
     if not path.exists() and str(model) in models.registry():
         return _from_registry(str(model))
-    if path.suffix in (".pth", ".pt", ".ckpt"):
-        return _from_checkpoint(path, name)
-    if path.suffix == ".onnx":
-        return _from_onnx(path, name)
-    if path.suffix == ".prototxt":
-        return _from_caffe(path, name)
     if not path.exists() and not path.suffix:
         models.find(str(model))
     require_file(path, "model")
-    raise InputError(
-        f"{path}: cannot convert from {path.suffix or 'a file without suffix'}; "
-        "give a .pth, an .onnx, a .prototxt, an artifact folder or a registry name"
-    )
+    return _from_file(path, name)
 
 
 def _from_folder(path: Path) -> ModelSource:
@@ -117,7 +109,7 @@ def _from_registry(name: str) -> ModelSource:
         return _from_checkpoint(cached_checkpoint(entry), name)
     if find_spec("torch") is not None:
         return _from_checkpoint(models.FOLDER / str(entry.file), name)
-    return _from_onnx(models.FOLDER / str(entry.onnx), name)
+    return _from_file(models.FOLDER / str(entry.onnx), name)
 
 
 def _from_checkpoint(path: Path, name: str | None) -> ModelSource:
@@ -129,24 +121,22 @@ def _from_checkpoint(path: Path, name: str | None) -> ModelSource:
     return ModelSource(path, "torch", spec, spec, digest)
 
 
-def _from_onnx(path: Path, name: str | None) -> ModelSource:
-    require_file(path, "ONNX file")
+def _from_file(path: Path, name: str | None) -> ModelSource:
+    record, _ = format_and_files(path)
+    if record.name == "torch":
+        return _from_checkpoint(path, name)
+    if record.adopt is None:
+        known = (each for each in map(get_format, format_names()) if each.adopt)
+        raise InputError(
+            f"{path}: cannot convert from {record.name}; give a .pth, "
+            f"{', '.join(each.suffixes[0] for each in known)}, an artifact folder or a registry name"
+        )
     _require_onnx(path)
-    from ultraface_deploy.artifacts.recognition import spec_of_onnx
+    from ultraface_deploy.artifacts.recognition import spec_of_file
 
     digest = sha256_of(path)
-    spec = spec_of_onnx(path, name)
-    return ModelSource(path, "onnx", spec, spec, digest)
-
-
-def _from_caffe(path: Path, name: str | None) -> ModelSource:
-    require_file(path, "Caffe prototxt")
-    _require_onnx(path)
-    from ultraface_deploy.artifacts.recognition import spec_of_caffe
-
-    digest = sha256_of(path)
-    spec = spec_of_caffe(path, name)
-    return ModelSource(path, "caffe", spec, spec, digest)
+    spec = spec_of_file(path, name)
+    return ModelSource(path, record.name, spec, spec, digest)
 
 
 def _require_onnx(path: Path) -> None:

@@ -62,7 +62,7 @@ def calibrate(
 ) -> None:
     """Collect activation ranges and layer costs over photographs into a small readable table."""
     from ultraface_deploy.errors import InputError
-    from ultraface_deploy.quantize.quantizer import TABLE_SUFFIX
+    from ultraface_deploy.models import TABLE_SUFFIX
     from ultraface_deploy.safe.files import write_text
 
     if calibration is None or calibration.is_file():
@@ -72,8 +72,10 @@ def calibrate(
         target = output or Path(f"{quantizer.spec.name}{TABLE_SUFFIX}")
         quantizer.table.save(target)
         if ncnn_table is not None:
+            from ultraface_deploy.converters.ncnn.int8 import calibration_table
+
             files = folder.files(folder.find("ncnn"))
-            write_text(ncnn_table, quantizer.ncnn_table(*files))
+            write_text(ncnn_table, calibration_table(quantizer.network, quantizer.table, *files))
     note(f"{target}: {quantizer.table.images['count']} photographs")
 
 
@@ -126,10 +128,10 @@ def _open(
 ) -> Iterator[tuple[Quantizer, ArtifactFolder]]:
     """Convert a model in a folder of its own and show a bar while it is calibrated."""
     from ultraface_deploy.artifacts.convert import convert
+    from ultraface_deploy.artifacts.int8 import open_quantizer
     from ultraface_deploy.artifacts.source import resolve_source
     from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.quantize import Int8Options
-    from ultraface_deploy.quantize.quantizer import Quantizer
 
     size = None if input_size is None else parse_input_size(input_size)
     options = Int8Options(calibration=calibration, images=images)
@@ -137,7 +139,7 @@ def _open(
         folder = convert(resolve_source(model, size), formats, output=Path(scratch) / "model")
         (onnx_file,) = folder.files(folder.find("onnxsim"))
         task = bar.add_task("calibrating", total=None)
-        quantizer = Quantizer(
+        quantizer = open_quantizer(
             onnx_file,
             folder.spec,
             options,

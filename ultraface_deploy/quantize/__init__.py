@@ -10,6 +10,7 @@ Embedded models ship their table, so that no photographs are needed. It is made 
     ultraface-deploy quantize calibrate NAME --calibration DIR -o models/NAME.calibration.json
 """
 
-from ultraface_deploy.quantize.options import TARGETS, Int8Options, int8_target, where_it_pays
+from ultraface_deploy.quantize.int8 import Int8, Int8Job
+from ultraface_deploy.quantize.options import Int8Options
 
-__all__ = ["TARGETS", "Int8Options", "int8_target", "where_it_pays"]
+__all__ = ["Int8", "Int8Job", "Int8Options"]

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper
 
-from ultraface_deploy.converters.onnx.layers import Floats, Network
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.quantize.equalize import EQUALIZATIONS, Equalization, equalization_factors
+from ultraface_deploy.quantize.equalize import equalization_factors
 from ultraface_deploy.quantize.images import read_tensors
-from ultraface_deploy.quantize.ranges import METHODS, Counts, Histogram, Range
+from ultraface_deploy.quantize.network import Executor, Floats, Network
+from ultraface_deploy.quantize.ranges import METHODS, Counts, Histogram, Method, Range
 from ultraface_deploy.quantize.sensitivity import measure_costs
 from ultraface_deploy.quantize.table import CalibrationTable, rounded, weight_norms
 
@@ -73,42 +71,37 @@ class _Binning:
         bins = np.clip(place, 0, BINS - 1, out=place).astype(np.intp).ravel()
         self.counts += np.bincount(bins, minlength=BINS)
 
-    def ranges(self) -> dict[str, Range]:
-        histogram = Histogram(self.low, self.high, self.counts)
-        found = {name: method(histogram) for name, method in METHODS.items()}
-        return {
-            name: (rounded(min(low, 0.0)), rounded(max(high, 0.0)))
-            for name, (low, high) in found.items()
-        }
+    def range(self, method: Method) -> Range:
+        low, high = method.find(Histogram(self.low, self.high, self.counts))
+        return rounded(min(low, 0.0)), rounded(max(high, 0.0))
 
 
 def calibrate(
     network: Network,
+    executor: Executor,
     spec: ModelSpec,
     images: Sequence[Path],
     *,
-    threads: int = 1,
     progress: Progress | None = None,
 ) -> CalibrationTable:
     """Collect the calibration table of a network over images.
 
     Args:
         network: the FP32 network.
+        executor: runs it.
         spec: what it is.
         images: photographs like those it will see; unreadable ones are left out.
-        threads: of ONNX Runtime.
         progress: called with (done, all) after every image and pass.
 
     Raises:
         InputError: no image could be read.
     """
-    probe = _Probe(network, threads)
     step = _Steps(progress, 2 * len(images) + len(network.layers))
     digest = hashlib.sha256()
     channels: dict[str, _Channels] = {}
     for tensor in read_tensors(images, spec):
         digest.update(tensor.tobytes())
-        for name, values in probe.run(tensor):
+        for name, values in executor.tensors(tensor):
             channels.setdefault(name, _Channels.of(len(values))).add(values)
         step()
     if not channels:
@@ -117,20 +110,15 @@ def calibrate(
     absmax = {
         name: _rounded(np.maximum(-entry.low, entry.high)) for name, entry in channels.items()
     }
-    factors = {kind: equalization_factors(network, absmax, kind) for kind in EQUALIZATIONS}
-    binnings = {
-        name: {_key(own): _Binning.of(entry, own) for own in _variants(name, factors)}
-        for name, entry in channels.items()
-    }
+    factors = equalization_factors(network, absmax)
+    # As the network is, and rewritten; most tensors are the same in both.
+    plain = {name: _Binning.of(entry, None) for name, entry in channels.items()}
+    rewritten = plain | {name: _Binning.of(channels[name], own) for name, own in factors.items()}
     for tensor in read_tensors(images, spec):
-        for name, values in probe.run(tensor):
-            for binning in binnings[name].values():
+        for name, values in executor.tensors(tensor):
+            for binning in {id(each): each for each in (plain[name], rewritten[name])}.values():
                 binning.add(values)
         step()
-    found = {
-        name: {key: binning.ranges() for key, binning in entry.items()}
-        for name, entry in binnings.items()
-    }
     table = CalibrationTable(
         model={
             "name": spec.name,
@@ -142,56 +130,19 @@ def calibrate(
         absmax=absmax,
         mean={name: _rounded(entry.total / np.float32(count)) for name, entry in channels.items()},
         ranges={
-            kind: {name: found[name][_key(factors[kind].get(name))] for name in found}
-            for kind in EQUALIZATIONS
+            name: {
+                key: (rewritten if method.rewrites else plain)[name].range(method)
+                for key, method in METHODS.items()
+            }
+            for name in channels
         },
     )
     tensors = list(islice(read_tensors(images, spec), COST_IMAGES))
-    costs = measure_costs(network, table, tensors, threads=threads, step=step)
-    return replace(table, costs=costs)
-
-
-def _variants(name: str, factors: dict[Equalization, dict[str, Floats]]) -> list[Floats | None]:
-    return [kind.get(name) for kind in factors.values()]
-
-
-def _key(factors: Floats | None) -> bytes:
-    """Equalisations that treat a tensor alike share one histogram of it."""
-    return b"" if factors is None else factors.tobytes()
+    return replace(table, costs=measure_costs(network, executor, table, tensors, step))
 
 
 def _rounded(values: Floats) -> Floats:
     return np.array([rounded(value) for value in values], np.float32)
-
-
-class _Probe:
-    """A session that returns every tensor between convolutions."""
-
-    def __init__(self, network: Network, threads: int) -> None:
-        import onnxruntime
-
-        model = onnx.ModelProto()
-        model.CopyFrom(network.model)
-        given = {value.name for value in model.graph.input}
-        self._names = [name for name in network.tensors if name not in given]
-        self._given = next(iter(given))
-        model.graph.output.extend(
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in self._names
-        )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-
-    def run(self, tensor: Floats) -> Iterator[tuple[str, Floats]]:
-        """Yield each tensor by name as (C, H * W)."""
-        yield self._given, tensor.reshape(tensor.shape[1], -1)
-        for name, values in zip(
-            self._names, self._session.run(self._names, {self._given: tensor}), strict=True
-        ):
-            yield name, values.reshape(values.shape[1], -1)
 
 
 class _Steps:

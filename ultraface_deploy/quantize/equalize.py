@@ -9,14 +9,10 @@ scale for all its channels, so a channel that never gets large wastes most of it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, get_args
 
 import numpy as np
 
-from ultraface_deploy.converters.onnx.layers import Floats, Layer, Network
-
-Equalization = Literal["none", "depthwise", "all"]
-EQUALIZATIONS: tuple[Equalization, ...] = get_args(Equalization)
+from ultraface_deploy.quantize.network import Floats, Layer, Network
 
 # A channel that hardly ever fires says nothing about its range.
 _LARGEST_FACTOR = 64.0
@@ -25,21 +21,17 @@ _LARGEST_FACTOR = 64.0
 _SHARE_OF_ACTIVATIONS = 0.65
 
 
-def equalization_factors(
-    network: Network, absmax: Mapping[str, Floats], kind: Equalization
-) -> dict[str, Floats]:
+def equalization_factors(network: Network, absmax: Mapping[str, Floats]) -> dict[str, Floats]:
     """Return what each tensor's channels are to be multiplied by.
+
+    Where depthwise convolutions alone read a tensor, a weight scale per channel makes this free of
+    cost, so all channels get the same range. Where other convolutions do, it is a compromise
+    between the ranges of the tensor's channels and those of the weights that read them.
 
     Args:
         network: the network.
         absmax: per tensor the largest magnitude of each channel, (C,).
-        kind: `depthwise` treats tensors that only depthwise convolutions read: with a weight
-            scale per channel this costs nothing, so all channels get the same range. `all` treats
-            what other convolutions read too, as a compromise between the ranges of the tensor's
-            channels and those of the weights that read them.
     """
-    if kind == "none":
-        return {}
     factors = {}
     for layer in network.layers:
         readers = network.readers(layer.name)
@@ -47,7 +39,7 @@ def equalization_factors(
             continue
         if all(reader.depthwise for reader in readers):
             factors[layer.name] = _to_the_largest(absmax[layer.name])
-        elif kind == "all" and not any(reader.groups > 1 for reader in readers):
+        elif not any(reader.groups > 1 for reader in readers):
             factors[layer.name] = _balanced(absmax[layer.name], readers)
     return factors
 

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ultraface_deploy.agreement.faces import SameFaces
-from ultraface_deploy.agreement.precision import Precision, precision_record
-from ultraface_deploy.backends import Outputs, get_backend
+from ultraface_deploy.agreement.precision import Tolerance
 from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
 from ultraface_deploy.pipeline.preprocess import Image
+from ultraface_deploy.quantize.network import Executor, Floats
 from ultraface_deploy.quantize.sensitivity import undecided
-from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.wider import TruthImage, score
 
 MAX_AP_DROP = 0.005
 _AP_OPTIONS = PostprocessOptions(score_threshold=0.02, candidates=800, top_k=400)
-_TIMEOUT_S = 600.0
+Outputs = Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs INT8 artifacts, and how far they may be off there.
+
+    `run` takes an artifact's files and a .npy file of inputs (M, 1, 3, H, W), and returns `scores`
+    (M, N, C) and `boxes` (M, N, 4). It raises `UltraFaceError` for what does not run.
+    """
+
+    run: Callable[[Sequence[Path], Path], Outputs]
+    tolerance: Tolerance
 
 
 @dataclass(frozen=True)
@@ -55,27 +65,25 @@ class Gate:
 
     def __init__(
         self,
-        onnx_file: Path,
+        executor: Executor,
         spec: ModelSpec,
         images: Iterable[Image],
         scratch: Path,
         labels: Sequence[TruthImage] | None = None,
-        threads: int = 1,
     ) -> None:
         """Run the FP32 network.
 
         Args:
-            onnx_file: the network in FP32.
+            executor: runs the network in FP32.
             spec: what it is.
             images: validation images, none of which was calibrated on.
-            scratch: a folder for the network inputs, which a child process reads.
+            scratch: a folder for the network inputs, which other processes read.
             labels: their ground truth in the same order, for AP.
-            threads: of every runtime.
 
         Raises:
             InputError: there are no images, or FP32 finds no face in them.
         """
-        self.spec, self.threads, self._labels = spec, threads, labels
+        self.spec, self._labels = spec, labels
         self._sizes: list[tuple[int, int]] = []
         tensors = []
         for image in images:
@@ -83,9 +91,10 @@ class Gate:
             tensors.append(preprocess(image, spec))
         if not tensors:
             raise InputError("no validation images; give --validation DIR")
-        self._inputs, self._scratch = scratch / "inputs.npy", scratch
+        self._inputs = scratch / "inputs.npy"
         np.save(self._inputs, np.stack(tensors))
-        self._reference = self._run("onnxruntime", [onnx_file], "fp32")
+        scores, boxes = zip(*executor.outputs(tensors), strict=True)
+        self._reference = {"scores": np.concatenate(scores), "boxes": np.concatenate(boxes)}
         self._faces = self._detect(self._reference, PostprocessOptions())
         if not any(len(faces) for faces in self._faces):
             raise InputError(
@@ -99,13 +108,13 @@ class Gate:
         """How many images are looked at."""
         return len(self._sizes)
 
-    def judge(self, backend: str, files: Sequence[Path]) -> Verdict:
-        """Run an INT8 artifact in a child process and compare its detections.
+    def judge(self, runner: Runner, files: Sequence[Path]) -> Verdict:
+        """Run an INT8 artifact and compare its detections.
 
         A runtime that refuses it, crashes or hangs is a verdict, not an error.
         """
         try:
-            outputs = self._run(backend, files, "int8")
+            outputs = runner.run(files, self._inputs)
         except UltraFaceError as error:
             return Verdict(0.0, 0.0, 0.0, 0.0, 1.0, 0, reason=str(error))
         faces = self._detect(outputs, PostprocessOptions())
@@ -123,30 +132,10 @@ class Gate:
             detections=same.had,
             ap_drop=self._ap_drop(outputs),
         )
-        problems = same.objections(precision_record("int8").tolerance)
+        problems = same.objections(runner.tolerance)
         if verdict.ap_drop is not None and verdict.ap_drop > MAX_AP_DROP:
             problems.append(f"AP drops by {verdict.ap_drop:.4f}, allowed {MAX_AP_DROP}")
         return replace(verdict, reason="; ".join(problems) or None)
-
-    def _run(self, backend: str, files: Sequence[Path], precision: Precision) -> Outputs:
-        output = self._scratch / "outputs.npz"
-        output.unlink(missing_ok=True)
-        run_in_child(
-            "ultraface_deploy.quantize.gate:run_session",
-            {
-                "backend": backend,
-                "files": [str(file) for file in files],
-                "spec": self.spec.to_dict(),
-                "precision": precision,
-                "threads": self.threads,
-                "inputs": str(self._inputs),
-                "output": str(output),
-            },
-            what=f"{backend} on the {precision} artifact",
-            timeout=_TIMEOUT_S,
-        )
-        with np.load(output) as arrays:
-            return {name: arrays[name] for name in ("scores", "boxes")}
 
     def _detect(self, outputs: Outputs, options: PostprocessOptions) -> list[Faces]:
         return [
@@ -169,21 +158,3 @@ class Gate:
     def _ap_drop(self, outputs: Outputs) -> float | None:
         after = self._average_precision(outputs)
         return max((self._ap[name] - after[name] for name in after), default=None)
-
-
-def run_session(
-    backend: str,
-    files: list[str],
-    spec: Mapping[str, Any],
-    precision: Precision,
-    threads: int,
-    inputs: str,
-    output: str,
-) -> None:
-    """Run an artifact over stored inputs (M, 1, 3, H, W) and store its outputs; runs in a child."""
-    session = get_backend(backend).load(
-        [Path(file) for file in files], ModelSpec.from_dict(spec), threads, precision
-    )
-    results = [session.run(tensor) for tensor in np.load(inputs, mmap_mode="r")]
-    scores, boxes = (np.concatenate([r[name] for r in results]) for name in ("scores", "boxes"))
-    np.savez(output, scores=scores, boxes=boxes)

@@ -1,46 +1,32 @@
-"""From a network, its calibration table and a recipe to 8-bit numbers any emitter can write."""
+"""From a network, its calibration table and a scheme to 8-bit numbers any emitter can write."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.converters.onnx.layers import Floats, Layer, Network
-from ultraface_deploy.quantize.equalize import Equalization, equalization_factors, equalize
-from ultraface_deploy.quantize.ranges import Range
+from ultraface_deploy.quantize.equalize import equalization_factors, equalize
+from ultraface_deploy.quantize.network import Floats, Layer, Network
+from ultraface_deploy.quantize.ranges import METHODS, Range
 from ultraface_deploy.quantize.table import CalibrationTable
 
-WeightMethod = Literal["absmax", "mse"]
 LEVELS = 127
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Scheme:
     """One way to quantise a network.
 
     `ranges` is a method of `ranges.METHODS`, `keep` the layers that stay FP32.
     """
 
     ranges: str = "p99.999"
-    equalize: Equalization = "depthwise"
-    weights: WeightMethod = "absmax"
-    correct_bias: bool = True
     keep: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = [self.ranges]
-        if self.equalize != "none":
-            parts.append(f"equalised ({self.equalize})")
-        if self.weights != "absmax":
-            parts.append(f"weights by {self.weights}")
-        if self.correct_bias:
-            parts.append("bias corrected")
-        if self.keep:
-            parts.append(f"{len(self.keep)} layers in FP32")
-        return ", ".join(parts)
+        return self.ranges + (f", {len(self.keep)} layers in FP32" if self.keep else "")
 
 
 @dataclass(frozen=True)
@@ -67,43 +53,37 @@ class Plan:
     ranges: dict[str, Range]
 
 
-def make_plan(network: Network, table: CalibrationTable, recipe: Recipe) -> Plan:
-    """Apply a recipe.
+def make_plan(network: Network, table: CalibrationTable, scheme: Scheme) -> Plan:
+    """Apply a scheme.
 
     Raises:
         InputError: the table was made from another network, or a layer to keep does not exist.
     """
     table.require_network(network)
-    for name in recipe.keep:
+    for name in scheme.keep:
         network.layer(name)
-    factors = equalization_factors(network, table.absmax, recipe.equalize)
-    means = {
-        name: mean * factors[name] if name in factors else mean for name, mean in table.mean.items()
-    }
+    rewrites = METHODS[scheme.ranges].rewrites
+    factors = equalization_factors(network, table.absmax) if rewrites else {}
     equalized = equalize(network, factors)
     quantized = {
-        layer.name: quantize_weights(layer, recipe.weights)
+        layer.name: quantize_weights(layer)
         for layer in equalized.layers
-        if layer.name not in recipe.keep
+        if layer.name not in scheme.keep
     }
-    if recipe.correct_bias:
+    if rewrites:
+        means = {name: mean * factors.get(name, 1) for name, mean in table.mean.items()}
         quantized = {
             name: _with_corrected_bias(layer, means[layer.layer.source])
             for name, layer in quantized.items()
         }
     biased = {name: (q.layer.weight, q.layer.bias) for name, q in quantized.items()}
-    ranges = {
-        name: methods[recipe.ranges] for name, methods in table.ranges[recipe.equalize].items()
-    }
+    ranges = {name: methods[scheme.ranges] for name, methods in table.ranges.items()}
     return Plan(equalized.with_parameters(biased), quantized, ranges)
 
 
-def quantize_weights(layer: Layer, method: WeightMethod) -> QuantizedLayer:
-    """Round a layer's weights to -127..127 with one scale per output channel."""
-    flat = layer.weight.reshape(len(layer.weight), -1)
-    scales = np.abs(flat).max(axis=1) / LEVELS
-    if method == "mse":
-        scales = _least_squares_scales(flat, scales)
+def quantize_weights(layer: Layer) -> QuantizedLayer:
+    """Round a layer's weights to -127..127, the largest of each output channel to one end."""
+    scales = np.abs(layer.weight.reshape(len(layer.weight), -1)).max(axis=1) / LEVELS
     return round_weights(layer, np.where(scales > 0, scales, 1.0).astype(np.float32))
 
 
@@ -111,17 +91,6 @@ def round_weights(layer: Layer, scales: Floats) -> QuantizedLayer:
     """Round a layer's weights to -127..127 with the scales (out,) given."""
     steps = layer.weight / scales[:, None, None, None]
     return QuantizedLayer(layer, np.clip(np.rint(steps), -LEVELS, LEVELS).astype(np.int8), scales)
-
-
-def _least_squares_scales(flat: Floats, largest: Floats) -> Floats:
-    shares = np.linspace(0.7, 1.0, 31, dtype=np.float32)
-    errors = []
-    for share in shares:
-        scale = np.where(largest > 0, largest * share, 1.0)[:, None]
-        rounded = np.clip(np.rint(flat / scale), -LEVELS, LEVELS) * scale
-        errors.append(np.square(flat - rounded).sum(axis=1))
-    best: Floats = largest * shares[np.argmin(errors, axis=0)]
-    return best
 
 
 def dequantized(quantized: QuantizedLayer) -> Floats:

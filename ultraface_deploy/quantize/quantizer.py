@@ -1,30 +1,23 @@
-"""Makes the INT8 artifacts of one network: calibrates once, then searches for each runtime."""
+"""Makes the INT8 artifacts of one network: calibrates once, then searches for each format."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-import onnx
-
-from ultraface_deploy import models
-from ultraface_deploy.converters.mnn.int8 import emit_mnn
-from ultraface_deploy.converters.mnn.tool import MnnMethod, quantize_with_mnn
-from ultraface_deploy.converters.ncnn.files import read_table, write_table
-from ultraface_deploy.converters.ncnn.int8 import NcnnModel, emit_ncnn, ncnn_table, plan_from_table
-from ultraface_deploy.converters.onnx.int8 import emit_onnx
-from ultraface_deploy.converters.onnx.layers import Network
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.quantize.calibrate import Progress, calibrate
-from ultraface_deploy.quantize.gate import Gate
+from ultraface_deploy.quantize.gate import Gate, Runner
 from ultraface_deploy.quantize.images import readable_images, sample_images, shipped_images
-from ultraface_deploy.quantize.options import TARGETS, Int8Options
-from ultraface_deploy.quantize.plan import Plan, Recipe, make_plan
+from ultraface_deploy.quantize.int8 import Int8, Int8Job
+from ultraface_deploy.quantize.network import Executor, Network
+from ultraface_deploy.quantize.options import Int8Options
+from ultraface_deploy.quantize.plan import Plan, Scheme, make_plan
+from ultraface_deploy.quantize.ranges import SEARCHED
 from ultraface_deploy.quantize.search import Candidate, Search, Trial, search
 from ultraface_deploy.quantize.sensitivity import sensitive_layers
 from ultraface_deploy.quantize.table import CalibrationTable
@@ -32,13 +25,10 @@ from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.safe.images import read_image
 from ultraface_deploy.wider import TruthImage, read_ground_truth
 
-TABLE_SUFFIX = ".calibration.json"
-NCNN_TABLE_SUFFIX = ".table"
 # Fewer photographs than this say little about a percent of lost faces.
 _FEW_IMAGES = 20
 # Tried in this order: bytes spent on layers that stay FP32, then how ranges are found.
 _BUDGETS = (2_000, 8_000, 12_000, 20_000, 32_000, 64_000)
-_RANGES = ("p99.999", "mse")
 
 
 class Quantizer:
@@ -46,31 +36,34 @@ class Quantizer:
 
     def __init__(
         self,
-        onnx_file: Path,
+        network: Network,
+        executor: Executor,
         spec: ModelSpec,
         options: Int8Options,
         scratch: Path,
         *,
+        shipped: Sequence[Path] = (),
         report: Callable[[str], None] = lambda message: None,
         progress: Progress | None = None,
     ) -> None:
-        """Read the network; nothing is calibrated yet.
+        """Take the network; nothing is calibrated yet.
 
         Args:
-            onnx_file: the simplified ONNX file in FP32.
+            network: the network in FP32.
+            executor: runs it.
             spec: what it is.
             options: what the user wants.
             scratch: an empty or absent folder for files on the way.
+            shipped: calibration tables of which one may fit, where no photographs are given.
             report: called with a line for each candidate that was tried.
             progress: called with (done, all) during calibration.
 
         Raises:
-            InputError: the file cannot be read, or a layer to keep does not exist.
+            InputError: a layer to keep does not exist.
         """
         make_folder(scratch)
-        self.network = Network.load(onnx_file)
-        self.spec, self.options = spec, options
-        self._onnx_file, self._scratch = onnx_file, scratch
+        self.network, self.spec, self.options = network, spec, options
+        self._executor, self._scratch, self._shipped = executor, scratch, shipped
         self._report, self._progress = report, progress
         for name in options.keep:
             self.network.layer(name)
@@ -84,12 +77,14 @@ class Quantizer:
         """
         given = self.options.calibration
         if given is None:
-            return shipped_table(self.network)
+            return find_table(self.network, self._shipped)
         if given.is_file():
             table = CalibrationTable.load(given)
             table.require_network(self.network, str(given))
             return table
-        return calibrate(self.network, self.spec, self._calibration_images, progress=self._progress)
+        return calibrate(
+            self.network, self._executor, self.spec, self._photographs, progress=self._progress
+        )
 
     @cached_property
     def gate(self) -> Gate:
@@ -99,15 +94,26 @@ class Quantizer:
             InputError: there is nothing to judge on.
         """
         images, labels = self._validation()
-        return Gate(self._onnx_file, self.spec, images, self._scratch, labels)
+        return Gate(self._executor, self.spec, images, self._scratch, labels)
 
-    def make(self, format: str, outputs: Sequence[Path], sources: Sequence[Path]) -> Trial:
+    def make(
+        self,
+        format: str,
+        int8: Int8,
+        runner: Runner,
+        files: Mapping[str, Sequence[Path]],
+        fp32_bytes: int,
+        outputs: Sequence[Path],
+    ) -> Trial:
         """Search for the INT8 artifact of a format and write it.
 
         Args:
-            format: of `TARGETS`.
+            format: its name.
+            int8: how it becomes INT8.
+            runner: runs what was made.
+            files: FP32 files of the formats in `int8.sources`.
+            fp32_bytes: size of the format's own FP32 artifact.
             outputs: files to write, in the order of the manifest.
-            sources: FP32 files in the formats that the target names.
 
         Returns:
             The trial that was kept.
@@ -115,15 +121,16 @@ class Quantizer:
         Raises:
             CheckFailed: no candidate passed the gate; the message says how the best one failed.
         """
-        target = TARGETS[format]
         scratch = self._scratch / format
         make_folder(scratch)
+        # Constants stay what they are.
+        constants = 4 * self.network.constants
         found = search(
-            self._candidates(format, sources),
+            self._candidates(int8, Int8Job(self.spec, self.network, files, self._photographs)),
             self.gate,
-            target.backend,
+            runner,
             scratch,
-            max_bytes=target.max_bytes + self._constants(),
+            max_bytes=constants + round(int8.share * (fp32_bytes - constants)),
             budget_s=self.options.budget_s,
             on_trial=lambda trial: self._report(f"{format:<5} {trial}"),
         )
@@ -138,93 +145,36 @@ class Quantizer:
             shutil.move(made, output)
         return found.best
 
-    def ncnn_table(self, param: Path, weights: Path) -> str:
-        """Return the calibration as `ncnn2int8` reads it, for FP32 ncnn files of the network."""
-        recipe = Recipe("mse-symmetric", "none", correct_bias=False)
-        model = NcnnModel.load(param, weights, self.network)
-        return write_table(ncnn_table(make_plan(self.network, self.table, recipe), model))
+    def _candidates(self, int8: Int8, job: Int8Job) -> Iterator[Candidate]:
+        def candidate(name: str, share: float, plan: Callable[[], Plan]) -> Candidate:
+            return Candidate(name, share, lambda folder: int8.emit(plan(), job, folder))
 
-    def _candidates(self, format: str, sources: Sequence[Path]) -> Iterator[Candidate]:
-        emit = self._emitter(format, sources)
         given = self.options.calibration
-        if given is not None and given.suffix == NCNN_TABLE_SUFFIX:
-            yield self._ncnn_table_candidate(format, sources, emit)
+        if int8.read_plan is not None and given is not None and given.suffix == int8.plan_suffix:
+            foreign = int8.read_plan(given, job)
+            yield candidate(given.name, 1.0, lambda: foreign)
             return
-        multiplications = self.network.multiplications()
-        for recipe in self._recipes(format):
-            kept = sum(multiplications[name] for name in recipe.keep)
-            share = 1 - kept / sum(multiplications.values())
+        total = sum(layer.multiplications for layer in self.network.layers)
+        for scheme in self._schemes(int8):
+            kept = sum(self.network.layer(name).multiplications for name in scheme.keep)
+            yield candidate(
+                str(scheme),
+                1 - kept / total,
+                lambda scheme=scheme: make_plan(self.network, self.table, scheme),  # type: ignore[misc]
+            )
+        if self.options.ranges is None and job.images:
+            yield from int8.others(job)
 
-            def make(folder: Path, recipe: Recipe = recipe) -> Sequence[Path]:
-                return emit(make_plan(self.network, self.table, recipe), folder)
-
-            yield Candidate(str(recipe), share, make)
-        if format == "mnn" and self.options.ranges is None and self._calibration_images:
-            for method in ("KL", "EMA"):
-                yield self._mnn_candidate(method)
-
-    def _recipes(self, format: str) -> Iterator[Recipe]:
-        ranges = _RANGES if self.options.ranges is None else (self.options.ranges,)
-        always = {*self.options.keep, *(self._slow_in_ncnn() if format == "ncnn" else ())}
+    def _schemes(self, int8: Int8) -> Iterator[Scheme]:
+        ranges = SEARCHED if self.options.ranges is None else (self.options.ranges,)
+        always = {*self.options.keep, *int8.keep(self.network)}
         for budget in _BUDGETS:
             kept = {*sensitive_layers(self.network, self.table.costs, budget, always), *always}
             keep = tuple(layer.name for layer in self.network.layers if layer.name in kept)
-            yield from (Recipe(ranges=method, equalize="all", keep=keep) for method in ranges)
-
-    def _slow_in_ncnn(self) -> Iterator[str]:
-        """The depthwise layers, which in ncnn are better off in FP32.
-
-        Its INT8 kernels for them make the whole network take twice the instructions on Arm, and
-        on x86 multiply by an approximate reciprocal (`_mm_rcp_ps` in convolutiondepthwise_x86.cpp),
-        so that an artifact found other scores there than on Arm, by up to 0.03.
-        """
-        return (layer.name for layer in self.network.layers if layer.depthwise)
-
-    def _emitter(
-        self, format: str, sources: Sequence[Path]
-    ) -> Callable[[Plan, Path], Sequence[Path]]:
-        name = self.spec.name
-
-        def to_onnx(plan: Plan, folder: Path) -> Sequence[Path]:
-            file = folder / f"{name}.onnx"
-            onnx.save(emit_onnx(plan), file)
-            return [file]
-
-        def to_mnn(plan: Plan, folder: Path) -> Sequence[Path]:
-            file = folder / f"{name}.mnn"
-            emit_mnn(plan, file)
-            return [file]
-
-        def to_ncnn(plan: Plan, folder: Path) -> Sequence[Path]:
-            param, weights = folder / f"{name}.ncnn.param", folder / f"{name}.ncnn.bin"
-            text, content = emit_ncnn(plan, NcnnModel.load(sources[1], sources[2], self.network))
-            param.write_text(text)
-            weights.write_bytes(content)
-            return [param, weights]
-
-        return {"onnx": to_onnx, "mnn": to_mnn, "ncnn": to_ncnn}[format]
-
-    def _ncnn_table_candidate(
-        self, format: str, sources: Sequence[Path], emit: Callable[[Plan, Path], Sequence[Path]]
-    ) -> Candidate:
-        path = self.options.calibration
-        if format != "ncnn" or path is None:
-            raise InputError(f"{path}: a table of ncnn2table works only with --to ncnn")
-        model = NcnnModel.load(sources[1], sources[2], self.network)
-        plan = plan_from_table(self.network, model, read_table(path))
-        return Candidate(path.name, 1.0, lambda folder: emit(plan, folder))
-
-    def _mnn_candidate(self, method: MnnMethod) -> Candidate:
-        def make(folder: Path) -> Sequence[Path]:
-            file = folder / f"{self.spec.name}.mnn"
-            images = readable_images(self._calibration_images)
-            quantize_with_mnn(self._onnx_file, self.spec, images, method, file)
-            return [file]
-
-        return Candidate(f"MNN's own {method}", 1.0, make)
+            yield from (Scheme(method, keep) for method in ranges)
 
     @cached_property
-    def _calibration_images(self) -> Sequence[Path]:
+    def _photographs(self) -> Sequence[Path]:
         folder = self.options.calibration
         if folder is None or folder.is_file():
             return []
@@ -239,26 +189,20 @@ class Quantizer:
             return map(read_image, files), truth
         if options.validation is not None:
             return readable_images(sample_images(options.validation)[: options.images]), None
-        if self._calibration_images and options.calibration is not None:
+        if self._photographs and options.calibration is not None:
             others = sample_images(options.calibration)[options.images :][: options.images]
             if len(others) >= _FEW_IMAGES:
                 return readable_images(others), None
         return shipped_images(), None
 
-    def _constants(self) -> int:
-        """Bytes of the FP32 model other than weights, such as the anchors of a decoded head."""
-        weights = sum(layer.weight.size + layer.bias.size for layer in self.network.layers)
-        stored = sum(int(np.prod(tensor.dims)) for tensor in self.network.model.graph.initializer)
-        return 4 * (stored - weights)
 
-
-def shipped_table(network: Network) -> CalibrationTable:
+def find_table(network: Network, shipped: Sequence[Path]) -> CalibrationTable:
     """Return the table that ships for a network.
 
     Raises:
         InputError: none fits; says how to calibrate.
     """
-    for path in sorted(models.FOLDER.glob(f"*{TABLE_SUFFIX}")):
+    for path in shipped:
         table = CalibrationTable.load(path)
         try:
             table.require_network(network)

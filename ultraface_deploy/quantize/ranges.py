@@ -29,11 +29,6 @@ class Histogram:
         return self.low + middles * ((self.high - self.low) / bins)
 
 
-def min_max(histogram: Histogram) -> Range:
-    """Everything that was seen."""
-    return histogram.low, histogram.high
-
-
 def percentile(share: float) -> Callable[[Histogram], Range]:
     """Return the method that cuts at most `1 - share` of the values from either end."""
 
@@ -75,46 +70,19 @@ def _squared_error(
     return float(counts @ np.square(values - rounded))
 
 
-def relative_entropy(histogram: Histogram) -> Range:
-    """Symmetric range of least Kullback-Leibler divergence (Migacz, GTC 2017), 128 levels.
+@dataclass(frozen=True)
+class Method:
+    """A way to find ranges; `rewrites` lets it equalise the network and correct its biases."""
 
-    Kept because every toolchain offers it: it is the wrong choice for these networks, whose
-    classification heads carry the faces in rare, large values.
-    """
-    counts, top = _magnitudes(histogram, bins=2048)
-    divergences = {
-        edge: _divergence(counts, edge, levels=128) for edge in range(128, len(counts) + 1, 16)
-    }
-    threshold = top * min(divergences, key=lambda edge: divergences[edge]) / len(counts)
-    return (-threshold if histogram.low < 0 else 0.0), threshold
+    find: Callable[[Histogram], Range]
+    rewrites: bool = True
 
 
-def _magnitudes(histogram: Histogram, bins: int) -> tuple[Doubles, float]:
-    top = max(-histogram.low, histogram.high) or 1.0
-    place = np.minimum((np.abs(histogram.centers) / top * bins).astype(int), bins - 1)
-    counts = np.bincount(place, histogram.counts, minlength=bins)
-    return counts.astype(np.float64), top
-
-
-def _divergence(counts: Doubles, edge: int, levels: int) -> float:
-    kept = counts[:edge]
-    reference = kept.copy()
-    reference[-1] += counts[edge:].sum()
-    group = np.arange(edge) * levels // edge
-    filled = kept > 0
-    share = np.bincount(group, kept, levels) / np.maximum(np.bincount(group, filled, levels), 1)
-    quantised = np.where(filled, share[group], 0.0)
-    p, q = reference / reference.sum(), quantised / max(quantised.sum(), 1.0)
-    both = (p > 0) & (q > 0)
-    # Mass that the quantised distribution cannot represent counts as if it were a thousandth.
-    return float(np.sum(p[both] * np.log(p[both] / q[both])) + p[(p > 0) & ~both].sum() * 7.0)
-
-
-METHODS: dict[str, Callable[[Histogram], Range]] = {
-    "minmax": min_max,
-    "p99.99": percentile(0.9999),
-    "p99.999": percentile(0.99999),
-    "mse": least_squares(255, symmetric=False),
-    "mse-symmetric": least_squares(127, symmetric=True),
-    "kl": relative_entropy,
+METHODS: dict[str, Method] = {
+    "p99.999": Method(percentile(0.99999)),
+    "mse": Method(least_squares(255, symmetric=False)),
+    # For tools that take scales and nothing else.
+    "mse-symmetric": Method(least_squares(127, symmetric=True), rewrites=False),
 }
+# Those that are tried, in this order.
+SEARCHED = ("p99.999", "mse")

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ultraface_deploy.converters.onnx.layers import Network
 from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.quantize.network import Network
 from ultraface_deploy.quantize.sensitivity import extra_bytes
 from ultraface_deploy.quantize.table import CalibrationTable
 from ultraface_deploy.safe.files import replacing
@@ -40,8 +40,7 @@ def sensitivity_report(network: Network, table: CalibrationTable) -> list[LayerR
         InputError: the table was made from another network.
     """
     table.require_network(network)
-    multiplications = network.multiplications()
-    total = sum(multiplications.values())
+    total = sum(layer.multiplications for layer in network.layers)
     rows = [
         LayerReport(
             layer=layer.name,
@@ -49,7 +48,7 @@ def sensitivity_report(network: Network, table: CalibrationTable) -> list[LayerR
             score_error=table.costs[layer.name].scores,
             box_error=table.costs[layer.name].boxes,
             extra_bytes=extra_bytes(layer),
-            multiplications=multiplications[layer.name] / total,
+            multiplications=layer.multiplications / total,
         )
         for layer in network.layers
     ]

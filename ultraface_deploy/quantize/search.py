@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.errors import ToolFailed
-from ultraface_deploy.quantize.gate import Gate, Verdict
+from ultraface_deploy.quantize.gate import Gate, Runner, Verdict
+from ultraface_deploy.safe.child import ToolFailed
 
 # Detections this close to FP32's end the search. A few hundred faces can agree by luck, so the
 # scores must be close as well.
@@ -76,7 +77,7 @@ class Search:
 def search(
     candidates: Iterable[Candidate],
     gate: Gate,
-    backend: str,
+    runner: Runner,
     scratch: Path,
     *,
     max_bytes: int,
@@ -92,7 +93,7 @@ def search(
     Args:
         candidates: what to try, those that compute most in INT8 first.
         gate: the judge.
-        backend: the runtime that runs the artifacts.
+        runner: runs the artifacts.
         scratch: a folder for the files; each candidate gets a folder of its own.
         max_bytes: larger artifacts are rejected: INT8 is there to be small.
         budget_s: no candidate is begun later than this; the first always is.
@@ -107,14 +108,14 @@ def search(
             break
         folder = scratch / f"candidate-{index}"
         folder.mkdir()
-        trials.append(_try(candidate, gate, backend, folder, max_bytes))
+        trials.append(_try(candidate, gate, runner, folder, max_bytes))
         on_trial(trials[-1])
         if trials[-1].good_enough:
             break
     return Search(tuple(trials), _best(trials), out_of_time)
 
 
-def _try(candidate: Candidate, gate: Gate, backend: str, folder: Path, max_bytes: int) -> Trial:
+def _try(candidate: Candidate, gate: Gate, runner: Runner, folder: Path, max_bytes: int) -> Trial:
     try:
         files = tuple(candidate.make(folder))
     except ToolFailed as error:
@@ -123,7 +124,7 @@ def _try(candidate: Candidate, gate: Gate, backend: str, folder: Path, max_bytes
     if size > max_bytes:
         verdict = _rejected(f"{size / 1000:.0f} kB, allowed {max_bytes / 1000:.0f}")
     else:
-        verdict = gate.judge(backend, files)
+        verdict = gate.judge(runner, files)
     return Trial(candidate.name, candidate.int8_share, size, verdict, files)
 
 

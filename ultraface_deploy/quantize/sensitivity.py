@@ -6,17 +6,13 @@ from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 
-from ultraface_deploy.converters.onnx.int8 import emit_onnx
-from ultraface_deploy.converters.onnx.layers import Floats, Layer, Network
-from ultraface_deploy.quantize.plan import Recipe, make_plan
+from ultraface_deploy.quantize.network import Executor, Floats, Layer, Network, Outputs
+from ultraface_deploy.quantize.plan import Scheme, make_plan
 from ultraface_deploy.quantize.table import CalibrationTable, LayerCost, rounded
 
 # Where a face is decided: an anchor that the FP32 network is sure of stays where it is.
 UNDECIDED = (0.25, 0.75)
-_RECIPE = Recipe(ranges="p99.999", equalize="all")
-Outputs = tuple[Floats, Floats]
 
 
 def undecided(scores: Floats) -> npt.NDArray[np.bool_]:
@@ -28,28 +24,27 @@ def undecided(scores: Floats) -> npt.NDArray[np.bool_]:
 
 def measure_costs(
     network: Network,
+    executor: Executor,
     table: CalibrationTable,
     tensors: Sequence[Floats],
-    *,
-    threads: int = 1,
     step: Callable[[], None] = lambda: None,
 ) -> dict[str, LayerCost]:
     """Quantise one layer at a time and measure the error of the network's outputs.
 
     Args:
         network: the FP32 network.
+        executor: runs it.
         table: its calibration table; what it says of costs is not read.
         tensors: network inputs (1, 3, H, W).
-        threads: of ONNX Runtime.
         step: called after every layer.
     """
-    reference = _run(network.model, tensors, threads)
+    reference = executor.outputs(tensors)
     names = [layer.name for layer in network.layers]
     costs = {}
     for name in names:
         others = tuple(other for other in names if other != name)
-        plan = make_plan(network, table, Recipe(_RECIPE.ranges, _RECIPE.equalize, keep=others))
-        costs[name] = _error(reference, _run(emit_onnx(plan), tensors, threads))
+        plan = make_plan(network, table, Scheme(keep=others))
+        costs[name] = _error(reference, executor.outputs(tensors, plan))
         step()
     return costs
 
@@ -95,16 +90,3 @@ def _error(reference: list[Outputs], outputs: list[Outputs]) -> LayerCost:
 
 def _rms(values: Floats) -> float:
     return rounded(np.sqrt(np.square(values).mean())) if values.size else 0.0
-
-
-def _run(model: onnx.ModelProto, tensors: Sequence[Floats], threads: int) -> list[Outputs]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    name = session.get_inputs()[0].name
-    return [tuple(session.run(["scores", "boxes"], {name: tensor})) for tensor in tensors]

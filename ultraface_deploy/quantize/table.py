@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ultraface_deploy.converters.onnx.layers import Floats, Network
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.quantize.equalize import EQUALIZATIONS
+from ultraface_deploy.quantize.network import Floats, Network
 from ultraface_deploy.quantize.ranges import METHODS, Range
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file, write_text
 from ultraface_deploy.safe.limits import Limit
 
-SCHEMA = 1
+SCHEMA = 2
 # Tables fit any file of the same network; exporters differ in the last bits of fused weights.
 _SAME_WEIGHTS = 1e-3
 
@@ -40,7 +39,7 @@ class CalibrationTable:
         images: how many were read, and a hash of their contents.
         absmax: per tensor the largest magnitude of each channel, (C,).
         mean: per tensor the mean of each channel, (C,).
-        ranges: `ranges[equalization][tensor][method]` is (low, high) after that equalisation.
+        ranges: `ranges[tensor][method]` is (low, high), after what the method rewrites.
         costs: per layer what it costs to make it INT8.
     """
 
@@ -48,7 +47,7 @@ class CalibrationTable:
     images: dict[str, Any]
     absmax: dict[str, Floats]
     mean: dict[str, Floats]
-    ranges: dict[str, dict[str, dict[str, Range]]]
+    ranges: dict[str, dict[str, Range]]
     costs: dict[str, LayerCost] = field(default_factory=dict)
 
     def require_network(self, network: Network, what: str = "calibration table") -> None:
@@ -79,11 +78,7 @@ class CalibrationTable:
             f'"images": {json.dumps(self.images)}',
             f'"costs": {_lines({name: asdict(cost) for name, cost in self.costs.items()}, "  ")}',
             f'"channels": {_lines(channels, "  ")}',
-            '"ranges": {\n'
-            + ",\n".join(
-                f'    "{kind}": {_lines(tensors, "    ")}' for kind, tensors in self.ranges.items()
-            )
-            + "\n  }",
+            f'"ranges": {_lines(self.ranges, "  ")}',
         ]
         write_text(path, "{\n  " + ",\n  ".join(sections) + "\n}\n")
 
@@ -97,17 +92,19 @@ class CalibrationTable:
         require_file(path, "calibration table", Limit.TEXT)
         try:
             data = json.loads(read_text(path))
-            if data["schema"] != SCHEMA:
+            if data["schema"] == 1:
+                data["ranges"] = _ranges_of_schema_1(data["ranges"])
+            elif data["schema"] != SCHEMA:
                 raise InputError(
                     f"{path}: calibration table of schema {data['schema']}, this version reads "
-                    f"{SCHEMA}; calibrate again"
+                    f"up to {SCHEMA}; calibrate again"
                 )
             return cls(
                 model=dict(data["model"]),
                 images=dict(data["images"]),
                 absmax=_arrays(data["channels"], "absmax"),
                 mean=_arrays(data["channels"], "mean"),
-                ranges={kind: _ranges(data["ranges"][kind]) for kind in EQUALIZATIONS},
+                ranges=_ranges(data["ranges"]),
                 costs={
                     name: LayerCost(float(cost["scores"]), float(cost["boxes"]))
                     for name, cost in data["costs"].items()
@@ -150,3 +147,12 @@ def _ranges(tensors: Mapping[str, Any]) -> dict[str, dict[str, Range]]:
         if not all(low <= 0 <= high for low, high in ranges[name].values()):
             raise ValueError(f"range of {name} must hold zero")
     return ranges
+
+
+def _ranges_of_schema_1(kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """Schema 1 held every method after every kind of equalisation."""
+    kind_of = {name: "all" if method.rewrites else "none" for name, method in METHODS.items()}
+    return {
+        tensor: {method: kinds[kind][tensor][method] for method, kind in kind_of.items()}
+        for tensor in kinds["all"]
+    }

@@ -38,7 +38,8 @@ def simplify(model: onnx.ModelProto, spec: ModelSpec) -> onnx.ModelProto:
     """Bring a raw-head export to the size and head of `spec` and simplify it."""
     import onnxsim
 
-    from ultraface_deploy.converters.onnx.graph import prepare, read_spec
+    from ultraface_deploy.converters.onnx.metadata import read_spec
+    from ultraface_deploy.converters.onnx.prepare import prepare
 
     current = read_spec(model)
     assert current is not None
@@ -49,7 +50,8 @@ def simplify(model: onnx.ModelProto, spec: ModelSpec) -> onnx.ModelProto:
 
 def exported(net: Any, spec: ModelSpec) -> onnx.ModelProto:
     """Export a torch network with the raw head."""
-    from ultraface_deploy.converters.onnx.graph import export, prepare
+    from ultraface_deploy.converters.onnx.export import export
+    from ultraface_deploy.converters.onnx.prepare import prepare
 
     return prepare(export(net, spec), spec, spec)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
-from ultraface_deploy.converters import Conversion, get_converter, target_names
+from ultraface_deploy.converters import Conversion, get_format, target_names
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Head, ModelSpec
 
@@ -40,4 +40,4 @@ def test_only_fp32(tmp_path: Path) -> None:
     outputs = tmp_path / "a.prototxt", tmp_path / "a.caffemodel"
     job = Conversion((tmp_path / "a.onnx",), ModelSpec("a", "slim"), "fp16", outputs)
     with pytest.raises(InputError, match="--to caffe does not offer fp16; it offers fp32"):
-        get_converter("caffe").convert(job)
+        get_format("caffe").convert(job)

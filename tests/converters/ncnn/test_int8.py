@@ -29,9 +29,9 @@ from ultraface_deploy.converters.ncnn.int8 import (
     ncnn_table,
     plan_from_table,
 )
-from ultraface_deploy.converters.onnx.layers import Network
+from ultraface_deploy.converters.onnx.network import load_network
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.quantize.plan import Plan, Recipe, make_plan
+from ultraface_deploy.quantize.plan import Plan, Scheme, make_plan
 
 ncnn = pytest.importorskip("ncnn", reason="stock ncnn is what the files are for")
 
@@ -100,7 +100,7 @@ def test_every_int8_layer_computes_ncnns_formula(
     case: Case, photos: list[Path], tmp_path: Path
 ) -> None:
     keep = ("base_net.0.0", "base_net.4.0", "base_net.5.3")
-    plan = make_plan(case.network, case.table, Recipe("mse", "all", keep=keep))
+    plan = make_plan(case.network, case.table, Scheme("mse", keep))
     model = load_model(case)
     param, weights = tmp_path / "m.param", tmp_path / "m.bin"
     text, content = emit_ncnn(plan, model)
@@ -143,7 +143,7 @@ def test_a_plan_without_int8_layers_is_the_fp32_network(
     case: Case, photos: list[Path], tmp_path: Path
 ) -> None:
     keep = tuple(layer.name for layer in case.network.layers)
-    plan = make_plan(case.network, case.table, Recipe("minmax", keep=keep))
+    plan = make_plan(case.network, case.table, Scheme(keep=keep))
     text, content = emit_ncnn(plan, load_model(case))
     (tmp_path / "m.param").write_text(text)
     (tmp_path / "m.bin").write_bytes(content)
@@ -154,12 +154,12 @@ def test_a_plan_without_int8_layers_is_the_fp32_network(
         for layer in plan.network.layers
         if layer.depthwise
     }
-    wanted = run_onnx(plan.network.with_parameters(halves).model, tensor)
+    wanted = run_onnx(case.onnx(plan.network.with_parameters(halves)), tensor)
     np.testing.assert_allclose(found["scores"], wanted["scores"][0], atol=1e-4)
 
 
 def test_shifted_tensors_use_all_levels(slim: Case) -> None:
-    shifts = input_shifts(make_plan(slim.network, slim.table, Recipe(equalize="all")))
+    shifts = input_shifts(make_plan(slim.network, slim.table, Scheme()))
     assert "base_net.1.0" in shifts
     # Read by 3x3 convolutions, which pad with zeros.
     assert "base_net.1.3" not in shifts
@@ -168,7 +168,7 @@ def test_shifted_tensors_use_all_levels(slim: Case) -> None:
 
 def test_table_goes_to_ncnns_text_and_back(slim: Case, tmp_path: Path) -> None:
     rows = ncnn_table(
-        make_plan(slim.network, slim.table, Recipe("kl", "none", correct_bias=False)),
+        make_plan(slim.network, slim.table, Scheme("mse-symmetric")),
         load_model(slim),
     )
     path = tmp_path / "model.table"
@@ -182,7 +182,7 @@ def test_table_goes_to_ncnns_text_and_back(slim: Case, tmp_path: Path) -> None:
 
 def test_plan_from_a_table_has_its_numbers(slim: Case) -> None:
     model = load_model(slim)
-    plan = make_plan(slim.network, slim.table, Recipe("mse-symmetric", "none", correct_bias=False))
+    plan = make_plan(slim.network, slim.table, Scheme("mse-symmetric"))
     rows = ncnn_table(plan, model)
     dropped = next(iter(rows))
     del rows[dropped]
@@ -260,7 +260,7 @@ def test_anchors_of_a_decoded_head_stay(converted: Convert, checkpoints: Path) -
     folder = converted(
         checkpoints / "version-slim-320.pth", "onnxsim", "ncnn", size=SIZE, head="decoded"
     )
-    network = Network.load(folder.files(folder.find("onnxsim"))[0])
+    network, _ = load_network(folder.files(folder.find("onnxsim"))[0])
     model = NcnnModel.load(*folder.files(folder.find("ncnn")), network)
     anchors = folder.spec.num_anchors
     assert sorted(map(len, model.constants.values())) == [anchors * 8] * 3

@@ -12,10 +12,10 @@ from onnx import TensorProto, helper
 from tests.conftest import Convert, MakeCheckpoint, noise
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends import get_backend
-from ultraface_deploy.converters import Conversion, get_converter
+from ultraface_deploy.converters import Conversion, get_format
 from ultraface_deploy.converters.ncnn import convert as ncnn
 from ultraface_deploy.converters.ncnn.writer import write_ncnn
-from ultraface_deploy.converters.onnx import graph as onnx_files
+from ultraface_deploy.converters.onnx.files import load
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Architecture, Head
 from ultraface_deploy.pipeline import preprocess
@@ -40,7 +40,7 @@ def test_computes_what_onnx_computes(
     folder = converted(make_checkpoint(architecture), "onnxsim", size=(128, 96), head=head)
     source = folder.files(folder.find("onnxsim"))
     made = (tmp_path / "net.param", tmp_path / "net.bin")
-    get_converter("ncnn").convert(Conversion(source, folder.spec, precision, made))
+    get_format("ncnn").convert(Conversion(source, folder.spec, precision, made))
 
     tensor = preprocess(noise(200, 150), folder.spec)
     found = get_backend("ncnn").load(made, folder.spec, precision=precision).run(tensor)
@@ -54,7 +54,7 @@ def test_weights_take_the_room_that_pnnx_gives_them(
 ) -> None:
     pytest.importorskip("pnnx", reason="pnnx is not installed")
     folder = converted(make_checkpoint("rfb"), "onnxsim", "ncnn", size=(128, 96))
-    model = onnx_files.load(folder.files(folder.find("onnxsim"))[0])
+    model = load(folder.files(folder.find("onnxsim"))[0])
     _, content = write_ncnn(model)
     assert len(content) == folder.files(folder.find("ncnn"))[1].stat().st_size
 

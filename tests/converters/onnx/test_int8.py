@@ -9,7 +9,7 @@ import pytest
 from tests.quantize.conftest import Case
 from tests.quantize.helpers import run_onnx, tensor_of
 from ultraface_deploy.converters.onnx.int8 import emit_onnx
-from ultraface_deploy.quantize.plan import Recipe, dequantized, make_plan
+from ultraface_deploy.quantize.plan import Scheme, dequantized, make_plan
 
 
 @pytest.mark.parametrize("keep_every", [0, 2])
@@ -22,7 +22,7 @@ def test_runtime_computes_what_the_graph_says(
     """
     names = [layer.name for layer in case.network.layers]
     keep = tuple(names[::keep_every]) if keep_every else ()
-    model = emit_onnx(make_plan(case.network, case.table, Recipe(equalize="all", keep=keep)))
+    model = emit_onnx(make_plan(case.network, case.table, Scheme(keep=keep)), case.model)
     onnx.checker.check_model(model, full_check=True)
     tensor = tensor_of(photos[0], case.spec)
     fused, plain = run_onnx(model, tensor), run_onnx(model, tensor, optimised=False)
@@ -33,8 +33,8 @@ def test_runtime_computes_what_the_graph_says(
 
 
 def test_weights_in_the_file_are_the_plans(slim: Case) -> None:
-    plan = make_plan(slim.network, slim.table, Recipe())
-    model = emit_onnx(plan)
+    plan = make_plan(slim.network, slim.table, Scheme())
+    model = emit_onnx(plan, slim.model)
     values = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     for name, quantized in plan.quantized.items():
         scales = values[f"{name}.weight/scale"][:, None, None, None]

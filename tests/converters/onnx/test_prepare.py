@@ -14,7 +14,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.conftest import Convert, MakeCheckpoint
-from ultraface_deploy.converters.onnx import graph as onnx_files
+from ultraface_deploy.converters.onnx.export import OPSET, export
+from ultraface_deploy.converters.onnx.files import load
+from ultraface_deploy.converters.onnx.metadata import architecture_of, read_spec
+from ultraface_deploy.converters.onnx.prepare import prepare
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import decode, make_anchors
@@ -30,11 +33,11 @@ def original(
 
 @pytest.fixture
 def model(original: Path) -> onnx.ModelProto:
-    return onnx_files.load(original)
+    return load(original)
 
 
 def stated(model: onnx.ModelProto) -> ModelSpec:
-    spec = onnx_files.read_spec(model)
+    spec = read_spec(model)
     assert spec is not None
     return spec
 
@@ -54,31 +57,31 @@ def test_states_what_it_is(model: onnx.ModelProto) -> None:
     assert (spec.width, spec.height, spec.head, spec.mean) == (128, 96, "raw", (127.0,) * 3)
     assert [value.name for value in model.graph.input] == ["input"]
     assert [value.name for value in model.graph.output] == ["scores", "boxes"]
-    assert model.opset_import[0].version == onnx_files.OPSET
+    assert model.opset_import[0].version == OPSET
 
 
 def test_every_node_has_a_name_of_its_own(original: Path) -> None:
     for path in (original, original.with_suffix(".sim.onnx")):
-        names = [node.name for node in onnx_files.load(path).graph.node]
+        names = [node.name for node in load(path).graph.node]
         assert all(names)
         assert len(set(names)) == len(names)
 
 
 def test_simplified_has_nothing_left_to_fold(original: Path) -> None:
-    simplified = onnx_files.load(original.with_suffix(".sim.onnx"))
+    simplified = load(original.with_suffix(".sim.onnx"))
     kinds = {node.op_type for node in simplified.graph.node}
     assert kinds <= {"Conv", "Relu", "Transpose", "Reshape", "Concat", "Softmax", "Add", "Mul"}
     count = len(simplified.graph.node)
-    assert count <= (110 if onnx_files.has_dilation(simplified) else 95)
+    assert count <= (110 if architecture_of(simplified) == "rfb" else 95)
 
 
 def test_dilation_tells_rfb(model: onnx.ModelProto) -> None:
-    assert onnx_files.has_dilation(model) == (stated(model).architecture == "rfb")
+    assert architecture_of(model) == stated(model).architecture
 
 
 def test_decoding_appended_is_the_pipelines(model: onnx.ModelProto) -> None:
     raw = stated(model)
-    decoded = onnx_files.prepare(model, raw, replace(raw, head="decoded"))
+    decoded = prepare(model, raw, replace(raw, head="decoded"))
     assert stated(decoded).head == "decoded"
     offsets, corners = run(model), run(decoded)
     np.testing.assert_array_equal(offsets["scores"], corners["scores"])
@@ -94,9 +97,9 @@ def test_another_size_equals_exporting_at_it(
 
     current = stated(model)
     wanted = current.resized(*size)
-    resized = onnx_files.prepare(model, current, wanted)
+    resized = prepare(model, current, wanted)
     checkpoint = load_checkpoint(make_checkpoint(current.architecture))
-    exported = onnx_files.export(checkpoint.build(), wanted)
+    exported = export(checkpoint.build(), wanted)
     expected = run(exported)
     for key, value in run(resized).items():
         np.testing.assert_allclose(value, expected[key], rtol=0, atol=1e-5)
@@ -105,17 +108,17 @@ def test_another_size_equals_exporting_at_it(
 def test_decoded_head_cannot_be_taken_back(model: onnx.ModelProto) -> None:
     raw = stated(model)
     decoded = replace(raw, head="decoded")
-    baked = onnx_files.prepare(model, raw, decoded)
+    baked = prepare(model, raw, decoded)
     for wanted in (raw, decoded.resized(64, 64)):
         with pytest.raises(InputError, match="anchors are baked in"):
-            onnx_files.prepare(baked, decoded, wanted)
-    onnx_files.prepare(baked, decoded, replace(decoded, name="other"))
+            prepare(baked, decoded, wanted)
+    prepare(baked, decoded, replace(decoded, name="other"))
 
 
 def test_prepare_leaves_its_argument_alone(model: onnx.ModelProto) -> None:
     before = model.SerializeToString(deterministic=True)
     raw = stated(model)
-    onnx_files.prepare(model, raw, replace(raw.resized(64, 64), head="decoded"))
+    prepare(model, raw, replace(raw.resized(64, 64), head="decoded"))
     assert model.SerializeToString(deterministic=True) == before
 
 
@@ -125,10 +128,7 @@ def test_export_is_reproducible(model: onnx.ModelProto, make_checkpoint: MakeChe
     spec = stated(model)
     nets = [load_checkpoint(make_checkpoint(spec.architecture)).build() for _ in range(2)]
     first, second = (
-        onnx_files.prepare(onnx_files.export(net, spec), spec, spec).SerializeToString(
-            deterministic=True
-        )
-        for net in nets
+        prepare(export(net, spec), spec, spec).SerializeToString(deterministic=True) for net in nets
     )
     assert first == second
 
@@ -147,7 +147,7 @@ def test_damaged_files(original: Path, tmp_path: Path) -> None:
         path = tmp_path / f"{name}.onnx"
         path.write_bytes(content)
         with pytest.raises(InputError, match="not an ONNX model, or damaged") as refused:
-            onnx_files.load(path)
+            load(path)
         assert "\n" not in str(refused.value)
 
 
@@ -161,7 +161,7 @@ def test_weights_that_are_not_what_they_claim(
     path = tmp_path / "claims.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(InputError, match="not an ONNX model, or damaged"):
-        onnx_files.load(path)
+        load(path)
 
 
 def test_weights_that_are_not_finite_are_named(model: onnx.ModelProto, tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_weights_that_are_not_finite_are_named(model: onnx.ModelProto, tmp_path:
     weights.CopyFrom(numpy_helper.from_array(values, weights.name))
     onnx.save(model, tmp_path / "nan.onnx")
     with pytest.raises(InputError, match=f"{weights.name} holds values that are not finite"):
-        onnx_files.load(tmp_path / "nan.onnx")
+        load(tmp_path / "nan.onnx")
 
 
 def test_constants_that_are_not_what_they_claim(model: onnx.ModelProto, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_constants_that_are_not_what_they_claim(model: onnx.ModelProto, tmp_path
     path = tmp_path / "claims.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(InputError, match="not an ONNX model, or damaged"):
-        onnx_files.load(path)
+        load(path)
 
 
 def test_weights_in_other_files_are_refused(model: onnx.ModelProto, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_weights_in_other_files_are_refused(model: onnx.ModelProto, tmp_path: Pa
     entry.key, entry.value = "location", "../../etc/hostname"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(InputError, match=r"external.onnx: keeps its weights in other files"):
-        onnx_files.load(path)
+        load(path)
 
 
 def test_old_exporters_list_weights_among_the_inputs(model: onnx.ModelProto) -> None:
@@ -203,16 +203,16 @@ def test_old_exporters_list_weights_among_the_inputs(model: onnx.ModelProto) -> 
         model.graph.input.append(
             helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
         )
-    assert [value.name for value in onnx_files.prepare(model, spec, spec).graph.input] == ["input"]
+    assert [value.name for value in prepare(model, spec, spec).graph.input] == ["input"]
 
 
 def test_published_files_have_no_names_and_get_some(shared: Path) -> None:
     path = shared / "reference/onnx/version-slim-320_without_postprocessing.onnx"
-    model = onnx_files.load(path)
+    model = load(path)
     assert not any(node.name for node in model.graph.node)
-    assert onnx_files.read_spec(model) is None
+    assert read_spec(model) is None
     spec = ModelSpec("mine", "slim")
-    named = onnx_files.prepare(model, spec, spec)
+    named = prepare(model, spec, spec)
     assert all(node.name for node in named.graph.node)
     assert stated(named) == spec
     found, wanted = run(named), run(model)
@@ -224,7 +224,7 @@ def test_published_file_at_another_size(shared: Path) -> None:
     path = shared / "reference/onnx/version-RFB-320_without_postprocessing.onnx"
     current = ModelSpec("rfb-320", "rfb")
     wanted = current.resized(160, 120)
-    resized = run(onnx_files.prepare(onnx_files.load(path), current, wanted))
+    resized = run(prepare(load(path), current, wanted))
     assert resized["scores"].shape == (1, wanted.num_anchors, 2)
     torch = pytest.importorskip("torch")
     from ultraface_deploy.family.checkpoint import load_checkpoint

@@ -1,108 +1,16 @@
-"""torch -> ONNX, and what is done to any ONNX file of these networks: size, head, names, facts."""
+"""What is done to any ONNX file of these networks: input size, head, names, metadata."""
 
 from __future__ import annotations
-
-import io
-import json
-import warnings
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ultraface_deploy.converters.base import Conversion, Converter
-from ultraface_deploy.converters.onnx.external_data import refuse_external_data
+from ultraface_deploy.converters.onnx.metadata import describe
+from ultraface_deploy.converters.onnx.walk import Graph
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.anchors import make_anchors
-from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
-
-# 13 is the newest opset that every converter downstream (pnnx, MNN, OpenCV) reads without quirks.
-OPSET = 13
-
-
-def _convert(job: Conversion) -> None:
-    from ultraface_deploy.family.checkpoint import load_checkpoint
-
-    checkpoint = load_checkpoint(job.sources[0], job.spec.name)
-    raw = replace(job.spec, head="raw")
-    model = export(checkpoint.build(), raw)
-    save(prepare(model, raw, job.spec), job.outputs[0])
-
-
-CONVERTER = Converter(
-    format="onnx",
-    source="torch",
-    suffixes=(".onnx",),
-    precisions=("fp32",),
-    packages=("torch", "onnx"),
-    extra="convert",
-    run=_convert,
-)
-
-
-def export(net: object, spec: ModelSpec) -> onnx.ModelProto:
-    """Export a torch network with the raw head at the spec's input size."""
-    import torch
-
-    from ultraface_deploy.family.nets import RawHead, UltraFace
-
-    if not isinstance(net, UltraFace):
-        raise TypeError(f"expected an UltraFace network, got {type(net).__name__}")
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        # The tracing exporter is deprecated, but its graph is the one the converters know.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            RawHead(net).eval(),
-            (torch.zeros(spec.input_shape),),
-            buffer,  # type: ignore[arg-type]  # a file object is fine for this exporter
-            input_names=["input"],
-            output_names=["scores", "boxes"],
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    model: onnx.ModelProto = onnx.load_from_string(buffer.getvalue())
-    for node in model.graph.node:
-        node.name = node.name.removeprefix("/net")
-    return model
-
-
-def load(path: Path) -> onnx.ModelProto:
-    """Read and check an ONNX file.
-
-    Raises:
-        InputError: it is not an ONNX file, damaged, or keeps its weights in other files.
-    """
-    refuse_external_data(path)
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-        onnx.checker.check_model(model)
-        bad = next((tensor for tensor in model.graph.initializer if not _is_finite(tensor)), None)
-        for node in model.graph.node:
-            for attribute in node.attribute:
-                if attribute.type == onnx.AttributeProto.TENSOR:
-                    numpy_helper.to_array(attribute.t)
-    except Exception as error:  # protobuf and the checker share no base class
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "unreadable"
-        raise InputError(f"{path}: not an ONNX model, or damaged ({reason})") from error
-    if not model.graph.node:
-        raise InputError(f"{path}: not an ONNX model, or damaged (no nodes)")
-    if bad is not None:
-        raise InputError(f"{path}: {bad.name} holds values that are not finite")
-    return model
-
-
-def _is_finite(tensor: onnx.TensorProto) -> bool:
-    values = numpy_helper.to_array(tensor)
-    return not np.issubdtype(values.dtype, np.floating) or bool(np.isfinite(values).all())
-
-
-def save(model: onnx.ModelProto, path: Path) -> None:
-    """Check a model and write it."""
-    onnx.checker.check_model(model, full_check=True)
-    path.write_bytes(model.SerializeToString(deterministic=True))
+from ultraface_deploy.family.spec import ModelSpec
 
 
 def prepare(model: onnx.ModelProto, current: ModelSpec, wanted: ModelSpec) -> onnx.ModelProto:
@@ -127,26 +35,8 @@ def prepare(model: onnx.ModelProto, current: ModelSpec, wanted: ModelSpec) -> on
     if current.head != wanted.head:
         _append_decoding(out, wanted)
     _name_nodes(out)
-    _describe(out, wanted)
+    describe(out, wanted)
     return out
-
-
-def read_spec(model: onnx.ModelProto) -> ModelSpec | None:
-    """Return the spec that `prepare` wrote into the metadata, None for other people's files."""
-    for entry in model.metadata_props:
-        if entry.key == METADATA_KEY:
-            return ModelSpec.from_json(entry.value)
-    return None
-
-
-def has_dilation(model: onnx.ModelProto) -> bool:
-    """Whether a convolution is dilated: among these networks only RFB's are."""
-    return any(
-        attribute.name == "dilations" and max(attribute.ints) > 1
-        for node in model.graph.node
-        if node.op_type == "Conv"
-        for attribute in node.attribute
-    )
 
 
 def _initializers_out_of_inputs(model: onnx.ModelProto) -> None:
@@ -192,7 +82,7 @@ def _set_shape(value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> None:
 
 
 def _append_decoding(model: onnx.ModelProto, spec: ModelSpec) -> None:
-    """Append `pipeline.boxes.decode` as graph nodes; the raw offsets become an inner tensor."""
+    """Append `family.boxes.decode` as graph nodes; the raw offsets become an inner tensor."""
     graph, coding = model.graph, spec.anchors
     anchors = make_anchors(spec)
     for node in graph.node:
@@ -225,14 +115,10 @@ def _append_decoding(model: onnx.ModelProto, spec: ModelSpec) -> None:
         node = helper.make_node(operator, inputs, outputs, name=f"{outputs[0]}/{operator}")
         if operator in ("Split", "Concat"):
             node.attribute.append(helper.make_attribute("axis", 2))
-        if operator == "Split" and _opset(model) < 13:  # before it, the sizes are an attribute
+        if operator == "Split" and Graph(model).opset < 13:  # before it, the sizes are an attribute
             del node.input[1:]
             node.attribute.append(helper.make_attribute("split", [2, 2]))
         graph.node.append(node)
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:
@@ -245,14 +131,3 @@ def _name_nodes(model: onnx.ModelProto) -> None:
                 name += "_"
             taken.add(name)
             node.name = name
-
-
-def _describe(model: onnx.ModelProto, spec: ModelSpec) -> None:
-    others = [entry for entry in model.metadata_props if entry.key != METADATA_KEY]
-    del model.metadata_props[:]
-    model.metadata_props.extend(others)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, json.dumps(spec.to_dict())
-    model.producer_name = "ultraface-deploy"
-    model.producer_version = ""
-    model.graph.name = spec.name

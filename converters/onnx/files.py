@@ -1,0 +1,48 @@
+"""Reading and writing ONNX files, checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from ultraface_deploy.converters.onnx.header import refuse_external_data
+from ultraface_deploy.errors import InputError
+
+
+def load(path: Path) -> onnx.ModelProto:
+    """Read and check an ONNX file.
+
+    Raises:
+        InputError: it is not an ONNX file, damaged, or keeps its weights in other files.
+    """
+    refuse_external_data(path)
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+        onnx.checker.check_model(model)
+        bad = next((tensor for tensor in model.graph.initializer if not _is_finite(tensor)), None)
+        for node in model.graph.node:
+            for attribute in node.attribute:
+                if attribute.type == onnx.AttributeProto.TENSOR:
+                    numpy_helper.to_array(attribute.t)
+    except Exception as error:  # protobuf and the checker share no base class
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "unreadable"
+        raise InputError(f"{path}: not an ONNX model, or damaged ({reason})") from error
+    if not model.graph.node:
+        raise InputError(f"{path}: not an ONNX model, or damaged (no nodes)")
+    if bad is not None:
+        raise InputError(f"{path}: {bad.name} holds values that are not finite")
+    return model
+
+
+def _is_finite(tensor: onnx.TensorProto) -> bool:
+    values = numpy_helper.to_array(tensor)
+    return not np.issubdtype(values.dtype, np.floating) or bool(np.isfinite(values).all())
+
+
+def save(model: onnx.ModelProto, path: Path) -> None:
+    """Check a model and write it."""
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))

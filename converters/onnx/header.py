@@ -1,0 +1,119 @@
+"""What an ONNX file says of itself, for installs without `onnx`.
+
+Whether it keeps weights in other files is found without loading any of them: a location may point
+anywhere, so a stranger's file could have a runtime read what is not its own. The runtimes check
+this differently or not at all.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
+from ultraface_deploy.safe.files import require_file
+from ultraface_deploy.safe.limits import Limit
+
+# The fields of onnx.proto3 that lead to tensors, to the metadata and to the input's shape:
+# message -> field number -> message, or the kind of a number or a text.
+_FIELDS = {
+    "Model": {7: "Graph", 14: "Metadata", 20: "Training", 25: "Function"},
+    "Metadata": {1: "string", 2: "string"},
+    "Training": {1: "Graph", 2: "Graph"},
+    "Function": {7: "Node", 11: "Attribute"},
+    "Graph": {1: "Node", 5: "Tensor", 11: "Value", 15: "Sparse"},
+    "Node": {5: "Attribute"},
+    "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "Sparse", 23: "Sparse"},
+    "Sparse": {1: "Tensor", 2: "Tensor"},
+    "Tensor": {8: "string", 13: "Location"},
+    "Location": {},
+    "Value": {1: "string", 2: "Type"},
+    "Type": {1: "TensorType"},
+    "TensorType": {2: "Shape"},
+    "Shape": {1: "Dimension"},
+    "Dimension": {1: "int64"},
+}
+_KIND = descriptor_pb2.FieldDescriptorProto
+_SCALARS = {"string": _KIND.TYPE_BYTES, "int64": _KIND.TYPE_INT64}
+
+
+def refuse_external_data(path: Path) -> None:
+    """Refuse an ONNX file that names other files.
+
+    Raises:
+        InputError: it does; or it is too large, or damaged.
+    """
+    if _leads_to_location(_read(path)):
+        raise InputError(f"{path}: keeps its weights in other files; save it as a single file")
+
+
+def stated_spec(path: Path) -> ModelSpec | None:
+    """Return the spec in a file's metadata, None for other people's files.
+
+    Raises:
+        InputError: the file or the spec in it is damaged.
+    """
+    for entry in _read(path).field_14:
+        if entry.field_1[-1:] == [METADATA_KEY.encode()]:
+            return ModelSpec.from_json(b"".join(entry.field_2[-1:]).decode(errors="replace"))
+    return None
+
+
+def input_size(path: Path) -> tuple[int, int] | None:
+    """Return (width, height) of the first input that is no weight, None where it is not fixed.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    for graph in _read(path).field_7:
+        weights = {name for tensor in graph.field_5 for name in tensor.field_8}
+        for value in graph.field_11:
+            if not weights.issuperset(value.field_1):
+                shapes = [s for t in value.field_2 for k in t.field_1 for s in k.field_2]
+                sides = [side for dim in shapes[-1].field_1 for side in dim.field_1 or [0]]
+                return (sides[3], sides[2]) if len(sides) == 4 and min(sides[2:]) > 0 else None
+    return None
+
+
+def _read(path: Path) -> Any:
+    require_file(path, "ONNX file", Limit.MODEL)
+    try:
+        return _model_class().FromString(path.read_bytes())
+    except DecodeError as error:
+        raise InputError(f"{path}: not an ONNX model, or damaged ({error})") from error
+
+
+def _leads_to_location(message: Any) -> bool:
+    return message.DESCRIPTOR.name == "Location" or any(
+        _leads_to_location(child)
+        for field, children in message.ListFields()
+        if field.message_type is not None
+        for child in children
+    )
+
+
+@lru_cache(maxsize=1)
+def _model_class() -> Any:
+    """Build the message class; what it does not describe, it skips."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="ultraface_deploy/onnx_header.proto", package="onnx_header", syntax="proto3"
+    )
+    for name, fields in _FIELDS.items():
+        message = file.message_type.add(name=name)
+        for number, child in fields.items():
+            message.field.add(
+                name=f"field_{number}",
+                number=number,
+                type=_SCALARS.get(child, _KIND.TYPE_MESSAGE),
+                type_name=None if child in _SCALARS else f".onnx_header.{child}",
+                # A field that is there twice is merged where it is single; as a list all is seen.
+                label=_KIND.LABEL_REPEATED,
+            )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("onnx_header.Model"))

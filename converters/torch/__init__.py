@@ -1,0 +1,15 @@
+"""Checkpoints: where artifacts come from; `family.checkpoint` reads them."""
+
+from __future__ import annotations
+
+from ultraface_deploy.converters.base import Files, Format
+from ultraface_deploy.family.spec import ModelSpec
+
+
+def _stated_spec(files: Files) -> ModelSpec:
+    from ultraface_deploy.family.checkpoint import load_checkpoint
+
+    return load_checkpoint(files[0]).spec
+
+
+FORMAT = Format("torch", (".pth",), aliases=(".pt", ".ckpt"), stated_spec=_stated_spec)

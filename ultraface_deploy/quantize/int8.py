@@ -1,0 +1,57 @@
+"""What a format says of its INT8: how a plan is written down, and how small that must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ultraface_deploy.family.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from ultraface_deploy.quantize.network import Network
+    from ultraface_deploy.quantize.plan import Plan
+    from ultraface_deploy.quantize.search import Candidate
+
+
+@dataclass(frozen=True)
+class Int8Job:
+    """What INT8 files are made from.
+
+    Attributes:
+        spec: what the network is.
+        network: its convolutions in FP32.
+        files: its FP32 files by format, of those that the record names as `sources`.
+        images: the photographs that were calibrated on; none where a table was given.
+    """
+
+    spec: ModelSpec
+    network: Network
+    files: Mapping[str, Sequence[Path]]
+    images: Sequence[Path] = ()
+
+
+@dataclass(frozen=True)
+class Int8:
+    """How a format becomes INT8. Imports no runtime before one of its functions is called.
+
+    Attributes:
+        emit: writes a plan into an empty folder; returns the files in the order of the manifest.
+        share: the largest size relative to the format's own FP32 artifact.
+        pays: on which cores it is faster than FP32, and where that was measured.
+        sources: formats whose FP32 files `emit` reads.
+        keep: names the layers that stay FP32 whatever their range.
+        others: further candidates, that need photographs and are no plan.
+        plan_suffix: suffix of the foreign calibration tables that `read_plan` reads.
+        read_plan: makes the plan that such a table describes.
+    """
+
+    emit: Callable[[Plan, Int8Job, Path], Sequence[Path]]
+    share: float
+    pays: str
+    sources: tuple[str, ...] = ("onnxsim",)
+    keep: Callable[[Network], Iterable[str]] = lambda network: ()
+    others: Callable[[Int8Job], Iterator[Candidate]] = lambda job: iter(())
+    plan_suffix: str | None = None
+    read_plan: Callable[[Path, Int8Job], Plan] | None = None

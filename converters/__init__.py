@@ -18,6 +18,7 @@ __all__ = [
     "Format",
     "format_and_files",
     "format_names",
+    "format_of",
     "get_format",
     "target_names",
 ]
@@ -63,20 +64,21 @@ def get_format(name: str) -> Format:
     return record
 
 
+def format_of(path: Path) -> Format | None:
+    """Return the format of a model file of other people's making, by its suffix."""
+    return next((record for record in _formats() if path.suffix in record.known_by), None)
+
+
 def format_and_files(path: Path) -> tuple[Format, tuple[Path, ...]]:
     """Return the format of a model file of other people's making, and all files of it.
 
     Raises:
         InputError: the suffix is unknown or a companion file is missing.
     """
-    for record in _formats():
-        if files := record.companions(path):
-            return record, files
-    known = [suffix for each in _formats() for suffix in (each.suffixes[0], *each.aliases)]
-    raise InputError(
-        f"{path}: unknown kind of model file; known are "
-        f"{', '.join(dict.fromkeys(Path(f'x{suffix}').suffix for suffix in known))}"
-    )
+    if (record := format_of(path)) is None:
+        known = dict.fromkeys(suffix for each in _formats() for suffix in each.known_by)
+        raise InputError(f"{path}: unknown kind of model file; known are {', '.join(known)}")
+    return record, record.companions(path)
 
 
 def _formats() -> Iterator[Format]:

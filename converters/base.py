@@ -115,15 +115,18 @@ class Format:
         outputs = tuple(path.resolve() for path in job.outputs)
         make(replace(job, sources=sources, outputs=outputs))
 
-    def companions(self, path: Path) -> tuple[Path, ...] | None:
-        """Return all files that belong to a file of other people's making; None for no file of it.
+    @property
+    def known_by(self) -> tuple[str, ...]:
+        """Suffixes by which other people's files are known for this format."""
+        return (Path(f"x{self.suffixes[0]}").suffix, *self.aliases)
+
+    def companions(self, path: Path) -> tuple[Path, ...]:
+        """Return all files that belong to a file of other people's making, that file first.
 
         Raises:
-            InputError: a companion is missing.
+            InputError: one is missing.
         """
-        first, *others = (Path(f"x{suffix}").suffix for suffix in self.suffixes)
-        if path.suffix not in (first, *self.aliases):
-            return None
+        others = (Path(f"x{suffix}").suffix for suffix in self.suffixes[1:])
         files = (path, *(path.with_suffix(suffix) for suffix in others))
         for file in files[1:]:
             if not file.is_file():

@@ -71,8 +71,8 @@ def test_what_cannot_be_converted_from(tmp_path: Path) -> None:
         ("net.tflite", r"cannot convert from \.tflite"),
         ("model", "a file without suffix"),
         ("gone.tflite", "no such model"),
-        ("gone.pth", "no such checkpoint"),
-        ("gone.onnx", "no such ONNX file"),
+        ("gone.pth", "no such model"),
+        ("gone.onnx", "no such model"),
     ):
         with pytest.raises(InputError, match=reason):
             resolve_source(tmp_path / name)

@@ -9,7 +9,7 @@ from typing import cast, get_args
 
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
-from ultraface_deploy.converters import format_and_files, format_names, get_format
+from ultraface_deploy.converters import format_names, format_of, get_format
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.models import RegistryEntry
@@ -122,14 +122,16 @@ def _from_checkpoint(path: Path, name: str | None) -> ModelSource:
 
 
 def _from_file(path: Path, name: str | None) -> ModelSource:
-    record, _ = format_and_files(path)
-    if record.name == "torch":
+    record = format_of(path)
+    if record is not None and record.name == "torch":
         return _from_checkpoint(path, name)
-    if record.adopt is None:
-        known = (each for each in map(get_format, format_names()) if each.adopt)
+    if record is None or record.adopt is None:
+        known = ", ".join(
+            each.known_by[0] for each in map(get_format, format_names()) if each.adopt
+        )
         raise InputError(
-            f"{path}: cannot convert from {record.name}; give a .pth, "
-            f"{', '.join(each.suffixes[0] for each in known)}, an artifact folder or a registry name"
+            f"{path}: cannot convert from {path.suffix or 'a file without suffix'}; "
+            f"give a .pth, {known}, an artifact folder or a registry name"
         )
     _require_onnx(path)
     from ultraface_deploy.artifacts.recognition import spec_of_file

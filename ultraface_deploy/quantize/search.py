@@ -10,7 +10,6 @@ from typing import Any
 
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.quantize.gate import Gate, Runner, Verdict
-from ultraface_deploy.safe.child import ToolFailed
 
 # Detections this close to FP32's end the search. A few hundred faces can agree by luck, so the
 # scores must be close as well.

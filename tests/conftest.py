@@ -189,7 +189,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     """
     from ultraface_deploy.cli import app
 
-    monkeypatch.setattr(app, "_results_only_on_stdout", lambda: None)
+    monkeypatch.setattr(app.streams, "arrange", lambda show_native: None)
     monkeypatch.setattr(app.signal, "signal", lambda *arguments: None)
 
     def run(*arguments: object) -> CliResult:

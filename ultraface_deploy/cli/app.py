@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, Optional
 
 import typer
 
 from ultraface_deploy import __version__
-from ultraface_deploy.cli.console import notes
+from ultraface_deploy.cli import config, console, streams
+from ultraface_deploy.cli.everywhere import Everywhere
 from ultraface_deploy.errors import UltraFaceError
-from ultraface_deploy.safe.text import printable
 
 # Each module of this package adds its command with `register(app)`, in the order of the help.
 COMMANDS = (
@@ -29,7 +29,7 @@ def build_app() -> typer.Typer:
         name="ultraface-deploy",
         help="From an UltraFace checkpoint to verified, benchmarked artifacts for small boards.",
         no_args_is_help=True,
-        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
@@ -55,8 +55,19 @@ def _common(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show a traceback where an error is reported.")
     ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("-v", "--verbose", help="Show what runtimes and tools print by themselves."),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Only results and errors: no notes, no progress.")
+    ] = False,
+    log_file: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Option("--log-file", help="Add notes, results and errors to this file too."),
+    ] = None,
 ) -> None:
-    """Options of every command; each acts by itself."""
+    """Options of every command; `Everywhere` reads them, here they only stand in the help."""
 
 
 class _Interrupted(BaseException):
@@ -65,20 +76,24 @@ class _Interrupted(BaseException):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1, 2, 3 (see `errors`) or 130 (Ctrl-C)."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    _results_only_on_stdout()
     signal.signal(signal.SIGINT, _interrupt)
-    # --debug works anywhere on the line: people add it at the end of the command that failed.
-    debug = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
+    asked = Everywhere()
     try:
-        build_app()(arguments, prog_name="ultraface-deploy")
+        asked = Everywhere.of(sys.argv[1:] if arguments is None else arguments)
+        streams.arrange(show_native=asked.verbose)
+        console.set_up(asked.quiet, asked.log_file)
+        app = build_app()
+        app(
+            asked.rest,
+            prog_name="ultraface-deploy",
+            default_map=config.defaults(typer.main.get_command(app)),
+        )
     except UltraFaceError as error:
-        if debug:
+        if asked.debug:
             raise
         _fail(str(error), error.exit_code)
     except OSError as error:
-        if debug:
+        if asked.debug:
             raise
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 2)
     except _Interrupted:
@@ -89,16 +104,6 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise _Interrupted
 
 
-def _results_only_on_stdout() -> None:
-    """Send what native code prints to standard error; only our results go to standard output."""
-    stream = sys.__stdout__
-    if stream is not None and sys.stdout is stream:
-        stream.flush()
-        sys.stdout = os.fdopen(os.dup(1), "w", encoding=stream.encoding)
-        os.dup2(2, 1)
-
-
 def _fail(message: str, code: int) -> NoReturn:
-    notes.show_cursor(True)
-    typer.echo(f"error: {printable(message)}", err=True)
+    console.error(message)
     sys.exit(code)

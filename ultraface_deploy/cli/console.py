@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import typer
 from rich.console import Console
@@ -36,17 +37,47 @@ class _Literal(Console):
 
 notes = _Literal(stderr=True, soft_wrap=True)
 # A pipe or a file has no width; tables go there unbroken.
+_log_stream: IO[str] | None = None
 results = _Literal(width=None if sys.stdout.isatty() else 140)
 
 
 def note(message: str) -> None:
     """Tell the user something that is not a result, in one line."""
     notes.print(printable(message))
+    _log(message)
 
 
 def line(message: str) -> None:
     """Print a result in one line, however long."""
     results.print(printable(message), soft_wrap=True)
+    _log(message)
+
+
+def error(message: str) -> None:
+    """Print the one line that says what went wrong, also where notes are switched off."""
+    notes.show_cursor(True)
+    typer.echo(f"error: {printable(message)}", err=True)
+    _log(f"error: {message}")
+
+
+def set_up(quiet: bool, log_file: str | None) -> None:
+    """Switch notes off, and open the log.
+
+    Raises:
+        OSError: the log cannot be written.
+    """
+    global _log_stream
+    notes.quiet = quiet
+    if log_file is not None:
+        # Open until the process ends.
+        _log_stream = Path(log_file).open("a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+
+
+def _log(message: str) -> None:
+    if _log_stream is not None:
+        when = datetime.now().astimezone().isoformat(timespec="seconds")
+        _log_stream.write(f"{when} {printable(message)}\n")
+        _log_stream.flush()
 
 
 def counted(number: int, what: str) -> str:

@@ -1,0 +1,23 @@
+"""Options that work anywhere on the line."""
+
+from __future__ import annotations
+
+import pytest
+
+from ultraface_deploy import InputError
+from ultraface_deploy.cli.everywhere import Everywhere
+
+
+def test_they_are_taken_off_the_line_wherever_they_stand() -> None:
+    found = Everywhere.of(["-v", "detect", "a.jpg", "--debug", "--log-file", "l.txt", "-q"])
+    assert found == Everywhere(True, True, True, "l.txt", ["detect", "a.jpg"])
+
+
+def test_what_follows_two_dashes_is_left_alone() -> None:
+    assert Everywhere.of(["detect", "--", "-q"]).rest == ["detect", "--", "-q"]
+
+
+@pytest.mark.parametrize("words", [["--log-file"], ["--log-file="]])
+def test_a_log_needs_a_name(words: list[str]) -> None:
+    with pytest.raises(InputError, match="file name"):
+        Everywhere.of(words)

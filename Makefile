@@ -37,8 +37,8 @@ test-cpp: $(STAMP)
 # Artifacts on emulated Arm cores (Pi 3, 4, 5); the set-up says what it downloads, once.
 CORES ?= cortex-a53,cortex-a72,cortex-a76
 test-arm: $(STAMP)
-	$(BIN)/ultraface-deploy bench emulate-setup
-	ARM_CORES=$(CORES) $(BIN)/python -m pytest -n 2 tests/bench/emulate
+	$(BIN)/ultraface-deploy bench count --setup
+	ARM_CORES=$(CORES) $(BIN)/python -m pytest -n 2 tests/bench/count
 
 # Damaged files for every reader, kills at random moments: hours. The suite has a short run of each.
 fuzz: $(STAMP)

@@ -21,8 +21,8 @@ import numpy as np
 
 from ultraface_deploy import Detector
 from ultraface_deploy.agreement.precision import parse_precision
-from ultraface_deploy.bench.emulate.count import build_plugin
-from ultraface_deploy.bench.emulate.sysroot import show_core
+from ultraface_deploy.bench.count.instructions import build_plugin
+from ultraface_deploy.bench.count.sysroot import show_core
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 from ultraface_deploy.sdk.library import LibraryDetector

@@ -4,7 +4,7 @@ import pytest
 
 from ultraface_deploy.agreement.precision import PRECISIONS, parse_precision, precision_record
 from ultraface_deploy.backends import get_backend
-from ultraface_deploy.bench.emulate.count import floor
+from ultraface_deploy.bench.count.instructions import floor
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 

@@ -9,7 +9,7 @@ import pytest
 from ultraface_deploy.agreement.precision import PRECISIONS, precision_record
 from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.bench import machine
-from ultraface_deploy.bench.emulate.sysroot import emulated_backends, wheel_requirements
+from ultraface_deploy.bench.count.sysroot import emulated_backends, wheel_requirements
 from ultraface_deploy.family.spec import ModelSpec
 
 RAW = ModelSpec("net", "slim", 64, 64)

@@ -9,7 +9,7 @@ from tests.bench.made import measurement, report
 from tests.conftest import Cli
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench import machine
-from ultraface_deploy.bench.emulate import sysroot
+from ultraface_deploy.bench.count import sysroot
 
 SHORT = ("--launches", 1, "--seconds", 0.2)
 
@@ -42,23 +42,12 @@ def test_json_alone_on_stdout(cli: Cli, folder: ArtifactFolder) -> None:
     assert data["machine"]["cpu"]
 
 
-def test_json_alone_on_stdout_with_a_recommendation(cli: Cli, folder: ArtifactFolder) -> None:
-    arguments = ("bench", folder.path, "--backend", "opencv", *SHORT, "--max-cores", 1)
-    done = cli(*arguments, "--json", "-")
-    assert done.code == 0, done.err
-    assert json.loads(done.out)["results"]
-    assert "--backend opencv --precision fp32 --threads 1" in done.err
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--json", "-", "--csv", "-"], "only one"),
         (["--json", "nowhere/b.json"], "--json nowhere/b.json"),
-        (["--html", "/proc/nowhere/b.html"], "--html /proc/nowhere/b.html"),
-        (["--eval", "nowhere.json"], "nowhere.json"),
-        (["--min-ap", "7"], "--min-ap"),
-        (["--min-ap", "0.4"], "--eval"),
+        (["--csv", "/proc/nowhere/b.csv"], "--csv /proc/nowhere/b.csv"),
     ],
 )
 def test_what_would_lose_the_result_is_refused_before_measuring(
@@ -76,21 +65,20 @@ def test_what_would_lose_the_result_is_refused_before_measuring(
     assert message in refused.error
 
 
-def test_table_and_files_and_recommendation(
-    cli: Cli, folder: ArtifactFolder, tmp_path: Path
-) -> None:
+def test_table_and_files(cli: Cli, folder: ArtifactFolder, tmp_path: Path) -> None:
     many = len(machine.allowed_cores()) + 1
-    files = {name: tmp_path / f"out.{name}" for name in ("json", "csv", "markdown", "html")}
+    files = {name: tmp_path / f"out.{name}" for name in ("json", "csv", "markdown")}
     done = cli(
-        *("bench", folder.path, "--backend", "mnn", "--threads", many, *SHORT, "--recommend"),
+        *("bench", folder.path, "--backend", "mnn", "--threads", many, *SHORT),
         *(word for name, path in files.items() for word in (f"--{name}", path)),
     )
     assert done.code == 0, done.err
     assert f"{many} threads *" in " ".join(done.out.split())
     assert "* more threads than cores at hand" in done.out
     assert f"{many} threads on {many - 1} core" in done.err
+    chosen = cli("bench", "recommend", files["json"])
     command = f"--model {folder.path} --backend mnn --precision fp32 --threads {many}"
-    assert command in done.out.replace("\n", "")
+    assert command in chosen.out.replace("\n", "")
     assert all(path.stat().st_size > 100 for path in files.values())
 
 
@@ -162,6 +150,11 @@ def test_report_and_recommend_from_a_file(
         (["compare", "a.json", "b.json"], 2, "a.json"),
         (["report", "a.json"], 2, "a.json"),
         (["recommend", "a.json"], 2, "a.json"),
+        (["recommend", "a.json", "--min-ap", "7"], 2, "--min-ap"),
+        (["recommend", "a.json", "--eval", "nowhere.json"], 2, "nowhere.json"),
+        (["count"], 2, "bench count cortex-a72"),
+        (["count", "cortex-a57"], 2, "cortex-a53, cortex-a72, cortex-a76"),
+        (["count", "cortex-a72", "--json", "nowhere/c.json"], 2, "nowhere/c.json"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -180,22 +173,35 @@ def test_bad_input_is_one_line(
     assert message in refused.error
 
 
-@pytest.mark.parametrize("option", [["--threads", "2"], ["--seconds", "3"], ["--recommend"]])
-def test_emulation_takes_nothing_about_time(
-    option: list[str], cli: Cli, folder: ArtifactFolder
-) -> None:
-    refused = cli("bench", folder.path, "--emulate", "cortex-a72", *option)
+@pytest.mark.parametrize(
+    ("arguments", "now"),
+    [
+        (["--emulate", "cortex-a72"], "bench count CORE"),
+        (["run", "--emulate=cortex-a72"], "bench count CORE"),
+        (["emulate-setup"], "bench count --setup"),
+        (["--html", "b.html"], "bench report RESULT.json"),
+        (["--recommend"], "bench recommend RESULT.json"),
+        (["--max-ms", "3"], "bench recommend RESULT.json"),
+    ],
+)
+def test_options_of_other_commands_name_these(arguments: list[str], now: str, cli: Cli) -> None:
+    refused = cli("bench", *arguments)
     assert refused.code == 2
-    assert f"{option[0]} is about time" in refused.error
+    assert f"this is now ultraface-deploy {now}" in refused.error
 
 
-def test_emulation_explains_itself_where_it_is_not_set_up(
+@pytest.mark.parametrize("option", ["--threads", "--seconds", "--cores", "--host"])
+def test_counting_takes_nothing_about_time(option: str, cli: Cli) -> None:
+    refused = cli("bench", "count", "cortex-a72", option, "2")
+    assert refused.code == 2
+    assert option in refused.err
+
+
+def test_counting_explains_itself_where_it_is_not_set_up(
     cli: Cli, folder: ArtifactFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty = sysroot.Sysroot(tmp_path / "arm")
     monkeypatch.setattr(sysroot.Sysroot, "default", classmethod(lambda cls: empty))
-    refused = cli("bench", folder.path, "--backend", "mnn", "--emulate", "cortex-a72")
+    refused = cli("bench", "count", "cortex-a72", folder.path, "--backend", "mnn")
     assert refused.code == 3
-    assert "emulate" in refused.error
-    unknown = cli("bench", folder.path, "--backend", "mnn", "--emulate", "cortex-a57")
-    assert unknown.code == 2
+    assert "bench count --setup" in refused.error

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.accuracy.test_compare import result
-from tests.bench.emulate.test_report import count, report
+from tests.bench.count.test_report import count, report
 from tests.bench.made import measurement
 from tests.bench.made import report as bench_report
 from tests.conftest import ROOT, Cli

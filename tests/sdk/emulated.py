@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.bench.emulate.count import emulated_python
-from ultraface_deploy.bench.emulate.sysroot import Sysroot, require_programs
+from ultraface_deploy.bench.count.instructions import emulated_python
+from ultraface_deploy.bench.count.sysroot import Sysroot, require_programs
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.sdk import Runtime

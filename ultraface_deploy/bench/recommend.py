@@ -23,15 +23,6 @@ class Limits:
     min_ap: float | None = None
     ap_set: str = "hard"
 
-    def require(self, accuracies: Accuracies | None) -> None:
-        """Refuse an AP to keep to where no AP is known.
-
-        Raises:
-            InputError: says what to give.
-        """
-        if self.min_ap is not None and accuracies is None:
-            raise InputError("--min-ap needs the accuracy: give --eval FILE from `eval --json`")
-
     def violation(self, measurement: Measurement, accuracies: Accuracies | None) -> str | None:
         """Say which limit a configuration breaks; None where it keeps to all."""
         median = measurement.row("end_to_end").median_ms
@@ -85,7 +76,8 @@ def recommend(
         CheckFailed: none stays within the limits; names the one nearest to the limits.
         InputError: an AP is asked for without the result of an evaluation.
     """
-    limits.require(accuracies)
+    if limits.min_ap is not None and accuracies is None:
+        raise InputError("--min-ap needs the accuracy: give --eval FILE from `eval --json`")
     if not report.measurements:
         raise CheckFailed("nothing was timed, so nothing can be recommended")
     fastest_first = sorted(report.measurements, key=lambda m: m.row("end_to_end").median_ms)

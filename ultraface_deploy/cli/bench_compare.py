@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ultraface_deploy.cli.bench_emulate import compare_emulated
 from ultraface_deploy.cli.console import note, results, write_json
 from ultraface_deploy.cli.options import JsonTarget
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.comparison import Difference
+    from ultraface_deploy.bench.count.report import CountDifference, CountReport
 
 _MAY_DIFFER = ("machine", "artifact", "input", "image")
 
@@ -49,10 +49,10 @@ def compare(
 ) -> None:
     """Compare two results of `bench --json`: ratios of undisturbed times with 95 % intervals.
 
-    Two results of `bench --emulate CORE --json` are compared by their instructions.
+    Two results of `bench count --json` are compared by their instructions.
     """
     from ultraface_deploy.bench.comparison import RESOLUTION
-    from ultraface_deploy.bench.emulate.report import CountReport, lost_counts
+    from ultraface_deploy.bench.count.report import CountReport, lost_counts
     from ultraface_deploy.errors import CheckFailed, InputError
 
     if unknown := set(ignore or ()) - set(_MAY_DIFFER):
@@ -60,7 +60,7 @@ def compare(
     may_differ = frozenset(ignore or ())
     counted = [CountReport.load(path) for path in (before, after)]
     if counted[0] is not None and counted[1] is not None:
-        counts = compare_emulated(counted[0], counted[1], may_differ, json)
+        counts = _compare_counts(counted[0], counted[1], may_differ, json)
         worse = [(d.configuration, d.ratio) for d in counts if d.verdict == "more"]
         lost = lost_counts(counted[0], counted[1])
     elif counted == [None, None]:
@@ -82,6 +82,30 @@ def compare(
             f"{len(beyond)} configuration{'s' if len(beyond) > 1 else ''} became slower by more "
             f"than {fail_if_slower:g}: {beyond[0][0]} by {beyond[0][1]:.3f}"
         )
+
+
+def _compare_counts(
+    before: CountReport, after: CountReport, ignore: frozenset[str], json: str | None
+) -> list[CountDifference]:
+    """Compare two results, print or write the differences, and return them."""
+    from rich.table import Table
+
+    from ultraface_deploy.bench.count.report import compare_counts
+
+    found = compare_counts(before, after, ignore)
+    if json is not None:
+        write_json({"schema": 1, "results": found}, json)
+    if json != "-":
+        table = Table(title="million instructions per inference")
+        table.add_column("configuration")
+        for heading in ("before", "after", "ratio"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
+        for d in found:
+            numbers = (f"{d.before / 1e6:.2f}", f"{d.after / 1e6:.2f}", f"{d.ratio:.4f}")
+            table.add_row(d.configuration, *numbers, d.verdict)
+        results.print(table)
+    return found
 
 
 def _compare_times(

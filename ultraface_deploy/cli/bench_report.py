@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from ultraface_deploy.cli.bench_options import EvalFile
 from ultraface_deploy.cli.console import note
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.accuracy import Accuracies
     from ultraface_deploy.bench.result import BenchReport
-
-EvalFile = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
-    typer.Option("--eval", metavar="FILE", help="Result of `eval --json` of the same model."),
-]
 
 
 def register(bench: typer.Typer) -> None:

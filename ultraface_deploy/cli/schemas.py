@@ -11,7 +11,7 @@ from pathlib import Path
 from ultraface_deploy.accuracy.result import EvalFile
 from ultraface_deploy.agreement.comparison import Comparisons
 from ultraface_deploy.artifacts.folder import Manifest
-from ultraface_deploy.bench.emulate.report import CountReport
+from ultraface_deploy.bench.count.report import CountReport
 from ultraface_deploy.bench.result import BenchFile
 from ultraface_deploy.safe.files import make_folder, write_text
 from ultraface_deploy.safe.records import encode, json_schema

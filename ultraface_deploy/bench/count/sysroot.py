@@ -33,7 +33,7 @@ PROGRAMS = {
 _DEBIAN = ("python3.11", "libstdc++6", "libgomp1", "zlib1g")
 _PYTHON = "3.11"
 _PLATFORMS = ("2_35", "2_34", "2_31", "2_28", "2_27", "2_17")
-_SETUP = "ultraface-deploy bench emulate-setup"
+_SETUP = "ultraface-deploy bench count --setup"
 _DONE = "wheels.json"
 _TIMEOUT_S = 600
 
@@ -107,7 +107,7 @@ def cpuinfo(core: str) -> str:
         InputError: the kind is unknown.
     """
     if core not in CORES:
-        raise InputError(f"--emulate {core}: unknown; choose from {', '.join(CORES)}")
+        raise InputError(f"core {core!r} is unknown; choose from {', '.join(CORES)}")
     features = _A76_FEATURES if core == "cortex-a76" else _FEATURES
     return "".join(
         f"processor\t: {number}\nBogoMIPS\t: 108.00\nFeatures\t: {features}\n"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ultraface_deploy.bench.emulate.count import Count
+from ultraface_deploy.bench.count.instructions import Count
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import read_text, require_file
 from ultraface_deploy.safe.limits import Limit

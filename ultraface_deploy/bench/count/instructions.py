@@ -15,7 +15,7 @@ from typing import Any
 from ultraface_deploy.agreement.precision import precision_record
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.cost import cost_of_onnx
-from ultraface_deploy.bench.emulate.sysroot import (
+from ultraface_deploy.bench.count.sysroot import (
     Sysroot,
     cpuinfo,
     emulated_backends,
@@ -96,7 +96,7 @@ def count_instructions(
     for name in dict.fromkeys(configuration.backend for configuration in configurations):
         if name not in emulated_backends():
             raise InputError(
-                f"--emulate: {name} has no aarch64 package that runs there; "
+                f"bench count: {name} has no aarch64 package that runs there; "
                 f"{', '.join(emulated_backends())} have"
             )
     require_programs()
@@ -208,7 +208,7 @@ class _Machine:
             *self._python[:1],
             *("-plugin", f"{self._plugin},out={counts}"),
             *self._python[1:],
-            *("-m", "ultraface_deploy.bench.emulate.guest", str(job), str(result)),
+            *("-m", "ultraface_deploy.bench.count.guest", str(job), str(result)),
         ]
 
 

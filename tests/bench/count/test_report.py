@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Cli
-from ultraface_deploy.bench.emulate.count import Count
-from ultraface_deploy.bench.emulate.report import CountReport, compare_counts, lost_counts
+from ultraface_deploy.bench.count.instructions import Count
+from ultraface_deploy.bench.count.report import CountReport, compare_counts, lost_counts
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.records import encode
 

@@ -1,6 +1,6 @@
 """What runs inside the emulated machine: load, compare, mark one inference.
 
-python -m ultraface_deploy.bench.emulate.guest JOB.json RESULT.json
+python -m ultraface_deploy.bench.count.guest JOB.json RESULT.json
 """
 
 from __future__ import annotations

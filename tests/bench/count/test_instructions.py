@@ -15,8 +15,8 @@ from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder, artifact_id, describe_files
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.bench.cost import cost_of_onnx
-from ultraface_deploy.bench.emulate.count import Count, build_plugin, count_instructions, floor
-from ultraface_deploy.bench.emulate.sysroot import (
+from ultraface_deploy.bench.count.instructions import Count, build_plugin, count_instructions, floor
+from ultraface_deploy.bench.count.sysroot import (
     CORES,
     Sysroot,
     cpuinfo,
@@ -172,7 +172,7 @@ def test_each_core_shows_its_own_part() -> None:
 
 def test_without_set_up_it_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     empty = Sysroot(tmp_path / "arm")
-    with pytest.raises(MissingDependency, match="bench emulate-setup"):
+    with pytest.raises(MissingDependency, match="bench count --setup"):
         empty.versions()
     assert "about 90 MB" in describe_setup(empty)
     monkeypatch.setenv("PATH", str(tmp_path))

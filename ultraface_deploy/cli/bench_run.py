@@ -1,0 +1,263 @@
+"""`bench run`: what each configuration costs on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from ultraface_deploy.cli.bench_hosts import measure_on_boards
+from ultraface_deploy.cli.bench_options import (
+    Folders,
+    InputSizes,
+    Precisions,
+    configurations_of,
+    require_writable,
+)
+from ultraface_deploy.cli.console import note, progress, results, write_output
+from ultraface_deploy.cli.options import Backends, JsonTarget
+
+if TYPE_CHECKING:
+    from ultraface_deploy.bench.plan import Configuration
+    from ultraface_deploy.bench.result import BenchReport, Measurement, Row
+    from ultraface_deploy.bench.run import Settings
+
+
+def register(bench: typer.Typer) -> None:
+    """Add the command."""
+    bench.command("run")(run)
+
+
+def run(
+    folders: Folders = None,
+    backend: Backends = None,
+    precision: Precisions = None,
+    threads: Annotated[
+        str, typer.Option("--threads", metavar="N", help="Thread counts: 4, or 1,2,4, or 1-4.")
+    ] = "1",
+    input_size: InputSizes = None,
+    cores: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--cores",
+            metavar="LIST",
+            help="Cores to pin to, such as 0,2-3, or the name of a cluster (little, mid, big); "
+            "N threads run on the first N.",
+        ),
+    ] = None,
+    image: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--image",
+            help="Photograph to time on, default one that ships; with --emulate a photograph or "
+            "a folder of them to compare on too.",
+        ),
+    ] = None,
+    launches: Annotated[
+        int,
+        typer.Option(
+            "--launches", min=1, max=100, help="Minimum number of processes per configuration."
+        ),
+    ] = 4,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--seconds", min=0.2, max=600, help="Maximum sampling time per configuration."
+        ),
+    ] = 5.4,
+    ci: Annotated[
+        float,
+        typer.Option(
+            "--ci",
+            min=0.1,
+            max=50,
+            metavar="PERCENT",
+            help="Stop when the 95 % interval of the median is within this to either side.",
+        ),
+    ] = 1.0,
+    max_seconds: Annotated[
+        float,
+        typer.Option(
+            "--max-seconds",
+            min=1,
+            metavar="S",
+            help="Start no launch that would end later; each configuration still gets two.",
+        ),
+    ] = 90.0,
+    json: JsonTarget = None,
+    csv: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--csv", metavar="FILE", help="Write one line per configuration and stage."),
+    ] = None,
+    markdown: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--markdown", metavar="FILE", help="Write one row per model, one column per core count."
+        ),
+    ] = None,
+    host: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--host",
+            metavar="HOST",
+            help="Measure on this host over ssh, for example pi@board; repeat for several.",
+        ),
+    ] = None,
+    bootstrap: Annotated[
+        bool,
+        typer.Option(
+            "--bootstrap", help="With --host: make a virtual environment there if needed."
+        ),
+    ] = False,
+) -> None:
+    """Measure latency: every backend x precision x thread count, verified before it is timed.
+
+    Then: `bench compare A.json B.json`, `bench report RESULT.json`, `bench recommend RESULT.json`.
+    """
+    from ultraface_deploy.bench.machine import choose_cores
+
+    targets = {"json": json, "csv": csv, "markdown": markdown}
+    require_writable(targets)
+    chosen_cores = None if host else choose_cores(cores)
+    settings = _settings(launches, seconds, ci, max_seconds, image)
+    found = configurations_of(folders, backend, precision, input_size, threads)
+    if host:
+        report = measure_on_boards(host, found, settings, cores, bootstrap)
+    else:
+        report = _measure(found, settings, chosen_cores)
+    _write(report, targets)
+    _require_all_timed(report)
+
+
+def _require_all_timed(report: BenchReport) -> None:
+    from ultraface_deploy.errors import CheckFailed
+
+    if report.failures:
+        first = report.failures[0]
+        where = f" on {first.host}" if first.host else ""
+        raise CheckFailed(
+            f"{len(report.failures)} of {len(report.failures) + len(report.measurements)} "
+            f"configurations were not timed; {first.artifact} on {first.backend}, "
+            f"{first.threads} threads{where}: {first.reason}"
+        )
+
+
+def _settings(
+    launches: int, seconds: float, ci: float, max_seconds: float, image: Path | None
+) -> Settings:
+    from ultraface_deploy.bench.run import Settings
+    from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
+
+    read_image(image or DEMO_PHOTO)
+    most = launches * 3 // 2
+    return Settings(
+        min_launches=launches,
+        max_launches=most,
+        launch_seconds=seconds / most,
+        round_seconds=min(0.1, seconds / most / 2),
+        ci_percent=ci,
+        run_seconds=max_seconds,
+        image=str((image or DEMO_PHOTO).absolute()),
+    )
+
+
+def _measure(
+    found: list[Configuration], settings: Settings, cores: list[int] | None
+) -> BenchReport:
+    from ultraface_deploy.bench.run import Progress, measure
+
+    launch = 1.2 + settings.warm_up_seconds + settings.launch_seconds
+    fewest = min(2, settings.min_launches) * len(found) * launch
+    least, most = (
+        max(fewest, min(n * len(found) * launch, settings.run_seconds))
+        for n in (settings.min_launches, settings.max_launches)
+    )
+    duration = f"{least:.0f} s" if least == most else f"{least:.0f} to {most:.0f} s"
+    note(f"{len(found)} configuration{'s' if len(found) > 1 else ''}, about {duration}")
+    with progress() as display:
+        task = display.add_task("", total=None)
+
+        def show(now: Progress) -> None:
+            display.update(task, description=now.doing, completed=now.done - 1, total=now.total)
+
+        report = measure(found, settings, cores, show)
+    _note_wide_intervals(report, settings)
+    return report
+
+
+def _note_wide_intervals(report: BenchReport, settings: Settings) -> None:
+    rows = report.rows("inference")
+    wide = [row for row in rows if _half_width(row) > settings.ci_percent]
+    if wide:
+        note(
+            f"{len(wide)} of {len(rows)} stopped at a limit before their interval was within "
+            f"{settings.ci_percent:g} %; more time: --seconds, --launches, --max-seconds"
+        )
+
+
+def _write(report: BenchReport, targets: dict[str, str | None]) -> None:
+    from ultraface_deploy.bench.tables import to_csv, to_markdown
+
+    forms: dict[str, Callable[[], str]] = {
+        "json": report.to_json,
+        "csv": lambda: to_csv(report),
+        "markdown": lambda: to_markdown(report),
+    }
+    for form, target in targets.items():
+        if target is not None:
+            write_output(forms[form](), target)
+    if "-" not in targets.values():
+        _print(report)
+
+
+def _print(report: BenchReport) -> None:
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    from ultraface_deploy.bench.tables import machine_line
+
+    table = Table(title=f"ms on {machine_line(report)}", caption=_caption(report), box=SIMPLE)
+    table.add_column("configuration")
+    numbers = ("inference", "± %", "p90", "p99", "end to end", "fps", "cold start", "MB", "kB")
+    for heading in numbers:
+        table.add_column(heading, justify="right")
+    for m in report.measurements:
+        inference, whole = m.row("inference"), m.row("end_to_end")
+        table.add_row(
+            f"{m.title}{' *' if m.threads > len(m.cores) else ''}",
+            f"{inference.median_ms:.2f}{' !' if _doubtful(m) else ''}",
+            f"{_half_width(inference):.1f}",
+            f"{inference.p90_ms:.2f}",
+            f"{inference.p99_ms:.2f}",
+            f"{whole.median_ms:.2f}",
+            f"{whole.fps:.0f}",
+            f"{whole.cold_start_ms:.0f}",
+            f"{whole.peak_rss_mb:.0f}",
+            f"{m.model_bytes / 1000:.0f}",
+        )
+    if report.measurements:
+        results.print(table)
+    for m in report.measurements:
+        for warning in m.warnings:
+            note(f"warning: {m.title}: {warning}")
+
+
+def _half_width(row: Row) -> float:
+    """Half the confidence interval, in percent of the median."""
+    return 100 * (row.ci_high_ms - row.ci_low_ms) / 2 / row.median_ms
+
+
+def _doubtful(measurement: Measurement) -> bool:
+    """Whether there is a warning besides the one that the number of threads carries."""
+    return len(measurement.warnings) > (measurement.threads > len(measurement.cores))
+
+
+def _caption(report: BenchReport) -> str:
+    marks = []
+    if any(m.threads > len(m.cores) for m in report.measurements):
+        marks.append("* more threads than cores at hand")
+    if any(_doubtful(m) for m in report.measurements):
+        marks.append("! doubtful: see the warnings")
+    return "; ".join(marks)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.spec import Architecture
 from ultraface_deploy.safe.records import Version, read
 
 FOLDER = Path(__file__).resolve().parent
@@ -24,7 +24,7 @@ class RegistryEntry:
     """
 
     name: str
-    architecture: Architecture
+    architecture: Literal["slim", "rfb"]
     width: int
     height: int
     sha256: str

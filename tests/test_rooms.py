@@ -14,13 +14,13 @@ from tests.conftest import ROOT
 ROOMS = (
     "errors",
     "safe",
+    "models",
     "family",
     "pipeline",
     "wider",
     "agreement",
     "backends",
     "quantize",
-    "models",
     "converters",
     "artifacts",
     "detect",
@@ -65,7 +65,7 @@ def test_every_module_stands_in_a_room() -> None:
 
 
 # Rooms with an arrow up that is still to be turned around; a mended one must leave this list.
-UP = {"safe", "family"}
+UP: set[str] = set()
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from ultraface_deploy.converters.mnn.convert import convert_onnx, run_tool
 from ultraface_deploy.converters.mnn.int8 import count_quantized, pin_uuid
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.quantize.images import readable_images
 from ultraface_deploy.quantize.int8 import Int8Job
 from ultraface_deploy.quantize.search import Candidate
+from ultraface_deploy.safe.images import Image
 
 MnnMethod = Literal["KL", "EMA"]
 

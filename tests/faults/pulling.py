@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.models import find
-from ultraface_deploy.safe.pull import pull
+from ultraface_deploy.models.pull import pull
 
 if __name__ == "__main__":
     try:

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import noise
-from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.pipeline import as_bgr, preprocess
+from ultraface_deploy.pipeline import preprocess
 
 
 def step_by_step(bgr: np.ndarray, spec: ModelSpec) -> np.ndarray:
@@ -65,47 +64,3 @@ def test_slices_and_flipped_views() -> None:
     np.testing.assert_array_equal(
         preprocess(view, spec), step_by_step(np.ascontiguousarray(view), spec)
     )
-
-
-def test_gray_images() -> None:
-    gray = noise(20, 10)[..., 0]
-    for image in (gray, gray[..., None]):
-        bgr = as_bgr(image)
-        assert bgr.shape == (10, 20, 3)
-        assert all((bgr[..., channel] == gray).all() for channel in range(3))
-
-
-def test_alpha_is_dropped() -> None:
-    image = noise(20, 10)
-    alpha = np.dstack([image, np.zeros((10, 20), np.uint8)])
-    np.testing.assert_array_equal(as_bgr(alpha), image)
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_16_bit_images(channels: int) -> None:
-    values = np.array([0, 255, 256, 65535, 32768], np.uint16)
-    image = np.repeat(values[None, :, None], channels, axis=2)
-    np.testing.assert_array_equal(as_bgr(image)[0, :, 0], [0, 0, 1, 255, 128])
-
-
-def test_uint8_bgr_is_not_copied() -> None:
-    image = noise(5, 5)
-    assert as_bgr(image) is image
-
-
-@pytest.mark.parametrize(
-    "image",
-    [
-        np.zeros((0, 10, 3), np.uint8),
-        np.zeros(10, np.uint8),
-        np.zeros((1, 2, 3, 4), np.uint8),
-        np.zeros((5, 5, 2), np.uint8),
-        np.zeros((5, 5, 7), np.uint16),
-        np.zeros((5, 5, 3), np.float32),
-        np.zeros((5, 5, 3), bool),
-    ],
-    ids=lambda image: f"{image.dtype}{image.shape}",
-)
-def test_what_is_no_image(image: np.ndarray) -> None:
-    with pytest.raises(InputError, match=r"image|array"):
-        as_bgr(image)

@@ -18,10 +18,9 @@ from ultraface_deploy.converters.mnn import tool as mnn_tool
 from ultraface_deploy.converters.onnx.network import OnnxExecutor, load_network
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
-from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.quantize.gate import Gate, Verdict
 from ultraface_deploy.quantize.images import shipped_images
-from ultraface_deploy.safe.images import read_image
+from ultraface_deploy.safe.images import Image, read_image
 from ultraface_deploy.wider import TruthImage
 
 

@@ -13,6 +13,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.images import (
     DEMO_PHOTO,
     PHOTOS,
+    as_bgr,
     embedded_images,
     list_images,
     read_image,
@@ -124,3 +125,47 @@ def test_shipped_photographs() -> None:
     assert all(image.ndim == 3 and image.dtype == np.uint8 for image in images)
     again = list(embedded_images())
     assert all((a == b).all() for a, b in zip(images, again, strict=True))
+
+
+def test_gray_images() -> None:
+    gray = noise(20, 10)[..., 0]
+    for image in (gray, gray[..., None]):
+        bgr = as_bgr(image)
+        assert bgr.shape == (10, 20, 3)
+        assert all((bgr[..., channel] == gray).all() for channel in range(3))
+
+
+def test_alpha_is_dropped() -> None:
+    image = noise(20, 10)
+    alpha = np.dstack([image, np.zeros((10, 20), np.uint8)])
+    np.testing.assert_array_equal(as_bgr(alpha), image)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bit_images(channels: int) -> None:
+    values = np.array([0, 255, 256, 65535, 32768], np.uint16)
+    image = np.repeat(values[None, :, None], channels, axis=2)
+    np.testing.assert_array_equal(as_bgr(image)[0, :, 0], [0, 0, 1, 255, 128])
+
+
+def test_uint8_bgr_is_not_copied() -> None:
+    image = noise(5, 5)
+    assert as_bgr(image) is image
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((0, 10, 3), np.uint8),
+        np.zeros(10, np.uint8),
+        np.zeros((1, 2, 3, 4), np.uint8),
+        np.zeros((5, 5, 2), np.uint8),
+        np.zeros((5, 5, 7), np.uint16),
+        np.zeros((5, 5, 3), np.float32),
+        np.zeros((5, 5, 3), bool),
+    ],
+    ids=lambda image: f"{image.dtype}{image.shape}",
+)
+def test_what_is_not_an_image(image: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r"image|array"):
+        as_bgr(image)

@@ -26,8 +26,7 @@ from ultraface_deploy.accuracy.subject import Subject
 from ultraface_deploy.backends import Session
 from ultraface_deploy.errors import BackendError, CheckFailed, InputError
 from ultraface_deploy.pipeline import Faces, postprocess
-from ultraface_deploy.pipeline.preprocess import Image
-from ultraface_deploy.safe.images import read_image
+from ultraface_deploy.safe.images import Image, read_image
 from ultraface_deploy.wider.predictions import predictions_path, write_predictions
 
 # Images under way per process: enough to keep all busy, few enough to stop at once.

@@ -11,7 +11,7 @@ import numpy as np
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import MAX_SIDE, MIN_SIDE, ModelSpec
 from ultraface_deploy.pipeline import NmsKind, PostprocessOptions, preprocess
-from ultraface_deploy.pipeline.preprocess import Image
+from ultraface_deploy.safe.images import Image
 
 # Full-size inputs are padded to multiples of the largest stride, so that few sizes occur.
 _GRID = 64

@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 from ultraface_deploy.accuracy.settings import Settings
 from ultraface_deploy.accuracy.subject import Subject
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.models.pull import cache_folder
 from ultraface_deploy.safe.files import make_folder, write_text
-from ultraface_deploy.safe.pull import cache_folder
 
 RECORD = "settings.json"
 

@@ -13,7 +13,8 @@ from ultraface_deploy.agreement.precision import Tolerance
 from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
-from ultraface_deploy.pipeline.preprocess import Image, Tensor
+from ultraface_deploy.pipeline.preprocess import Tensor
+from ultraface_deploy.safe.images import Image
 from ultraface_deploy.safe.records import Version
 
 Outputs = Mapping[str, Tensor]

@@ -104,7 +104,7 @@ def _from_folder(path: Path) -> ModelSource:
 def _from_registry(name: str) -> ModelSource:
     entry = models.find(name)
     if not entry.embedded:
-        from ultraface_deploy.safe.pull import cached_checkpoint
+        from ultraface_deploy.models.pull import cached_checkpoint
 
         return _from_checkpoint(cached_checkpoint(entry), name)
     if find_spec("torch") is not None:

@@ -19,8 +19,8 @@ from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
 from ultraface_deploy.backends import Backend, get_backend
 from ultraface_deploy.errors import CheckFailed, InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.safe.child import run_in_child
+from ultraface_deploy.safe.images import Image
 
 
 def open_reference(folder: ArtifactFolder) -> Reference:

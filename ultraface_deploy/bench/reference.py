@@ -24,8 +24,7 @@ from ultraface_deploy.backends import Session, get_backend
 from ultraface_deploy.backends.base import Tensor
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import preprocess
-from ultraface_deploy.pipeline.preprocess import Image
-from ultraface_deploy.safe.images import embedded_images, read_image
+from ultraface_deploy.safe.images import Image, embedded_images, read_image
 
 
 def record(

@@ -70,7 +70,7 @@ def pull(
 ) -> None:
     """Download checkpoints into the user's cache and check their SHA-256."""
     from ultraface_deploy.models import find, registry
-    from ultraface_deploy.safe.pull import pull as pull_model
+    from ultraface_deploy.models.pull import pull as pull_model
 
     entries = [find(name)] if name else [e for e in registry().values() if not e.embedded]
     for entry in entries:
@@ -90,7 +90,7 @@ def _record(name: str) -> dict[str, object]:
     from dataclasses import asdict
 
     from ultraface_deploy.models import find
-    from ultraface_deploy.safe.pull import cache_folder
+    from ultraface_deploy.models.pull import cache_folder
 
     entry = find(name)
     cached = (cache_folder() / f"{name}.pth").is_file()

@@ -14,7 +14,8 @@ from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.choose import find_files, installed
 from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.family.spec import Head, ModelSpec
-from ultraface_deploy.pipeline import Faces, PostprocessOptions, as_bgr, postprocess, preprocess
+from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
+from ultraface_deploy.safe.images import as_bgr
 
 
 class Detector:

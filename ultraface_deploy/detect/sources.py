@@ -11,9 +11,8 @@ from typing import Any
 import cv2
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.pipeline.preprocess import Image, as_bgr
 from ultraface_deploy.safe.files import require_file
-from ultraface_deploy.safe.images import IMAGE_SUFFIXES, list_images, read_image
+from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image, as_bgr, list_images, read_image
 
 # Containers state how many frames they hold, some of them only nearly.
 _COMPLETE = 0.95

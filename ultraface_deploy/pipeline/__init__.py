@@ -5,14 +5,13 @@ from ultraface_deploy.family.boxes import decode, encode, iou, iou_matrix
 from ultraface_deploy.pipeline.faces import Face, Faces
 from ultraface_deploy.pipeline.nms import NmsKind, nms
 from ultraface_deploy.pipeline.postprocess import PostprocessOptions, postprocess
-from ultraface_deploy.pipeline.preprocess import as_bgr, preprocess
+from ultraface_deploy.pipeline.preprocess import preprocess
 
 __all__ = [
     "Face",
     "Faces",
     "NmsKind",
     "PostprocessOptions",
-    "as_bgr",
     "decode",
     "encode",
     "iou",

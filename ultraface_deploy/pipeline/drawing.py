@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ultraface_deploy.pipeline.faces import Faces
-from ultraface_deploy.pipeline.preprocess import Image
+from ultraface_deploy.safe.images import Image
 
 # Orange with a dark rim (Okabe and Ito's colour-blind-safe palette): it stands out against skin,
 # grass and sky, for people who confuse red and green too, and in gray.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.safe.images import Image as Image
 
-Image = npt.NDArray[np.uint8]
 Tensor = npt.NDArray[np.float32]
 
 
@@ -19,7 +16,7 @@ def preprocess(bgr: Image, spec: ModelSpec) -> Tensor:
     """Resize, reorder to RGB and normalise an image.
 
     Args:
-        bgr: (H, W, 3) uint8 in OpenCV's colour order; see `as_bgr` for other layouts.
+        bgr: (H, W, 3) uint8 in OpenCV's colour order; see `safe.images.as_bgr` for other layouts.
         spec: the network that will read the tensor.
 
     Returns:
@@ -32,27 +29,3 @@ def preprocess(bgr: Image, spec: ModelSpec) -> Tensor:
         bgr, 1.0 / spec.std[0], (spec.width, spec.height), spec.mean, swapRB=True
     )
     return tensor  # type: ignore[return-value]  # the stubs say Mat; it is float32
-
-
-def as_bgr(image: npt.NDArray[Any]) -> Image:
-    """Bring a grayscale, BGRA or 16-bit image to the (H, W, 3) uint8 BGR that the pipeline reads.
-
-    Raises:
-        InputError: the array is not an image (wrong rank or channels, no pixels, other dtype).
-    """
-    if image.ndim not in (2, 3) or image.size == 0:
-        raise InputError(
-            f"an array of shape {image.shape} is not an image; give (H, W, 3) uint8 BGR"
-        )
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    if image.dtype != np.uint8:
-        raise InputError(f"an image of dtype {image.dtype} is not supported; give uint8 BGR")
-    channels = 1 if image.ndim == 2 else image.shape[2]
-    if channels == 3:
-        return image
-    if channels == 1:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
-    if channels == 4:
-        return cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)  # type: ignore[return-value]
-    raise InputError(f"an image with {channels} channels is not supported; give BGR")

@@ -13,9 +13,9 @@ from ultraface_deploy.agreement.precision import Tolerance
 from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
-from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.quantize.network import Executor, Floats
 from ultraface_deploy.quantize.sensitivity import undecided
+from ultraface_deploy.safe.images import Image
 from ultraface_deploy.wider import TruthImage, score
 
 MAX_AP_DROP = 0.005

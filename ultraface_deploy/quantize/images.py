@@ -13,8 +13,7 @@ import numpy.typing as npt
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import preprocess
-from ultraface_deploy.pipeline.preprocess import Image
-from ultraface_deploy.safe.images import IMAGE_SUFFIXES, embedded_images, read_image
+from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image, embedded_images, read_image
 
 
 def sample_images(folder: Path) -> list[Path]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.quantize.calibrate import Progress, calibrate
 from ultraface_deploy.quantize.gate import Gate, Runner
 from ultraface_deploy.quantize.images import readable_images, sample_images, shipped_images
@@ -22,7 +21,7 @@ from ultraface_deploy.quantize.search import Candidate, Search, Trial, search
 from ultraface_deploy.quantize.sensitivity import sensitive_layers
 from ultraface_deploy.quantize.table import CalibrationTable
 from ultraface_deploy.safe.files import make_folder
-from ultraface_deploy.safe.images import read_image
+from ultraface_deploy.safe.images import Image, read_image
 from ultraface_deploy.wider import TruthImage, read_ground_truth
 
 # Fewer photographs than this say little about a percent of lost faces.

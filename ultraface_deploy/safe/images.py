@@ -6,14 +6,16 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.pipeline.preprocess import Image, as_bgr
 from ultraface_deploy.safe.limits import PIXELS, Limit
 
+Image = npt.NDArray[np.uint8]
 PHOTOS = Path(__file__).resolve().parents[1] / "photos"
 DEMO_PHOTO = PHOTOS / "astronaut.jpg"
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
@@ -69,6 +71,30 @@ def picture_size(path: Path) -> tuple[int, int]:
         height, width = read_image(path).shape[:2]
         return width, height
     return (height, width) if turned else (width, height)
+
+
+def as_bgr(image: npt.NDArray[Any]) -> Image:
+    """Bring a grayscale, BGRA or 16-bit image to the (H, W, 3) uint8 BGR that the pipeline reads.
+
+    Raises:
+        InputError: the array is not an image (wrong rank or channels, no pixels, other dtype).
+    """
+    if image.ndim not in (2, 3) or image.size == 0:
+        raise InputError(
+            f"an array of shape {image.shape} is not an image; give (H, W, 3) uint8 BGR"
+        )
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        raise InputError(f"an image of dtype {image.dtype} is not supported; give uint8 BGR")
+    channels = 1 if image.ndim == 2 else image.shape[2]
+    if channels == 3:
+        return image
+    if channels == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
+    if channels == 4:
+        return cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)  # type: ignore[return-value]
+    raise InputError(f"an image with {channels} channels is not supported; give BGR")
 
 
 def _claims_more_than_it_has(content: bytes) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import Checkpoint, load_checkpoint
 from ultraface_deploy.models import find, known_checkpoint
+from ultraface_deploy.models.pull import cached_checkpoint
 from ultraface_deploy.safe.files import make_folder, sha256_of
-from ultraface_deploy.safe.pull import cached_checkpoint
 from ultraface_deploy.train import processes
 from ultraface_deploy.train.data import Classes, Sample, read_dataset
 from ultraface_deploy.train.data.cache import ImageCache

@@ -13,8 +13,8 @@ import pytest
 
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.models import RegistryEntry
-from ultraface_deploy.safe import pull as pull_module
-from ultraface_deploy.safe.pull import cached_checkpoint, pull
+from ultraface_deploy.models import pull as pull_module
+from ultraface_deploy.models.pull import cached_checkpoint, pull
 
 CONTENT = bytes(range(256)) * 1500
 

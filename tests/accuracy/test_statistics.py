@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from ultraface_deploy.accuracy import statistics
-from ultraface_deploy.accuracy.agreement import agreement
 from ultraface_deploy.wider import Matches, TruthImage, match_images
 
 
@@ -74,12 +73,3 @@ def test_calibration_compares_scores_with_precision(matches: Matches) -> None:
     assert ranges[0].precision is None
     # |.2 - 0|, |.55 - 0|, |.6 - 1|, |.8 - 0|, |.9 - 1| with equal weight.
     assert statistics.expected_calibration_error(ranges) == pytest.approx(2.05 / 5)
-
-
-def test_agreement_sees_scores_that_shrank() -> None:
-    boxes = np.array([[0, 0, 20, 20], [50, 0, 70, 20.0]])
-    reference = {"a": (boxes, np.array([0.9, 0.8]))}
-    assert agreement(reference, reference, "r").f1 == 1
-    one_left = agreement(reference, {"a": (boxes, np.array([0.6, 0.4]))}, "r")
-    assert (one_left.recall, one_left.precision) == (0.5, 1)
-    assert agreement(reference, {"a": (boxes, np.array([0.09, 0.08]))}, "r").f1 == 0

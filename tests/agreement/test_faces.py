@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ultraface_deploy.accuracy.as_reference import agreement
 from ultraface_deploy.agreement.faces import SameFaces, f1_score, match_faces
 from ultraface_deploy.agreement.precision import Tolerance
 from ultraface_deploy.pipeline import Faces
@@ -34,25 +33,6 @@ def test_one_face_found_twice_is_right_once() -> None:
     same = counted(faces(BOX), faces(BOX, NEAR))
     assert (same.recall, same.precision) == (1.0, 0.5)
     assert same.f1 == pytest.approx(2 / 3)
-
-
-def test_eval_counts_as_verify_does() -> None:
-    """One box found twice was 1.0 there when the others said .667."""
-    twice = (np.array([BOX, NEAR]), np.array([0.9, 0.8]))
-    once = (np.array([BOX]), np.array([0.9]))
-    assert agreement({"a": once}, {"a": twice}, "ref")["f1"] == pytest.approx(2 / 3)
-    assert agreement({"a": twice}, {"a": once}, "ref")["recall"] == 0.5
-
-
-def test_eval_looks_at_scores_from_a_half_and_finite_boxes() -> None:
-    wanted = (np.array([BOX, FAR]), np.array([0.9, 0.49]))
-    had = (np.array([[np.nan] * 4, NEAR]), np.array([0.95, 0.5]))
-    assert agreement({"a": wanted}, {"a": had}, "ref") == {
-        "reference": "ref",
-        "recall": 1.0,
-        "precision": 1.0,
-        "f1": 1.0,
-    }
 
 
 def test_another_label_is_another_face() -> None:

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo test lowest test-cpp test-arm fuzz soak licences schemas lint format clean
+.PHONY: demo test mutants lowest test-cpp test-arm fuzz soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,10 @@ fuzz: $(STAMP)
 	nice -n 15 $(BIN)/python -m tests.fuzz.campaign --files 10000
 	for command in convert pull prepare eval train; do \
 		nice -n 15 $(BIN)/python -m tests.faults.kill --command $$command || exit 1; done
+
+# Each guard of tests/mutants.py taken away in a copy: the test file beside it must fail. 15 minutes.
+mutants: $(STAMP)
+	nice -n 15 $(BIN)/python -m tests.mutants
 
 # Whether memory grows in a million inferences: ten minutes per runtime, torch hours.
 soak: $(STAMP)

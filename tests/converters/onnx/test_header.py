@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ultraface_deploy.converters.onnx.external_data import refuse_external_data
+from ultraface_deploy.converters.onnx.header import refuse_external_data
 from ultraface_deploy.errors import InputError
 
 onnx = pytest.importorskip("onnx", reason="writes the files")

@@ -274,7 +274,7 @@ MUTANTS = (
         'np.argsort(-scores, kind="stable")',
         "np.argsort(scores, kind='stable')[::-1]",
     ),
-    _in(_ONNX, "weights in other files", "if _leads_to_location(model):", "if False:"),
+    _in(_ONNX, "weights in other files", "if _leads_to_location(_read(path)):", "if False:"),
 )
 
 

@@ -7,6 +7,8 @@
 after a round of the other. `count` counts instructions on an emulated Arm core, by stage.
 """
 
+# Tested by tests/sdk/test_detector.py.
+
 from __future__ import annotations
 
 import argparse

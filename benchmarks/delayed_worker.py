@@ -3,6 +3,8 @@
 python -m ultraface_deploy.benchmarks.delayed_worker 1.10
 """
 
+# Tested by tests/bench/test_run.py.
+
 from __future__ import annotations
 
 import sys

@@ -1,5 +1,7 @@
 """What ships, and the registry of what can be pulled."""
 
+# Tested by tests/models/test_registry.py.
+
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -20,12 +20,9 @@ from ultraface_deploy.train.augment import Augmentation
 from ultraface_deploy.train.data import Sample
 from ultraface_deploy.train.loop import Trainer, learning_rate, split
 from ultraface_deploy.train.recipe import (
-    FOLDER,
     Recipe,
     Stage,
     Weights,
-    choose_recipe,
-    load_recipe,
 )
 from ultraface_deploy.train.validate import average_precision
 
@@ -225,50 +222,6 @@ def test_the_held_out_images_do_not_depend_on_their_order(tiny: list[Sample]) ->
     backwards = tiny[::-1]
     assert names == [{backwards[i].image.name for i in part} for part in split(backwards, 0.5)]
     assert all(names)
-
-
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
-def test_shipped_recipes_can_be_read(path: Path) -> None:
-    assert load_recipe(path).stages
-
-
-def test_the_command_line_changes_a_recipe_only_where_asked() -> None:
-    recipe = choose_recipe("rfb")
-    assert (recipe.architecture, recipe.width, recipe.height) == ("rfb", 320, 240)
-    changed = choose_recipe("rfb", FOLDER / "labels.toml", "128x96", 7)
-    assert changed == replace(
-        load_recipe(FOLDER / "labels.toml"), architecture="rfb", width=128, height=96, seed=7
-    )
-    with pytest.raises(InputError, match="choose slim or rfb"):
-        choose_recipe("big")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "architecture = 'slim'",
-        "architecture = 'big'\n[[stages]]\nname = 'a'\nepochs = 1",
-        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nspeed = 3",
-        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\noptimizer = 'lbfgs'",
-        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nlayerwise = true",
-        "= 3",
-        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = '1'",
-        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 0",
-        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nlr = nan",
-        "architecture = 'slim'\nseed = -1\n[[stages]]\nname = 'a'\nepochs = 1",
-        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nmilestones = 3",
-        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nweights = 3",
-        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\naugment = {face_sizes = [3]}",
-        "architecture = 'slim'\nstages = 3",
-        "architecture = 'slim'\nstages = " + "[" * 2000,
-    ],
-)
-def test_a_recipe_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "recipe.toml"
-    path.write_text(text)
-    with pytest.raises(InputError) as caught:
-        load_recipe(path)
-    assert "\n" not in str(caught.value)
 
 
 def test_full_disk_is_one_line(tiny: list[Sample], tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Accuracy from `eval --json`, to be set against latency."""
 
+# Tested by tests/bench/test_recommend.py.
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -6,6 +6,8 @@ Its answer is one line of JSON on standard output. Only the standard library is 
 that Python 3.6 does not know, so that an old one can say that it is too old.
 """
 
+# Tested by tests/bench/test_remote.py.
+
 import io
 import json
 import os

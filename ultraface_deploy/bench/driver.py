@@ -1,5 +1,7 @@
 """The parent's end of a timing child: start it, ask it, stop it while others are timed."""
 
+# Tested by tests/bench/test_run.py.
+
 from __future__ import annotations
 
 import contextlib

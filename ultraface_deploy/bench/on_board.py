@@ -3,6 +3,8 @@
 python -m ultraface_deploy.bench.on_board JOB.json REPORT.json
 """
 
+# Tested by tests/bench/test_remote.py.
+
 from __future__ import annotations
 
 import json

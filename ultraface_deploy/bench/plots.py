@@ -1,5 +1,7 @@
 """The plots of a report; one function a plot, None where the figures for it are not there."""
 
+# Tested by tests/bench/test_html.py.
+
 from __future__ import annotations
 
 import io

@@ -1,5 +1,7 @@
 """Outputs recorded once, for every timing child or emulated core to be compared with."""
 
+# Tested by tests/bench/test_run.py.
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence

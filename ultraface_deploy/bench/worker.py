@@ -4,6 +4,8 @@ It reads one JSON object a line from standard input (the job first) and answers 
 standard output. What runtimes print goes to standard error.
 """
 
+# Tested by tests/bench/test_run.py.
+
 from __future__ import annotations
 
 import contextlib

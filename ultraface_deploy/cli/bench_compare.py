@@ -1,5 +1,7 @@
 """`bench compare`: did a change make it faster?"""
 
+# Tested by tests/cli/test_bench.py.
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,7 @@
 """`bench count`: the same faces on an emulated Arm core, and how many instructions they take."""
 
+# Tested by tests/cli/test_bench.py.
+
 from __future__ import annotations
 
 from pathlib import Path

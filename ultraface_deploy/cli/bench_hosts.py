@@ -1,5 +1,7 @@
 """`bench --host`: the same benchmark on boards."""
 
+# Tested by tests/bench/test_remote.py.
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

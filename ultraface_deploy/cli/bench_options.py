@@ -1,5 +1,7 @@
 """What the commands of `bench` share: what to run, and the accuracy beside it."""
 
+# Tested by tests/cli/test_bench.py.
+
 from __future__ import annotations
 
 import os

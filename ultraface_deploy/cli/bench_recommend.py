@@ -1,5 +1,7 @@
 """`bench recommend`: the fastest configuration within limits, and the command that uses it."""
 
+# Tested by tests/cli/test_bench.py.
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,7 @@
 """`bench report`: a measurement as a page, as plots, as tables."""
 
+# Tested by tests/cli/test_bench.py.
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,7 @@
 """`bench run`: what each configuration costs on this machine."""
 
+# Tested by tests/cli/test_bench.py.
+
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -1,5 +1,7 @@
 """`convert`: a checkpoint becomes verified artifacts."""
 
+# Tested by tests/cli/test_commands.py.
+
 from __future__ import annotations
 
 from pathlib import Path

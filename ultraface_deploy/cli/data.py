@@ -1,5 +1,7 @@
 """`data`: bring data sets into the layout that training reads."""
 
+# Tested by tests/train/test_command.py.
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,7 @@
 """`detect`: faces in an image, a folder, a glob, a video or a camera's pictures."""
 
+# Tested by tests/cli/test_commands.py.
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,7 @@
 """`doctor`: what is installed, what this processor can do, what is missing and how to get it."""
 
+# Tested by tests/cli/test_commands.py.
+
 from __future__ import annotations
 
 import typer

@@ -1,5 +1,7 @@
 """`eval`: accuracy of artifacts; `eval compare`: what a change costs; `eval table`: for READMEs."""
 
+# Tested by tests/accuracy/test_run.py.
+
 from __future__ import annotations
 
 from pathlib import Path

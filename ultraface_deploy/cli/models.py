@@ -1,5 +1,7 @@
 """`models`: what ships and what can be pulled."""
 
+# Tested by tests/cli/test_commands.py.
+
 from __future__ import annotations
 
 from typing import Annotated, Optional

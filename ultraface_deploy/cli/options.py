@@ -1,5 +1,7 @@
 """Options that several commands share, each written once."""
 
+# Tested by tests/cli/test_bad_input.py.
+
 from __future__ import annotations
 
 from pathlib import Path

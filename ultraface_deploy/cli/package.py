@@ -1,5 +1,7 @@
 """`package`: a C++ project around one artifact."""
 
+# Tested by tests/sdk/test_project.py.
+
 from __future__ import annotations
 
 from pathlib import Path

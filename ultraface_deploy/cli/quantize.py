@@ -1,5 +1,7 @@
 """`quantize`: the calibration table that INT8 starts from, and what it says of each layer."""
 
+# Tested by tests/quantize/test_report.py.
+
 from __future__ import annotations
 
 from collections.abc import Iterator

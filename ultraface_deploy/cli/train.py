@@ -1,5 +1,7 @@
 """`train`: a network from labels, a teacher, or both."""
 
+# Tested by tests/train/test_command.py.
+
 from __future__ import annotations
 
 from pathlib import Path

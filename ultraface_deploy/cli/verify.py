@@ -1,5 +1,7 @@
 """`verify`: every artifact against the original network."""
 
+# Tested by tests/cli/test_commands.py.
+
 from __future__ import annotations
 
 from pathlib import Path

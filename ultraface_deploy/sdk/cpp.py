@@ -1,5 +1,7 @@
 """A network's facts as C++: the values that fill the templates, and the embedded model."""
 
+# Tested by tests/sdk/test_project.py.
+
 from __future__ import annotations
 
 import zlib

@@ -1,5 +1,7 @@
 """Calls a built `libultraface.so` through its C interface, to compare it with the pipeline."""
 
+# Tested by tests/sdk/test_detector.py.
+
 from __future__ import annotations
 
 import ctypes

@@ -1,5 +1,7 @@
 """From samples to what the training step reads: views of an image and anchor targets."""
 
+# Tested by tests/train/test_distill.py.
+
 from __future__ import annotations
 
 from collections.abc import Container, Sequence

@@ -1,5 +1,7 @@
 """The loss of one stage as a module: the student inside it, the teacher beside it."""
 
+# Tested by tests/train/test_distill.py.
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping

@@ -1,5 +1,7 @@
 """Training in several processes, as torchrun starts them; alone, everything here is a no-op."""
 
+# Tested by tests/train/test_command.py.
+
 from __future__ import annotations
 
 import os

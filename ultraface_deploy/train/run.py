@@ -1,5 +1,7 @@
 """Training in one call: find the recipe, the data and the teachers, and run."""
 
+# Tested by tests/train/test_command.py.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence

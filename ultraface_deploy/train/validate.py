@@ -1,5 +1,7 @@
 """Average precision on held-out images while training runs."""
 
+# Tested by tests/train/test_loop.py.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

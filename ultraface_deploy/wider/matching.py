@@ -1,5 +1,7 @@
 """Which prediction found which face: the matching rule of the official protocol."""
 
+# Tested by tests/wider/test_protocol.py.
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -19,13 +19,10 @@ from ultraface_deploy.bench.count.instructions import Count, build_plugin, count
 from ultraface_deploy.bench.count.sysroot import (
     CORES,
     Sysroot,
-    cpuinfo,
-    describe_setup,
-    missing_programs,
     require_programs,
 )
 from ultraface_deploy.bench.plan import Configuration, configurations
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.errors import MissingDependency
 
 CHOSEN = os.environ.get("ARM_CORES", ",".join(CORES)).split(",")
 # Million instructions of one slim-320 inference, one thread, with these wheels on Debian 12.
@@ -160,25 +157,6 @@ def _as_int8(folder: ArtifactFolder, published: Path, tmp_path: Path) -> Configu
 )
 def test_floor(precision: str, core: str, expected: int) -> None:
     assert floor(81_400_000, precision, core) == expected
-
-
-def test_each_core_shows_its_own_part() -> None:
-    assert "CPU part\t: 0xd08" in cpuinfo("cortex-a72")
-    assert "asimddp" in cpuinfo("cortex-a76")
-    assert "asimddp" not in cpuinfo("cortex-a53")
-    with pytest.raises(InputError, match="cortex-a57"):
-        cpuinfo("cortex-a57")
-
-
-def test_without_set_up_it_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    empty = Sysroot(tmp_path / "arm")
-    with pytest.raises(MissingDependency, match="bench count --setup"):
-        empty.versions()
-    assert "about 90 MB" in describe_setup(empty)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert missing_programs() == ["qemu-user", "mmdebstrap", "gcc"]
-    with pytest.raises(MissingDependency, match="apt-get install"):
-        require_programs()
 
 
 def test_what_does_not_run_there_is_a_result(folder: ArtifactFolder, sysroot: Sysroot) -> None:

@@ -3,6 +3,8 @@
 python -m ultraface_deploy.bench.count.guest JOB.json RESULT.json
 """
 
+# Tested by tests/bench/count/test_instructions.py.
+
 from __future__ import annotations
 
 import ctypes

@@ -1,5 +1,7 @@
 """Decoded images in one memory-mapped file, so that an epoch decodes no JPEG."""
 
+# Tested by tests/train/data/test_readers.py.
+
 from __future__ import annotations
 
 import hashlib

@@ -1,5 +1,7 @@
 """Which of a data set's classes are faces."""
 
+# Tested by tests/train/data/test_labels.py.
+
 from __future__ import annotations
 
 from collections import Counter

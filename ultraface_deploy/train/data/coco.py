@@ -1,5 +1,7 @@
 """Reader of COCO annotations: one JSON with `images`, `annotations` and `categories`."""
 
+# Tested by tests/train/data/test_labels.py.
+
 from __future__ import annotations
 
 import json

@@ -4,6 +4,8 @@ Nothing is mended: a box without area, with its corners swapped or wholly outsid
 left out, counted, and named with the first places.
 """
 
+# Tested by tests/train/data/test_readers.py.
+
 from __future__ import annotations
 
 from collections import defaultdict

@@ -1,5 +1,7 @@
 """Finding the picture that a label file means: names there are often not quite the file's."""
 
+# Tested by tests/train/data/test_labels.py.
+
 from __future__ import annotations
 
 from functools import cached_property

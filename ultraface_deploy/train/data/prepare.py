@@ -1,5 +1,7 @@
 """Any data set to the VOC layout."""
 
+# Tested by tests/train/data/test_readers.py.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,5 +1,7 @@
 """The one record that all readers produce and training consumes."""
 
+# Tested by tests/train/data/test_readers.py.
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -1,5 +1,7 @@
 """Finds out which layout a data set has and reads it."""
 
+# Tested by tests/train/data/test_labels.py.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

@@ -4,6 +4,8 @@ Boxes are written as VOC has them: inclusive pixel indices that count from 1. La
 the convention of face data sets in this layout, `<has_lm>` and `<lm><x1>..<y5>`.
 """
 
+# Tested by tests/train/data/test_readers.py.
+
 from __future__ import annotations
 
 import re

@@ -4,6 +4,8 @@ Formats: http://shuoyang1213.me/WIDERFACE (readme.txt of the split archive) and 
 of the RetinaFace data set, whose rows may carry 15 landmark numbers after the box.
 """
 
+# Tested by tests/train/data/test_readers.py.
+
 from __future__ import annotations
 
 from collections import deque

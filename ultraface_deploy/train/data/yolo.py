@@ -6,6 +6,8 @@ counts as the box around it. Names of the classes come from `data.yaml`, `classe
 `obj.names`; without them a class is named by its number.
 """
 
+# Tested by tests/train/data/test_labels.py.
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping

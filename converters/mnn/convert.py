@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.converters.base import Conversion
+from ultraface_deploy.converters.mnn.identity import make_reproducible
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.safe.child import run_in_child
 
@@ -34,6 +35,7 @@ def convert_onnx(source: Path, output: Path, options: list[str] | None = None) -
     )
     if not output.is_file() or output.stat().st_size == 0:
         raise ToolFailed("MNN converter ended without a file")
+    make_reproducible(output)
 
 
 def run_tool(tool: str, arguments: list[str]) -> None:

@@ -27,3 +27,12 @@ def test_missing_packages_come_with_advice(monkeypatch: pytest.MonkeyPatch) -> N
     for row in report["backends"] + report["converters"]:
         if row["name"] != "caffe":
             assert "pip install" in row["missing"]
+
+
+def test_sizes_name_what_brings_a_package() -> None:
+    rows = {row["package"]: row for row in doctor.sizes()}
+    assert rows["numpy"]["extras"] == ["base"] and rows["numpy"]["bytes"] > 10_000_000
+    weights = [row["bytes"] for row in rows.values()]
+    assert weights == sorted(weights, reverse=True)
+    if "ncnn" in rows:
+        assert "ncnn" in rows["ncnn"]["extras"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, version
+from pathlib import Path
 from typing import Any
 
 from ultraface_deploy import __version__
@@ -64,3 +65,57 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def sizes() -> list[dict[str, Any]]:
+    """Return what each installed package that this one needs weighs, the heaviest first.
+
+    A row has `package`, `version`, `bytes` on disk and `extras`: which extras bring it, with
+    `base` for the plain install. Packages are counted once, where their files say so themselves.
+    """
+    brought = _brought_by()
+    rows = []
+    for name, extras in brought.items():
+        found = distribution(name)
+        # In a checkout the package itself lists only its links.
+        size = sum(_size(found, file) for file in found.files or ())
+        rows.append(
+            {"package": name, "version": found.version, "bytes": size, "extras": sorted(extras)}
+        )
+    return sorted(rows, key=lambda row: -row["bytes"])
+
+
+def _size(found: Distribution, file: Any) -> int:
+    try:
+        return Path(str(found.locate_file(file))).stat().st_size
+    except OSError:
+        return 0
+
+
+def _brought_by() -> dict[str, set[str]]:
+    """Walk the requirements of every extra; return the installed packages that each brings."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    found: dict[str, set[str]] = {}
+
+    def walk(name: str, wanted: str, origin: str, seen: set[tuple[str, str]]) -> None:
+        if (name, wanted) in seen:
+            return
+        seen.add((name, wanted))
+        try:
+            package = distribution(name)
+        except PackageNotFoundError:
+            return
+        if name != "ultraface-deploy":
+            found.setdefault(name, set()).add(origin)
+        for text in package.requires or ():
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": wanted}):
+                for extra in ("", *needed.extras):
+                    walk(canonicalize_name(needed.name), extra, origin, seen)
+
+    extras = distribution("ultraface-deploy").metadata.get_all("Provides-Extra") or []
+    for extra in ("", *(each for each in extras if each not in ("all", "dev"))):
+        walk("ultraface-deploy", extra, extra or "base", set())
+    return {name: {"base"} if "base" in by else by for name, by in found.items()}

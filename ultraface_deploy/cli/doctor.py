@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
 
-from ultraface_deploy.cli.console import results, write_json
+from ultraface_deploy.cli.console import line, results, write_json
 from ultraface_deploy.cli.options import JsonTarget
 
 
@@ -15,13 +17,20 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(json: JsonTarget = None) -> None:
+def doctor(
+    json: JsonTarget = None,
+    size: Annotated[
+        bool, typer.Option("--size", help="Say what each installed package weighs on disk.")
+    ] = False,
+) -> None:
     """Say what is installed, what this processor can do, and what is missing."""
     from rich.table import Table
 
-    from ultraface_deploy.doctor import examine
+    from ultraface_deploy.doctor import examine, sizes
 
     report = examine()
+    if size:
+        report["sizes"] = sizes()
     if json is not None:
         write_json(report, json)
     if json == "-":
@@ -39,3 +48,20 @@ def doctor(json: JsonTarget = None) -> None:
         for row in report[kind]:
             table.add_row(row["name"], row["version"] or "-", row["reads"], row["missing"] or "")
         results.print(table)
+    if size:
+        _print_sizes(report["sizes"])
+
+
+def _print_sizes(rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(title="on disk, the heaviest first")
+    for heading in ("package", "version", "MB", "brought by"):
+        table.add_column(heading, justify="right" if heading == "MB" else "left")
+    for row in rows:
+        if row["bytes"] >= 500_000:
+            values = (row["package"], row["version"], f"{row['bytes'] / 1e6:.0f}")
+            table.add_row(*values, ", ".join(row["extras"]))
+    results.print(table)
+    base = sum(row["bytes"] for row in rows if row["extras"] == ["base"]) / 1e6
+    line(f"base install {base:.0f} MB, all of it {sum(r['bytes'] for r in rows) / 1e6:.0f} MB")

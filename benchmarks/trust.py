@@ -21,7 +21,7 @@ import numpy as np
 
 from ultraface_deploy.backends import Session
 from ultraface_deploy.backends.base import Tensor
-from ultraface_deploy.bench.comparison import compare
+from ultraface_deploy.bench.comparison import compare_reports
 from ultraface_deploy.bench.driver import WORKER
 from ultraface_deploy.bench.plan import Configuration, configurations
 from ultraface_deploy.bench.result import BenchReport
@@ -101,7 +101,7 @@ def main() -> None:
         first, again, slow = (_run(configuration, command) for command in commands)
         plain += (first, again)
         for counts, other in ((equal, again), (slowed, slow)):
-            (found,) = compare(first, other)
+            (found,) = compare_reports(first, other)
             counts[found.verdict] += 1
             interval = f"{found.ratio:.3f} ({found.ratio_low:.3f} to {found.ratio_high:.3f})"
             name = "equal" if counts is equal else "slowed"
@@ -111,7 +111,7 @@ def main() -> None:
                 write_text(asked.keep / f"{index:02}-{name}.json", run.to_json())
     print(f"equal runs: {dict(equal)}")
     print(f"slowed by {asked.slow_down - 1:.0%}: {dict(slowed)}")
-    any_two = Counter(compare(*two)[0].verdict for two in combinations(plain, 2))
+    any_two = Counter(compare_reports(*two)[0].verdict for two in combinations(plain, 2))
     print(f"any two of the {len(plain)} equal runs: {dict(any_two)}")
 
 

@@ -39,7 +39,7 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
 
 _opener = urllib.request.build_opener(_CheckedRedirects)
 
-Progress = Callable[[int, int | None], None]
+OnBytes = Callable[[int, int | None], None]
 
 
 def cache_folder() -> Path:
@@ -66,7 +66,7 @@ def cached_checkpoint(entry: RegistryEntry) -> Path:
     return path
 
 
-def pull(entry: RegistryEntry, progress: Progress = lambda done, total: None) -> Path:
+def pull(entry: RegistryEntry, progress: OnBytes = lambda done, total: None) -> Path:
     """Download a checkpoint into the cache, going on where an earlier try stopped.
 
     Args:
@@ -117,7 +117,7 @@ def _check_address(url: str) -> None:
         raise InputError(f"{url}: only https addresses are downloaded from")
 
 
-def _download(url: str, partial: Path, progress: Progress) -> None:
+def _download(url: str, partial: Path, progress: OnBytes) -> None:
     have = partial.stat().st_size if partial.is_file() else 0
     headers = {"User-Agent": f"ultraface-deploy/{__version__}"}
     if have:

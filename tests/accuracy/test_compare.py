@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ultraface_deploy.accuracy import Evaluation, Result, compare, pair_up, read_results
+from ultraface_deploy.accuracy import Evaluation, Result, compare_results, pair_up, read_results
 from ultraface_deploy.accuracy.markdown import BEGIN, END, insert
 from ultraface_deploy.accuracy.result import pack, unpack
 from ultraface_deploy.errors import InputError
@@ -95,13 +95,13 @@ def test_counts_are_packed_without_loss() -> None:
 
 
 def test_a_result_does_not_differ_from_itself() -> None:
-    same = compare(result(0.2), result(0.2), samples=100)
+    same = compare_results(result(0.2), result(0.2), samples=100)
     assert all((c.change, c.low, c.high) == (0, 0, 0) for c in same.changes)
     assert same.largest_drop == 0
 
 
 def test_a_real_loss_lies_within_its_interval_and_away_from_zero() -> None:
-    pairing = compare(result(0.1), result(0.4, seed=1), samples=300)
+    pairing = compare_results(result(0.1), result(0.4, seed=1), samples=300)
     for change in pairing.changes:
         assert change.change == pytest.approx(change.after - change.before)
         assert change.low < change.change < change.high < 0
@@ -109,17 +109,15 @@ def test_a_real_loss_lies_within_its_interval_and_away_from_zero() -> None:
 
 
 def test_more_images_narrow_the_interval() -> None:
-    few, many = (
-        compare(result(0.2, images=n), result(0.2, seed=1, images=n), samples=300).changes[0]
-        for n in (30, 480)
-    )
+    pairs = ((result(0.2, images=n), result(0.2, seed=1, images=n)) for n in (30, 480))
+    few, many = (compare_results(*pair, samples=300).changes[0] for pair in pairs)
     # Standard errors fall with the root of the number: to a quarter, give or take.
     assert (many.high - many.low) < 0.5 * (few.high - few.low)
 
 
 def test_results_on_other_images_cannot_be_compared() -> None:
     with pytest.raises(InputError, match="other images"):
-        compare(result(0.2), result(0.2, images=10))
+        compare_results(result(0.2), result(0.2, images=10))
 
 
 def test_one_baseline_goes_with_all_and_several_with_their_like() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ultraface_deploy.accuracy import (
+    EvalSettings,
     Options,
-    Settings,
     evaluate_folder,
     evaluate_wider,
     find_subjects,
@@ -154,7 +154,7 @@ def test_own_pictures_with_an_image_without_faces(folder: ArtifactFolder, pictur
     images = {name: pictures / "WIDER_val" / "images" / f"{name}.jpg" for name in NAMES}
     subjects = find_subjects(folder.path, ["onnxruntime"])
     # A network with random weights is sure of nothing: any score will do.
-    settings, options = Settings(score_threshold=0.0, candidates=50), Options(processes=1)
+    settings, options = EvalSettings(score_threshold=0.0, candidates=50), Options(processes=1)
     # What the network finds in one picture is the truth of another; the third has no faces.
     found = _predictions(subjects, images, settings, pictures.parent / "saved")
     boxes = found[NAMES[0]][0][:1].tolist()
@@ -171,7 +171,7 @@ def test_own_pictures_with_an_image_without_faces(folder: ArtifactFolder, pictur
     assert details["operating_point"]["precision"] == pytest.approx(2 / 3)
 
 
-def _predictions(subjects, images, settings: Settings, saved: Path):
+def _predictions(subjects, images, settings: EvalSettings, saved: Path):
     truth = [truth_image(name, [[0, 0, 9, 9]]) for name in images]
     options = Options(processes=1, save=saved)
     evaluate_folder(subjects, images, truth, 0.1, settings, options)

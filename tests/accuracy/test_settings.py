@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ultraface_deploy.accuracy import Settings
+from ultraface_deploy.accuracy import EvalSettings
 from ultraface_deploy.accuracy.settings import fit, tensor_of
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
@@ -22,13 +22,13 @@ def picture(width: int, height: int) -> np.ndarray:
 
 def test_the_default_is_what_the_pipeline_does() -> None:
     bgr = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
-    fitted = fit(bgr, SPEC, Settings())
+    fitted = fit(bgr, SPEC, EvalSettings())
     assert fitted.extent == (160, 90)
     np.testing.assert_array_equal(tensor_of(fitted, SPEC), preprocess(bgr, SPEC))
 
 
 def test_padding_is_zero_to_the_network() -> None:
-    tensor = tensor_of(fit(picture(320, 120), SPEC, Settings(keep_aspect=True)), SPEC)
+    tensor = tensor_of(fit(picture(320, 120), SPEC, EvalSettings(keep_aspect=True)), SPEC)
     assert tensor.shape == (1, 3, 240, 320)
     assert (tensor[:, :, 120:] == 0).all() and (tensor[:, :, :120] != 0).all()
 
@@ -37,10 +37,12 @@ def test_padding_is_zero_to_the_network() -> None:
 @given(
     st.integers(1, 700),
     st.integers(1, 700),
-    st.sampled_from([Settings(keep_aspect=True), Settings(scale="original"), Settings(scale=256)]),
+    st.sampled_from(
+        [EvalSettings(keep_aspect=True), EvalSettings(scale="original"), EvalSettings(scale=256)]
+    ),
 )
 def test_the_far_corner_of_the_picture_comes_back_to_itself(
-    width: int, height: int, policy: Settings
+    width: int, height: int, policy: EvalSettings
 ) -> None:
     fitted = fit(picture(width, height), SPEC, policy)
     filled = np.argwhere(fitted.image[..., 0] == 200).max(axis=0) + 1
@@ -50,12 +52,12 @@ def test_the_far_corner_of_the_picture_comes_back_to_itself(
 
 
 def test_full_size_inputs_lie_on_the_grid_of_the_strides() -> None:
-    fitted = fit(picture(500, 300), SPEC, Settings(scale="original"))
+    fitted = fit(picture(500, 300), SPEC, EvalSettings(scale="original"))
     assert (fitted.width, fitted.height) == (512, 320)
-    assert fit(picture(5000, 10), SPEC, Settings(scale="original")).width == 4096
+    assert fit(picture(5000, 10), SPEC, EvalSettings(scale="original")).width == 4096
 
 
 @pytest.mark.parametrize(("keep_aspect", "scale"), [(True, 640), (False, 5), (False, 99999)])
 def test_policies_that_make_no_sense_are_refused(keep_aspect: bool, scale: int) -> None:
     with pytest.raises(InputError, match="--scale"):
-        Settings(keep_aspect=keep_aspect, scale=scale)
+        EvalSettings(keep_aspect=keep_aspect, scale=scale)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.bench.made import measurement, report
-from ultraface_deploy.bench.comparison import compare, difference, not_in_both, verdict
+from ultraface_deploy.bench.comparison import compare_reports, difference, not_in_both, verdict
 from ultraface_deploy.bench.result import Failure, merged
 from ultraface_deploy.errors import InputError
 
@@ -63,8 +63,8 @@ def test_verdict(ratio: float, low: float, high: float, expected: str) -> None:
 
 def test_stages_are_compared_apart() -> None:
     before, after = report(measurement(2.0)), report(measurement(2.4, seed=1))
-    assert compare(before, after, "inference")[0].verdict == "slower"
-    assert compare(before, after, "preprocess")[0].verdict == "no difference shown"
+    assert compare_reports(before, after, "inference")[0].verdict == "slower"
+    assert compare_reports(before, after, "preprocess")[0].verdict == "no difference shown"
 
 
 @pytest.mark.parametrize(
@@ -81,25 +81,25 @@ def test_what_is_not_comparable_is_refused_unless_told_to(
 ) -> None:
     before, after = report(measurement()), report(measurement(seed=1, **changes), **machine)
     with pytest.raises(InputError, match=f"--ignore {what}"):
-        compare(before, after)
-    assert len(compare(before, after, ignore=frozenset({what}))) == 1
+        compare_reports(before, after)
+    assert len(compare_reports(before, after, ignore=frozenset({what}))) == 1
 
 
 def test_another_photograph_is_refused_where_it_matters() -> None:
     before, after = report(measurement()), report(measurement(seed=1))
     after.settings["image_sha256"] = "cd"
-    assert compare(before, after, "inference")
+    assert compare_reports(before, after, "inference")
     with pytest.raises(InputError, match="--ignore image"):
-        compare(before, after, "end_to_end")
-    assert compare(before, after, "end_to_end", frozenset({"image"}))
+        compare_reports(before, after, "end_to_end")
+    assert compare_reports(before, after, "end_to_end", frozenset({"image"}))
 
 
 def test_every_host_must_be_the_same_machine() -> None:
     one = report(measurement())
     pi3, pi5 = report(measurement(), cpu="Cortex-A53"), report(measurement(), cpu="Cortex-A76")
     with pytest.raises(InputError, match="different machines"):
-        compare(merged({"a": one, "b": pi3}), merged({"a": one, "b": pi5}))
-    assert len(compare(merged({"a": one, "b": pi3}), merged({"b": pi3, "a": one}))) == 2
+        compare_reports(merged({"a": one, "b": pi3}), merged({"a": one, "b": pi5}))
+    assert len(compare_reports(merged({"a": one, "b": pi3}), merged({"b": pi3, "a": one}))) == 2
 
 
 def test_what_was_lost_and_what_is_new_is_named() -> None:
@@ -114,16 +114,16 @@ def test_what_was_lost_and_what_is_new_is_named() -> None:
 
 def test_several_sizes_cannot_be_compared_without_their_size() -> None:
     both = report(measurement(), measurement(width=128, height=96))
-    assert len(compare(both, both)) == 2
+    assert len(compare_reports(both, both)) == 2
     with pytest.raises(InputError, match="one input size each"):
-        compare(both, both, ignore=frozenset({"input"}))
+        compare_reports(both, both, ignore=frozenset({"input"}))
 
 
 def test_only_what_both_hold_is_compared() -> None:
     before = report(measurement(), measurement(threads=2, cores=[0, 1]))
     after = report(measurement(seed=1), measurement(threads=4, cores=[0, 1, 2, 3]))
-    assert [d.configuration for d in compare(before, after)] == [
+    assert [d.configuration for d in compare_reports(before, after)] == [
         "slim-320 320x240, ncnn fp32, 1 thread"
     ]
     with pytest.raises(InputError, match="no configuration in common"):
-        compare(before, report(measurement(backend="mnn")))
+        compare_reports(before, report(measurement(backend="mnn")))

@@ -24,10 +24,10 @@ from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.plan import Configuration, configurations
 from ultraface_deploy.bench.remote import _Connections, measure_on_hosts
 from ultraface_deploy.bench.result import BenchReport, Failure, merged
-from ultraface_deploy.bench.run import Settings
+from ultraface_deploy.bench.run import BenchSettings
 from ultraface_deploy.errors import InputError, MissingDependency, RemoteFailed
 
-SHORT = Settings(
+SHORT = BenchSettings(
     min_launches=1, max_launches=1, launch_seconds=0.06, round_seconds=0.03, warm_up_seconds=0.1
 )
 
@@ -144,7 +144,7 @@ def test_a_lost_connection_ends_the_benchmark_and_leaves_nothing(
         for pid in mine.stdout.split():
             os.kill(int(pid), signal.SIGKILL)
 
-    long = Settings(min_launches=1, max_launches=1, launch_seconds=30)
+    long = BenchSettings(min_launches=1, max_launches=1, launch_seconds=30)
     reports, failures = measure_on_hosts(["board"], found, long, on_progress=cut)
     assert reports == {}
     assert "board" in failures

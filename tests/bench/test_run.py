@@ -16,10 +16,10 @@ from ultraface_deploy.bench import machine
 from ultraface_deploy.bench.driver import WORKER, Worker
 from ultraface_deploy.bench.plan import configurations
 from ultraface_deploy.bench.result import BenchReport
-from ultraface_deploy.bench.run import Progress, Settings, measure
+from ultraface_deploy.bench.run import BenchProgress, BenchSettings, measure
 from ultraface_deploy.errors import InputError, MissingDependency, WorkerFailed
 
-SHORT = Settings(
+SHORT = BenchSettings(
     min_launches=2, max_launches=2, launch_seconds=0.06, round_seconds=0.03, warm_up_seconds=0.1
 )
 BROKEN = Path(__file__).with_name("broken_worker.py")
@@ -112,7 +112,7 @@ def test_a_delay_in_every_inference_shows(folder: ArtifactFolder) -> None:
 
 
 def test_progress_counts_launches(folder: ArtifactFolder) -> None:
-    seen: list[Progress] = []
+    seen: list[BenchProgress] = []
     measure(configurations([folder.path], ["opencv"]), SHORT, on_progress=seen.append)
     assert [(p.done, p.total) for p in seen] == [(1, 2), (2, 2)]
 

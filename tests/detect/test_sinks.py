@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import noise
-from ultraface_deploy.detect.sinks import open_sinks, run
+from ultraface_deploy.detect.run import run
+from ultraface_deploy.detect.sinks import open_sinks
 from ultraface_deploy.detect.sources import FrameSource, open_source
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces

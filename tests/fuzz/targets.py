@@ -275,7 +275,7 @@ def _benchmarks(folder: ArtifactFolder) -> list[Files]:
 
 def _read_benchmark(folder: Path) -> None:
     """Read a result, and compute and print all that does not need matplotlib."""
-    from ultraface_deploy.bench.comparison import compare
+    from ultraface_deploy.bench.comparison import compare_reports
     from ultraface_deploy.bench.recommend import Limits, recommend
     from ultraface_deploy.bench.result import BenchReport
     from ultraface_deploy.bench.tables import machine_line, to_csv, to_markdown
@@ -283,7 +283,7 @@ def _read_benchmark(folder: Path) -> None:
     report = BenchReport.load(folder / "a.json")
     report.to_json(), to_csv(report), to_markdown(report), machine_line(report)
     recommend(report, Limits(1e9, 99))
-    compare(report, report)
+    compare_reports(report, report)
 
 
 def _evaluations(folder: ArtifactFolder) -> list[Files]:
@@ -304,7 +304,7 @@ def _evaluations(folder: ArtifactFolder) -> list[Files]:
 
 def _read_evaluation(folder: Path) -> None:
     """Read a result, compare it with itself and print it in every way."""
-    from ultraface_deploy.accuracy import compare, pair_up, read_results
+    from ultraface_deploy.accuracy import compare_results, pair_up, read_results
     from ultraface_deploy.accuracy.markdown import accuracy_table
     from ultraface_deploy.accuracy.text import pairing_table
     from ultraface_deploy.bench.accuracy import Accuracies
@@ -312,7 +312,7 @@ def _read_evaluation(folder: Path) -> None:
     Accuracies.load(folder / "a.json")
     _, found = read_results(folder / "a.json")
     for before, after in pair_up(found, found):
-        pairing_table(compare(before, after, 100), 0.95)
+        pairing_table(compare_results(before, after, 100), 0.95)
     accuracy_table([(None, found)])
 
 

@@ -73,7 +73,7 @@ def pair_up(before: Sequence[Result], after: Sequence[Result]) -> list[tuple[Res
     return pairs
 
 
-def compare(
+def compare_results(
     before: Result, after: Result, samples: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Pairing:
     """Compare two results on the same images by a paired bootstrap (Efron 1979) over images.

@@ -13,11 +13,11 @@ import numpy as np
 from ultraface_deploy.accuracy import statistics
 from ultraface_deploy.accuracy.as_reference import agreement
 from ultraface_deploy.accuracy.coco_metrics import coco_metrics, require_coco
-from ultraface_deploy.accuracy.detection import Job, detect_images
 from ultraface_deploy.accuracy.result import Result
-from ultraface_deploy.accuracy.settings import Settings
+from ultraface_deploy.accuracy.settings import EvalSettings
 from ultraface_deploy.accuracy.store import prediction_folders
 from ultraface_deploy.accuracy.subject import Subject
+from ultraface_deploy.accuracy.workers import Job, detect_images
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.records import SCHEMA
 from ultraface_deploy.wider import (
@@ -96,7 +96,7 @@ def evaluate_wider(
     subjects: Sequence[Subject],
     data: Path,
     ground_truth: Path,
-    settings: Settings | None = None,
+    settings: EvalSettings | None = None,
     options: Options | None = None,
 ) -> Evaluation:
     """Evaluate on the WIDER FACE validation set.
@@ -113,7 +113,7 @@ def evaluate_wider(
         MissingDependency: scipy, a runtime, or for `coco` faster-coco-eval is not installed.
         BackendError: a runtime cannot run its artifact.
     """
-    settings, options = settings or Settings(), options or Options()
+    settings, options = settings or EvalSettings(), options or Options()
     if options.coco:
         require_coco()
     truth = read_ground_truth(ground_truth)
@@ -161,7 +161,7 @@ def evaluate_folder(
     images: Mapping[str, Path],
     truth: Sequence[TruthImage],
     false_positives: float,
-    settings: Settings | None = None,
+    settings: EvalSettings | None = None,
     options: Options | None = None,
 ) -> Evaluation:
     """Evaluate on data of one's own: AP by the rules of Pascal VOC 2010, and the operating point.
@@ -177,7 +177,7 @@ def evaluate_folder(
         settings: thresholds and resize policy.
         options: processes, missing images and so on.
     """
-    settings, options = settings or Settings(), options or Options()
+    settings, options = settings or EvalSettings(), options or Options()
     if options.coco:
         require_coco()
     present = _present(images, options.allow_missing, Path("the label file"), "images")
@@ -204,7 +204,7 @@ def _measure(
     subjects: Sequence[Subject],
     images: Mapping[str, Path],
     truth: Sequence[TruthImage],
-    settings: Settings,
+    settings: EvalSettings,
     options: Options,
     judge: Judge,
 ) -> list[Result]:
@@ -297,7 +297,7 @@ def _present(
 def _detect(
     folders: Sequence[tuple[Subject, Path]],
     images: Mapping[str, Path],
-    settings: Settings,
+    settings: EvalSettings,
     options: Options,
 ) -> dict[str, str]:
     """Run the detectors; return why images could not be read."""

@@ -18,7 +18,7 @@ _GRID = 64
 
 
 @dataclass(frozen=True)
-class Settings:
+class EvalSettings:
     """Thresholds and resize policy; the defaults are those of the published figures.
 
     `keep_aspect` fits the image into the network's input and pads the rest with the mean.
@@ -77,7 +77,7 @@ class Fitted:
     height: int
 
 
-def fit(bgr: Image, spec: ModelSpec, settings: Settings) -> Fitted:
+def fit(bgr: Image, spec: ModelSpec, settings: EvalSettings) -> Fitted:
     """Apply the resize policy to an image (H, W, 3); plain stretching is left to `preprocess`."""
     height, width = bgr.shape[:2]
     if settings.keep_aspect:

@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ultraface_deploy.accuracy.settings import Settings
+from ultraface_deploy.accuracy.settings import EvalSettings
 from ultraface_deploy.accuracy.subject import Subject
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.models.pull import cache_folder
@@ -25,7 +25,7 @@ RECORD = "settings.json"
 def prediction_folders(
     subjects: Sequence[Subject],
     images: Mapping[str, Path],
-    settings: Settings,
+    settings: EvalSettings,
     save: Path | None = None,
 ) -> Iterator[list[tuple[Subject, Path]]]:
     """Yield a folder for the predictions of each subject, locked until the end of the block.

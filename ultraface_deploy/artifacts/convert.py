@@ -36,7 +36,7 @@ from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.safe.images import embedded_images
 
 if TYPE_CHECKING:
-    from ultraface_deploy.quantize.calibrate import Progress
+    from ultraface_deploy.quantize.calibrate import OnPhotograph
     from ultraface_deploy.quantize.quantizer import Quantizer
 
 Report = Callable[[str], None]
@@ -124,7 +124,7 @@ def convert(
     overwrite: bool = False,
     report: Report = lambda message: None,
     int8: Int8Options | None = None,
-    progress: Progress | None = None,
+    progress: OnPhotograph | None = None,
 ) -> ArtifactFolder:
     """Convert a model and compare every artifact with it before it appears in the folder.
 
@@ -199,7 +199,7 @@ class _Work:
         self.scratch = scratch
         self.report = report
         self.int8 = Int8Options()
-        self.progress: Progress | None = None
+        self.progress: OnPhotograph | None = None
         self._reference: Reference | None = None
         self._quantizer: Quantizer | None = None
 

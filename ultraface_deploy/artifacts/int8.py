@@ -13,7 +13,7 @@ from ultraface_deploy.backends import Backend, get_backend
 from ultraface_deploy.converters.onnx.network import OnnxExecutor, load_network
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize import Int8Options
-from ultraface_deploy.quantize.calibrate import Progress
+from ultraface_deploy.quantize.calibrate import OnPhotograph
 from ultraface_deploy.quantize.gate import Outputs, Runner
 from ultraface_deploy.quantize.quantizer import Quantizer
 from ultraface_deploy.safe.child import run_in_child
@@ -27,7 +27,7 @@ def open_quantizer(
     options: Int8Options,
     scratch: Path,
     report: Callable[[str], None] = lambda message: None,
-    progress: Progress | None = None,
+    progress: OnPhotograph | None = None,
 ) -> Quantizer:
     """Return the quantiser of a simplified ONNX file in FP32; nothing is calibrated yet.
 

@@ -11,21 +11,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ultraface_deploy.bench.comparison import compare
+    from ultraface_deploy.bench.comparison import compare_reports
     from ultraface_deploy.bench.plan import configurations
     from ultraface_deploy.bench.result import BenchReport
-    from ultraface_deploy.bench.run import Settings, measure
+    from ultraface_deploy.bench.run import BenchSettings, measure
 
 # The timing child imports this package: its cold start must not pay for what it does not use.
 _LAZY = {
     "BenchReport": "result",
-    "Settings": "run",
-    "compare": "comparison",
+    "BenchSettings": "run",
+    "compare_reports": "comparison",
     "configurations": "plan",
     "measure": "run",
 }
 
-__all__ = ["BenchReport", "Settings", "compare", "configurations", "measure"]
+__all__ = ["BenchReport", "BenchSettings", "compare_reports", "configurations", "measure"]
 
 
 def __getattr__(name: str) -> Any:

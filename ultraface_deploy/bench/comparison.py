@@ -55,7 +55,7 @@ class Difference:
         return self.median_ratio if self.by_median and self.median_ratio else self.ratio
 
 
-def compare(
+def compare_reports(
     before: BenchReport,
     after: BenchReport,
     stage: Stage = "inference",

@@ -49,7 +49,7 @@ $plots
 <div class="scroll">$stages</div>
 <h2>Machine</h2>
 $machine
-<h2>Settings</h2>
+<h2>BenchSettings</h2>
 $settings
 </body>
 </html>

@@ -14,7 +14,7 @@ from pathlib import Path
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.machine import choose_cores
 from ultraface_deploy.bench.plan import Configuration
-from ultraface_deploy.bench.run import Progress, Settings, measure
+from ultraface_deploy.bench.run import BenchProgress, BenchSettings, measure
 from ultraface_deploy.errors import UltraFaceError
 
 
@@ -28,14 +28,14 @@ def main() -> None:
             for index, artifact, backend, threads, name in job["configurations"]
         ]
         image = str(Path(job["settings"]["image"]).absolute())
-        settings = Settings(**(job["settings"] | {"image": image}))
+        settings = BenchSettings(**(job["settings"] | {"image": image}))
         report = measure(found, settings, choose_cores(job["cores"]), _tell)
     except UltraFaceError as error:
         sys.exit(str(error))
     Path(sys.argv[2]).write_text(report.to_json())
 
 
-def _tell(now: Progress) -> None:
+def _tell(now: BenchProgress) -> None:
     line = f"@progress {now.done} {now.total} {now.doing}"
     print(line, file=sys.stderr, flush=True)
 

@@ -22,7 +22,7 @@ from ultraface_deploy.backends import get_backend
 from ultraface_deploy.bench.layout import NEEDED, installed_files
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport
-from ultraface_deploy.bench.run import Progress, Settings
+from ultraface_deploy.bench.run import BenchProgress, BenchSettings
 from ultraface_deploy.errors import InputError, MissingDependency, RemoteFailed
 from ultraface_deploy.safe.images import DEMO_PHOTO
 
@@ -33,14 +33,14 @@ _OPTIONS = [
     *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
 ]
 
-OnProgress = Callable[[str, Progress], None]
+OnProgress = Callable[[str, BenchProgress], None]
 Note = Callable[[str], None]
 
 
 def measure_on_hosts(
     hosts: Sequence[str],
     configurations: Sequence[Configuration],
-    settings: Settings,
+    settings: BenchSettings,
     cores: str | None = None,
     bootstrap: bool = False,
     on_progress: OnProgress = lambda host, progress: None,
@@ -186,7 +186,7 @@ def _listen(
             kind, _, rest = raw.decode(errors="replace").strip().partition(" ")
             if kind == "@progress":
                 done, total, doing = rest.split(" ", 2)
-                on_progress(host, Progress(int(done), int(total), doing))
+                on_progress(host, BenchProgress(int(done), int(total), doing))
             elif kind == "@note":
                 note(f"{host}: {rest}")
             elif kind:
@@ -215,7 +215,7 @@ def _modules(configurations: Sequence[Configuration]) -> dict[str, str]:
 
 
 def _archive(
-    configurations: Sequence[Configuration], settings: Settings, cores: str | None
+    configurations: Sequence[Configuration], settings: BenchSettings, cores: str | None
 ) -> bytes:
     """Return a tar archive of the toolkit, the artifacts, the photograph and the job."""
     folders = _folders(configurations)

@@ -35,7 +35,7 @@ _FEWEST_LAUNCHES = 2
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchSettings:
     """How long to measure.
 
     A configuration is launched in `min_launches` to `max_launches` fresh processes, each timed for
@@ -60,7 +60,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Progress:
+class BenchProgress:
     """Where a run is: `done` of `total` launches at most, and what is being done."""
 
     done: int
@@ -68,7 +68,7 @@ class Progress:
     doing: str
 
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[BenchProgress], None]
 
 
 @dataclass
@@ -113,7 +113,7 @@ class _Subject:
 
 def measure(
     configurations: Sequence[Configuration],
-    settings: Settings | None = None,
+    settings: BenchSettings | None = None,
     cores: Sequence[int] | None = None,
     on_progress: OnProgress = lambda progress: None,
     command: Sequence[str] = WORKER,
@@ -133,7 +133,7 @@ def measure(
     Raises:
         InputError: a folder holds no original network to verify against.
     """
-    settings = settings or Settings()
+    settings = settings or BenchSettings()
     before = machine.governors(), machine.frequencies_mhz()
     allowed = list(cores or machine.allowed_cores())
     with tempfile.TemporaryDirectory(prefix="ultraface-bench-") as scratch:
@@ -175,7 +175,10 @@ def _record_references(
 
 
 def _run(
-    subjects: list[_Subject], settings: Settings, command: Sequence[str], on_progress: OnProgress
+    subjects: list[_Subject],
+    settings: BenchSettings,
+    command: Sequence[str],
+    on_progress: OnProgress,
 ) -> None:
     """Sweep over all configurations; each sweep is one more launch of each that needs it."""
     total = len(subjects) * settings.max_launches
@@ -196,12 +199,12 @@ def _run(
             shuffle(group)
             for subject in group:
                 done += 1
-                on_progress(Progress(done, total, subject.title))
+                on_progress(BenchProgress(done, total, subject.title))
             _sweep(group, settings, command)
         taken = time.monotonic() - began
 
 
-def _sweep(group: list[_Subject], settings: Settings, command: Sequence[str]) -> None:
+def _sweep(group: list[_Subject], settings: BenchSettings, command: Sequence[str]) -> None:
     with ExitStack() as stack:
         workers: list[tuple[_Subject, Worker, bool]] = []
         rounds: dict[int, list[Round]] = defaultdict(list)

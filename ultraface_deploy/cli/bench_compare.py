@@ -114,14 +114,14 @@ def _compare_times(
     before: Path, after: Path, stage: str, ignore: frozenset[str], json: str | None
 ) -> tuple[list[Difference], list[str]]:
     """Print or write the differences; return them, and what the later result lacks."""
-    from ultraface_deploy.bench.comparison import compare, not_in_both
+    from ultraface_deploy.bench.comparison import compare_reports, not_in_both
     from ultraface_deploy.bench.result import STAGES, BenchReport
     from ultraface_deploy.errors import InputError
 
     if stage not in STAGES:
         raise InputError(f"--stage {stage}: unknown; choose from {', '.join(STAGES)}")
     old, new = BenchReport.load(before), BenchReport.load(after)
-    found = compare(old, new, stage, ignore)
+    found = compare_reports(old, new, stage, ignore)
     lost, added = not_in_both(old, new, ignore)
     for title in lost:
         note(f"only in {before}: {title}")

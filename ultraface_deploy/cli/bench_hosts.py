@@ -10,11 +10,11 @@ from ultraface_deploy.cli.console import note, progress
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.result import BenchReport
-    from ultraface_deploy.bench.run import Progress, Settings
+    from ultraface_deploy.bench.run import BenchProgress, BenchSettings
 
 
 def measure_on_boards(
-    hosts: list[str], found: list[Any], settings: Settings, cores: str | None, bootstrap: bool
+    hosts: list[str], found: list[Any], settings: BenchSettings, cores: str | None, bootstrap: bool
 ) -> BenchReport:
     """Measure on all hosts at once and put the results into one report.
 
@@ -28,7 +28,7 @@ def measure_on_boards(
     with progress() as display:
         tasks = {host: display.add_task(f"{host} connecting", total=None) for host in hosts}
 
-        def show(host: str, now: Progress) -> None:
+        def show(host: str, now: BenchProgress) -> None:
             text = f"{host} {now.doing}"
             display.update(tasks[host], description=text, completed=now.done - 1, total=now.total)
 

@@ -24,7 +24,7 @@ from ultraface_deploy.cli.options import Backends, JsonTarget
 if TYPE_CHECKING:
     from ultraface_deploy.bench.plan import Configuration
     from ultraface_deploy.bench.result import BenchReport, Measurement, Row
-    from ultraface_deploy.bench.run import Settings
+    from ultraface_deploy.bench.run import BenchSettings
 
 
 def register(bench: typer.Typer) -> None:
@@ -148,13 +148,13 @@ def _require_all_timed(report: BenchReport) -> None:
 
 def _settings(
     launches: int, seconds: float, ci: float, max_seconds: float, image: Path | None
-) -> Settings:
-    from ultraface_deploy.bench.run import Settings
+) -> BenchSettings:
+    from ultraface_deploy.bench.run import BenchSettings
     from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
     read_image(image or DEMO_PHOTO)
     most = launches * 3 // 2
-    return Settings(
+    return BenchSettings(
         min_launches=launches,
         max_launches=most,
         launch_seconds=seconds / most,
@@ -166,9 +166,9 @@ def _settings(
 
 
 def _measure(
-    found: list[Configuration], settings: Settings, cores: list[int] | None
+    found: list[Configuration], settings: BenchSettings, cores: list[int] | None
 ) -> BenchReport:
-    from ultraface_deploy.bench.run import Progress, measure
+    from ultraface_deploy.bench.run import BenchProgress, measure
 
     launch = 1.2 + settings.warm_up_seconds + settings.launch_seconds
     fewest = min(2, settings.min_launches) * len(found) * launch
@@ -181,7 +181,7 @@ def _measure(
     with progress() as display:
         task = display.add_task("", total=None)
 
-        def show(now: Progress) -> None:
+        def show(now: BenchProgress) -> None:
             display.update(task, description=now.doing, completed=now.done - 1, total=now.total)
 
         report = measure(found, settings, cores, show)
@@ -189,7 +189,7 @@ def _measure(
     return report
 
 
-def _note_wide_intervals(report: BenchReport, settings: Settings) -> None:
+def _note_wide_intervals(report: BenchReport, settings: BenchSettings) -> None:
     rows = report.rows("inference")
     wide = [row for row in rows if _half_width(row) > settings.ci_percent]
     if wide:

@@ -54,7 +54,8 @@ def detect(
     """Find faces; mark them in a picture or video, or write them as JSON or CSV."""
     from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.detect.detector import open_detector
-    from ultraface_deploy.detect.sinks import open_sinks, run
+    from ultraface_deploy.detect.run import run
+    from ultraface_deploy.detect.sinks import open_sinks
     from ultraface_deploy.detect.sources import open_source
     from ultraface_deploy.errors import CheckFailed
     from ultraface_deploy.family.spec import parse_input_size

@@ -124,8 +124,8 @@ def run(
     `eval compare --help` (two results side by side) and `eval table --help` (for a README).
     """
     from ultraface_deploy.accuracy import (
+        EvalSettings,
         Options,
-        Settings,
         evaluate_folder,
         evaluate_wider,
         score_predictions,
@@ -135,7 +135,7 @@ def run(
     from ultraface_deploy.pipeline.nms import parse_nms
     from ultraface_deploy.train.data.classes import Classes
 
-    settings = Settings(
+    settings = EvalSettings(
         threshold, candidates, top_k, parse_nms(nms), nms_iou, keep_aspect, _scale(scale)
     )
     if plot is not None:
@@ -192,8 +192,7 @@ def compare(
     artifact, backend and precision. --max-drop looks at the measured drop of every set, not at
     the interval.
     """
-    from ultraface_deploy.accuracy import compare as compare_results
-    from ultraface_deploy.accuracy import pair_up, read_results
+    from ultraface_deploy.accuracy import compare_results, pair_up, read_results
     from ultraface_deploy.errors import CheckFailed
 
     (settings, first), (others, second) = read_results(before), read_results(after)

@@ -1,19 +1,17 @@
-"""Running a detector over frames and writing down what it finds, one frame at a time."""
+"""Where what was found goes, one frame at a time: marked pictures, videos, JSON, CSV, a screen."""
 
 from __future__ import annotations
 
 import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import cv2
 
-from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.detect.sources import Frame, FrameSource
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
@@ -31,23 +29,6 @@ class Sink(Protocol):
 
 class StopRequested(Exception):  # noqa: N818 - no error
     """The person at the screen wants no more frames."""
-
-
-def run(
-    detector: Detector, frames: FrameSource, sinks: Sequence[Sink], limit: int | None = None
-) -> Iterator[tuple[Frame, Faces]]:
-    """Detect frame by frame, hand each result to the sinks, and yield it.
-
-    Memory does not grow with the number of frames.
-    """
-    for frame in islice(frames, limit):
-        faces = detector.detect(frame.image)
-        try:
-            for sink in sinks:
-                sink.write(frame, faces)
-        except StopRequested:
-            return
-        yield frame, faces
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from ultraface_deploy.quantize.table import CalibrationTable, rounded, weight_no
 BINS = 4096
 # Enough for the order of the layers, which is all that is made of their costs.
 COST_IMAGES = 32
-Progress = Callable[[int, int], None]
+OnPhotograph = Callable[[int, int], None]
 
 
 @dataclass
@@ -82,7 +82,7 @@ def calibrate(
     spec: ModelSpec,
     images: Sequence[Path],
     *,
-    progress: Progress | None = None,
+    progress: OnPhotograph | None = None,
 ) -> CalibrationTable:
     """Collect the calibration table of a network over images.
 
@@ -148,7 +148,7 @@ def _rounded(values: Floats) -> Floats:
 class _Steps:
     """Counts finished images for the progress bar."""
 
-    def __init__(self, progress: Progress | None, total: int) -> None:
+    def __init__(self, progress: OnPhotograph | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, 0
 
     def __call__(self) -> None:

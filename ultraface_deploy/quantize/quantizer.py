@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.quantize.calibrate import Progress, calibrate
+from ultraface_deploy.quantize.calibrate import OnPhotograph, calibrate
 from ultraface_deploy.quantize.gate import Gate, Runner
 from ultraface_deploy.quantize.images import readable_images, sample_images, shipped_images
 from ultraface_deploy.quantize.int8 import Int8, Int8Job
@@ -43,7 +43,7 @@ class Quantizer:
         *,
         shipped: Sequence[Path] = (),
         report: Callable[[str], None] = lambda message: None,
-        progress: Progress | None = None,
+        progress: OnPhotograph | None = None,
     ) -> None:
         """Take the network; nothing is calibrated yet.
 

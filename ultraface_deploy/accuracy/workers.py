@@ -21,7 +21,7 @@ from typing import Any
 
 import cv2
 
-from ultraface_deploy.accuracy.settings import Settings, fit, tensor_of
+from ultraface_deploy.accuracy.settings import EvalSettings, fit, tensor_of
 from ultraface_deploy.accuracy.subject import Subject
 from ultraface_deploy.backends import Session
 from ultraface_deploy.errors import BackendError, CheckFailed, InputError
@@ -38,7 +38,7 @@ class Job:
     """Subjects with the folder for the predictions of each, and the settings of the run."""
 
     folders: tuple[tuple[Subject, Path], ...]
-    settings: Settings
+    settings: EvalSettings
 
     def is_done(self, name: str) -> bool:
         """Whether every subject has its predictions for an image."""
@@ -137,7 +137,7 @@ def _detect(name: str, path: Path) -> str | None:
     return None
 
 
-def detect(bgr: Image, subject: Subject, settings: Settings) -> Faces:
+def detect(bgr: Image, subject: Subject, settings: EvalSettings) -> Faces:
     """Find the faces of one image (H, W, 3) uint8 BGR under the settings of an evaluation."""
     fitted = fit(bgr, subject.spec, settings)
     session = _session(subject, fitted.width, fitted.height)

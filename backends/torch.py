@@ -47,7 +47,9 @@ class Torch(Backend):
         from ultraface_deploy.family.checkpoint import load_checkpoint
         from ultraface_deploy.family.nets import deployed
 
-        return _Session(spec, deployed(load_checkpoint(files[0]).build(), spec), threads)
+        return _Session(
+            spec, deployed(load_checkpoint(files[0], size_known=True).build(), spec), threads
+        )
 
 
 BACKEND = Torch()

@@ -23,7 +23,7 @@ def _convert(job: Conversion) -> None:
     from ultraface_deploy.family.checkpoint import load_checkpoint
 
     raw = replace(job.spec, head="raw")
-    model = export(load_checkpoint(job.sources[0], job.spec.name).build(), raw)
+    model = export(load_checkpoint(job.sources[0], job.spec.name, size_known=True).build(), raw)
     save(prepare(model, raw, job.spec), job.outputs[0])
 
 

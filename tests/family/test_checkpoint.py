@@ -208,3 +208,66 @@ def test_missing_empty_and_folder(tmp_path: Path) -> None:
 def test_names() -> None:
     assert model_name(Path("a/version-RFB-320.pth")) == "rfb-320"
     assert model_name(Path("mine.pth")) == "mine"
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    ["_orig_mod.", "model.", "net.", "module.model.", "module._orig_mod.", "a.deep.one."],
+)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "best_loss": torch.tensor(1.2)},
+        lambda state: {"best_loss": torch.tensor(1.2), "epoch": 3, "checkpoint": state},
+        lambda state: {"model": {"state_dict": state, "step": torch.tensor(3)}},
+        lambda state: {"anything": state, "optimizer": {"state": {0: {"m": torch.ones(2)}}}},
+    ],
+)
+def test_the_network_is_found_in_whatever_wraps_it(
+    tensors: dict[str, Any], tmp_path: Path, prefix: str, wrap: Any
+) -> None:
+    content = wrap({prefix + key: value for key, value in tensors.items()})
+    loaded = load_checkpoint(save(content, tmp_path / "x.pth"))
+    assert loaded.state_dict.keys() == tensors.keys()
+
+
+@pytest.mark.parametrize("key", ["ema", "model_ema", "ema_state_dict", "state_dict_ema", "shadow"])
+def test_averaged_weights_are_taken_when_asked_for(
+    tensors: dict[str, Any], tmp_path: Path, key: str
+) -> None:
+    averaged = {name: value * 2 for name, value in tensors.items()}
+    path = save({key: averaged, "state_dict": tensors}, tmp_path / "x.pth")
+    name = "base_net.0.0.weight"
+    assert torch.equal(load_checkpoint(path).state_dict[name], tensors[name])
+    assert torch.equal(load_checkpoint(path, ema=True).state_dict[name], averaged[name])
+    alone = save({key: averaged}, tmp_path / "alone.pth")
+    assert torch.equal(load_checkpoint(alone).state_dict[name], averaged[name])
+
+
+def test_averaged_weights_that_are_not_there_are_not_replaced(
+    tensors: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="--ema"):
+        load_checkpoint(save(tensors, tmp_path / "x.pth"), ema=True)
+
+
+def test_an_assumed_size_is_said_and_a_known_one_is_not(
+    tensors: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = save(tensors, tmp_path / "mine-640.pth")
+    load_checkpoint(path, size_known=True)
+    assert not caplog.messages
+    checkpoint = load_checkpoint(path)
+    (message,) = caplog.messages
+    assert "mine-640.pth" in message and "320x240" in message and "--input-size" in message
+    checkpoint.save(tmp_path / "again.pth")
+    caplog.clear()
+    assert load_checkpoint(tmp_path / "again.pth").spec.width == 320
+    assert not caplog.messages
+
+
+def test_a_size_in_the_file_is_the_trained_one(tensors: dict[str, Any], tmp_path: Path) -> None:
+    spec = load_checkpoint(save(tensors, tmp_path / "x.pth")).spec.resized(640, 480)
+    save({"model": tensors, METADATA_KEY: spec.to_dict()}, tmp_path / "y.pth")
+    assert load_checkpoint(tmp_path / "y.pth").spec.height == 480

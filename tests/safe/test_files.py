@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import make_folder, replacing, require_file, sha256_of, write_text
+from ultraface_deploy.safe.files import (
+    make_folder,
+    read_text,
+    replacing,
+    require_file,
+    sha256_of,
+    write_text,
+)
 
 
 def test_whole_file_replaces_the_old_one(tmp_path: Path) -> None:
@@ -120,3 +127,37 @@ def test_sha256(tmp_path: Path) -> None:
     content = os.urandom((1 << 20) + 7)
     (tmp_path / "file").write_bytes(content)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+LFS = (
+    "version https://git-lfs.github.com/spec/v1\n"
+    "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".onnx", ".mnn", ".param", ".jpg", ".prototxt"])
+def test_a_git_lfs_pointer_is_named(tmp_path: Path, suffix: str) -> None:
+    from ultraface_deploy import Detector
+    from ultraface_deploy.safe.images import read_image
+
+    path = tmp_path / f"a{suffix}"
+    path.write_text(LFS)
+    for name in ("a.bin", "a.caffemodel"):
+        (tmp_path / name).write_text("x")
+    with pytest.raises(InputError, match=r"Git LFS pointer.*git lfs pull"):
+        read_image(path) if suffix == ".jpg" else Detector.open(path)
+
+
+def test_a_companion_that_is_a_git_lfs_pointer_is_named(tmp_path: Path) -> None:
+    from ultraface_deploy import Detector
+
+    (tmp_path / "a.param").write_text("x")
+    (tmp_path / "a.bin").write_text(LFS)
+    with pytest.raises(InputError, match=r"a\.bin: is a Git LFS pointer"):
+        Detector.open(tmp_path / "a.param")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_text_is_read_without_its_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_text("größer\n", encoding=encoding)
+    assert read_text(tmp_path / "a.txt") == "größer\n"

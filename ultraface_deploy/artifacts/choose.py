@@ -137,7 +137,7 @@ def _spec_of_file(
     if runtime.runs_original:
         from ultraface_deploy.family.checkpoint import load_checkpoint
 
-        spec = load_checkpoint(model).spec
+        spec = load_checkpoint(model, size_known=input_size is not None).spec
         spec = spec if input_size is None else spec.resized(*input_size)
         return spec if head is None else replace(spec, head=head)
     return recognise(runtime, record, files, input_size, head)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import cast, get_args
 
 from ultraface_deploy import models
@@ -30,6 +31,8 @@ class ModelSource:
     spec: ModelSpec
     own_spec: ModelSpec
     sha256: str
+    keep: TemporaryDirectory[str] | None = None
+    """Holds `file` where that was made for this conversion."""
 
     @property
     def root(self) -> str:
@@ -51,6 +54,7 @@ def resolve_source(
     input_size: tuple[int, int] | None = None,
     head: Head | None = None,
     name: str | None = None,
+    ema: bool = False,
 ) -> ModelSource:
     """Find what to convert.
 
@@ -59,6 +63,7 @@ def resolve_source(
         input_size: (width, height) the artifacts shall have; None for the model's own.
         head: head the artifacts shall have; None for raw, or what an ONNX file has.
         name: name of the model; None for one after the file.
+        ema: take the averaged weights of a checkpoint that holds both.
 
     Returns:
         The source with the spec that the artifacts shall have.
@@ -66,7 +71,10 @@ def resolve_source(
     Raises:
         InputError: there is no such file or name, or it is not a network of this family.
     """
-    source = _open_source(model, name)
+    if ema:
+        source = _from_averaged(Path(model), name, input_size is not None)
+    else:
+        source = _open_source(model, name, input_size is not None)
     spec = source.spec
     if input_size is not None and input_size != (spec.width, spec.height):
         own_name = sized_name(spec, input_size)
@@ -76,7 +84,7 @@ def resolve_source(
     return replace(source, spec=spec)
 
 
-def _open_source(model: str | Path, name: str | None) -> ModelSource:
+def _open_source(model: str | Path, name: str | None, size_known: bool) -> ModelSource:
     path = Path(model)
     if path.is_dir():
         return _from_folder(path)
@@ -85,7 +93,7 @@ def _open_source(model: str | Path, name: str | None) -> ModelSource:
     if not path.exists() and not path.suffix:
         models.find(str(model))
     require_file(path, "model")
-    return _from_file(path, name)
+    return _from_file(path, name, size_known)
 
 
 def _from_folder(path: Path) -> ModelSource:
@@ -109,22 +117,37 @@ def _from_registry(name: str) -> ModelSource:
         return _from_checkpoint(cached_checkpoint(entry), name)
     if find_spec("torch") is not None:
         return _from_checkpoint(models.FOLDER / str(entry.file), name)
-    return _from_file(models.FOLDER / str(entry.onnx), name)
+    return _from_file(models.FOLDER / str(entry.onnx), name, True)
 
 
-def _from_checkpoint(path: Path, name: str | None) -> ModelSource:
+def _from_checkpoint(path: Path, name: str | None, size_known: bool = False) -> ModelSource:
     from ultraface_deploy.family.checkpoint import load_checkpoint
 
     require_file(path, "checkpoint")
     digest = sha256_of(path)
-    spec = load_checkpoint(path, name).spec
+    spec = load_checkpoint(path, name, size_known=size_known).spec
     return ModelSource(path, "torch", spec, spec, digest)
 
 
-def _from_file(path: Path, name: str | None) -> ModelSource:
+def _from_averaged(path: Path, name: str | None, size_known: bool) -> ModelSource:
+    """Take the averaged weights out into a file of their own: it is what the artifacts are of."""
+    from ultraface_deploy.family.checkpoint import load_checkpoint, model_name
+
+    if not path.is_file():
+        raise InputError(f"{path}: --ema needs a checkpoint file")
+    name = name or f"{model_name(path)}-ema"
+    checkpoint = load_checkpoint(path, name, size_known=size_known, ema=True)
+    folder = TemporaryDirectory(prefix="ultraface-")
+    file = Path(folder.name) / f"{path.stem}-ema.pth"
+    checkpoint.save(file)
+    spec = checkpoint.spec
+    return ModelSource(file, "torch", spec, spec, sha256_of(file), folder)
+
+
+def _from_file(path: Path, name: str | None, size_known: bool) -> ModelSource:
     record = format_of(path)
     if record is not None and record.name == "torch":
-        return _from_checkpoint(path, name)
+        return _from_checkpoint(path, name, size_known)
     if record is None or record.adopt is None:
         known = ", ".join(
             each.known_by[0] for each in map(get_format, format_names()) if each.adopt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from importlib import import_module
@@ -76,6 +77,7 @@ class _Interrupted(BaseException):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1, 2, 3 (see `errors`) or 130 (Ctrl-C)."""
+    _show_warnings()
     signal.signal(signal.SIGINT, _interrupt)
     asked = Everywhere()
     try:
@@ -102,6 +104,26 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise _Interrupted
+
+
+class _Notes(logging.Handler):
+    """Shows each message once: a command may read a file several times."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if (message := record.getMessage()) not in self._said:
+            self._said.add(message)
+            console.note(message)
+
+
+def _show_warnings() -> None:
+    """Show what the library warns of like any other note."""
+    logger = logging.getLogger("ultraface_deploy")
+    if not any(isinstance(handler, _Notes) for handler in logger.handlers):
+        logger.addHandler(_Notes(logging.WARNING))
 
 
 def _fail(message: str, code: int) -> NoReturn:

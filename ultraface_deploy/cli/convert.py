@@ -43,6 +43,9 @@ def convert(
         Optional[str],  # noqa: UP045
         typer.Option("--name", help="Name of the model; default: after the file."),
     ] = None,
+    ema: Annotated[
+        bool, typer.Option("--ema", help="Take the averaged weights of a checkpoint that has both.")
+    ] = False,
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("-o", "--output", help="Artifact folder; default: artifacts/<model>."),
@@ -92,7 +95,7 @@ def convert(
     if int8 + fp16 + weight_only > 1:
         raise InputError("--int8, --fp16 and --weight-only exclude each other; run once for each")
     size = None if input_size is None else parse_input_size(input_size)
-    source = resolve_source(model, size, None if head is None else parse_head(head), name)
+    source = resolve_source(model, size, None if head is None else parse_head(head), name, ema)
     precision: Precision = "int8" if int8 else "fp16" if fp16 else "w8" if weight_only else "fp32"
     options = Int8Options(
         calibration=calibration,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,17 @@ if TYPE_CHECKING:
 
     from ultraface_deploy.family.nets import UltraFace
 
-# Where training scripts put the weights when the file holds more than them.
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "weights")
+_log = logging.getLogger(__name__)
+_ASSUMED_SIZE = (320, 240)
+_HEAD = "classification_headers.3.bias"
+# A parameter of the family, behind whatever prefix wrappers of modules leave.
+_PARAMETER = re.compile(
+    r"((?:.*\.)?)((?:base_net|extras|classification_headers|regression_headers)\..+)", re.DOTALL
+)
+# What scripts call weights that are an average over training.
+_AVERAGED = re.compile(r"(?:^|[._])(?:ema|averaged?|shadow|swa)(?:$|[._])", re.IGNORECASE)
+# How deep wrapping dicts are looked into.
+_DEPTH = 4
 # BatchNorm's counter: older checkpoints lack it, and inference does not use it.
 _OPTIONAL = "num_batches_tracked"
 
@@ -43,27 +53,53 @@ class Checkpoint:
         net.load_state_dict(self.state_dict, strict=False)
         return net.eval()
 
+    def save(self, path: Path) -> None:
+        """Write weights and spec as a checkpoint that states its input size."""
+        import torch
 
-def load_checkpoint(path: str | Path, name: str | None = None) -> Checkpoint:
-    """Read a checkpoint in the old or the zip format, with or without a wrapping dict.
+        torch.save({"state_dict": self.state_dict, METADATA_KEY: self.spec.to_dict()}, path)
+
+
+def load_checkpoint(
+    path: str | Path, name: str | None = None, *, size_known: bool = False, ema: bool = False
+) -> Checkpoint:
+    """Read a checkpoint in the old or the zip format, in whatever training scripts wrap it.
 
     The architecture and the number of classes are read off the tensors; the input size from the
-    file's own description if it has one, else from the registry by SHA-256, else 320x240.
+    file's own description if it has one, else from the registry by SHA-256, else 320x240. The
+    weights do not show the size: where it is assumed, a warning is logged.
+
+    Args:
+        path: the file.
+        name: of the model; None for one after the file.
+        size_known: the caller knows the size; nothing is assumed and nothing is said.
+        ema: take the averaged weights (EMA) that the file holds beside the trained ones.
 
     Raises:
-        InputError: missing, damaged, no checkpoint, code inside, or another network's weights.
+        InputError: missing, damaged, no checkpoint, code inside, another network's weights, or
+            no averaged ones.
         MissingDependency: torch is not installed.
     """
     path = Path(path)
     content = load_tensors(path)
-    tensors = _find_state_dict(content, path)
+    tensors = find_weights(content, path, ema)
     architecture, num_classes = _recognise(tensors, path)
     described = content.get(METADATA_KEY) if isinstance(content, Mapping) else None
     if isinstance(described, Mapping):
         spec = ModelSpec.from_dict(described)
         width, height = spec.width, spec.height
+    elif entry := known_checkpoint(sha256_of(path)):
+        width, height = entry.width, entry.height
     else:
-        width, height = _registered_size(path)
+        width, height = _ASSUMED_SIZE
+        if not size_known:
+            _log.warning(
+                "%s: does not state its input size; %dx%d is assumed, if it was trained at "
+                "another give --input-size",
+                path,
+                width,
+                height,
+            )
     spec = ModelSpec(name or model_name(path), architecture, width, height, num_classes)
     return Checkpoint(tensors, spec)
 
@@ -97,11 +133,6 @@ def _check_size(path: Path) -> None:
         raise InputError(f"{path}: not a torch checkpoint, or damaged ({error})") from error
 
 
-def _registered_size(path: Path) -> tuple[int, int]:
-    entry = known_checkpoint(sha256_of(path))
-    return (320, 240) if entry is None else (entry.width, entry.height)
-
-
 def _load_safely(path: Path) -> Any:
     try:
         import torch
@@ -125,22 +156,61 @@ def _load_safely(path: Path) -> Any:
         ) from error
 
 
-def _find_state_dict(content: Any, path: Path) -> dict[str, torch.Tensor]:
+def find_weights(content: Any, path: Path, ema: bool = False) -> dict[str, torch.Tensor]:
+    """Return the network's tensors by their plain names, however deep a script has put them.
+
+    Wrapping dicts (`state_dict`, `model`, ...) and prefixes (`module.`, `_orig_mod.`, `model.`)
+    are seen through; other tensors beside the network do not matter. Of several sets of weights
+    the trained ones are taken, or the averaged ones where they alone are there or asked for.
+
+    Raises:
+        InputError: there is no network of this family, or more than one, or none averaged.
+    """
+    found = list(_sets_of_weights("", content, 0))
+    averaged = [weights for place, weights in found if _AVERAGED.search(place)]
+    trained = [weights for place, weights in found if not _AVERAGED.search(place)]
+    if ema and not averaged:
+        raise InputError(f"{path}: holds no averaged weights (EMA); leave out --ema")
+    chosen = averaged if ema or not trained else trained
+    if chosen:
+        return chosen[0]
+    names = list(_tensor_names(content, 0))
+    if not names:
+        raise InputError(
+            f"{path}: holds no tensors by name; give a checkpoint saved as a state dict"
+        )
+    raise InputError(
+        f"{path}: not an UltraFace network, {_HEAD} is missing (found {', '.join(names[:3])}, ...)"
+    )
+
+
+def _sets_of_weights(
+    place: str, content: Any, depth: int
+) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    """Yield where a network's tensors are, and the tensors; the outer before the inner."""
     import torch
 
-    candidates = [content]
-    if isinstance(content, Mapping):
-        candidates += [content[key] for key in _WRAPPERS if key in content]
-    for candidate in candidates:
-        if isinstance(candidate, Mapping):
-            tensors = {
-                str(key).removeprefix("module."): value
-                for key, value in candidate.items()
-                if isinstance(value, torch.Tensor)
-            }
-            if tensors:
-                return tensors
-    raise InputError(f"{path}: holds no tensors by name; give a checkpoint saved as a state dict")
+    if not isinstance(content, Mapping) or depth > _DEPTH:
+        return
+    groups: dict[str, dict[str, torch.Tensor]] = {}
+    for key, value in content.items():
+        if isinstance(value, torch.Tensor) and (match := _PARAMETER.match(str(key))):
+            groups.setdefault(match[1], {})[match[2]] = value
+    # The shortest prefix first: `net.` is the network, `distiller.student.` a part of something.
+    for prefix in sorted(groups, key=len):
+        yield f"{place}.{prefix}", groups[prefix]
+    for key, value in content.items():
+        yield from _sets_of_weights(f"{place}.{key}", value, depth + 1)
+
+
+def _tensor_names(content: Any, depth: int) -> Iterator[str]:
+    import torch
+
+    if isinstance(content, Mapping) and depth <= _DEPTH:
+        for key, value in content.items():
+            if isinstance(value, torch.Tensor):
+                yield str(key)
+            yield from _tensor_names(value, depth + 1)
 
 
 def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> tuple[Architecture, int]:
@@ -149,10 +219,10 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> tuple[Archite
     architecture: Architecture = (
         "rfb" if any(key.startswith("base_net.7.branch") for key in tensors) else "slim"
     )
-    head = tensors.get("classification_headers.3.bias")
+    head = tensors.get(_HEAD)
     if head is None:
         raise InputError(
-            f"{path}: not an UltraFace network, classification_headers.3.bias is missing "
+            f"{path}: not an UltraFace network, {_HEAD} is missing "
             f"(found {', '.join(list(tensors)[:3])}, ...)"
         )
     # A tensor may claim any shape over little data; nothing is built from what it claims.

@@ -14,6 +14,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.limits import Limit
 
 _NAME_MAX = 255
+_LFS_BEGIN, _LFS_LONGEST = b"version https://git-lfs.github.com/spec/", 1024
 
 PARSE_ERRORS = (
     ValueError,
@@ -43,8 +44,27 @@ def require_file(path: Path, what: str, limit: Limit | None = None) -> None:
         raise InputError(f"{path}: the {what} is empty")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: the {what} cannot be read; check its permissions")
+    refuse_pointer(path)
     if limit is not None:
         limit.check(path)
+
+
+def refuse_pointer(path: Path) -> None:
+    """Refuse a Git LFS pointer, which stands for a file that has not been fetched.
+
+    Format: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+
+    Raises:
+        InputError: says how to fetch the file.
+    """
+    if path.stat().st_size > _LFS_LONGEST:
+        return
+    with path.open("rb") as file:
+        if file.read(len(_LFS_BEGIN)) == _LFS_BEGIN:
+            raise InputError(
+                f"{path}: is a Git LFS pointer, not the file itself; in its repository run: "
+                f'git lfs pull --include "*{path.name}"'
+            )
 
 
 def read_text(path: Path, limit: Limit | None = None) -> str:

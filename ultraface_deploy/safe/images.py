@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.files import refuse_pointer
 from ultraface_deploy.safe.limits import PIXELS, Limit
 
 Image = npt.NDArray[np.uint8]
@@ -33,6 +34,7 @@ def read_image(path: Path) -> Image:
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: cannot be read, it is not a file")
+        refuse_pointer(path)
         Limit.PICTURE.check(path)
         data = np.fromfile(path, dtype=np.uint8)
     except OSError as error:

@@ -95,7 +95,7 @@ def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, Checkpoint
 
 
 def _start(init: Path, recipe: Recipe) -> Checkpoint:
-    checkpoint = load_checkpoint(init)
+    checkpoint = load_checkpoint(init, size_known=True)
     spec = recipe.spec
     if (checkpoint.spec.architecture, checkpoint.spec.num_classes) != (
         spec.architecture,

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import noise
 from ultraface_deploy.detect.run import run
-from ultraface_deploy.detect.sinks import open_sinks
+from ultraface_deploy.detect.sinks import Wanted, open_sinks
 from ultraface_deploy.detect.sources import FrameSource, open_source
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
@@ -60,7 +60,7 @@ def write(
     limit: int | None = None,
 ) -> int:
     targets = [None if path is None else str(path) for path in (json, csv)]
-    with open_sinks(frames, output, *targets, False) as sinks:
+    with open_sinks(frames, Wanted(output, *targets)) as sinks:
         return sum(1 for _ in run(OneFace(), frames, sinks, limit))  # type: ignore[arg-type]
 
 
@@ -191,7 +191,7 @@ def test_interrupted_run_leaves_nothing(video: Path, tmp_path: Path, kind: str) 
     }
     with (
         pytest.raises(KeyboardInterrupt),
-        open_sinks(source, *arguments[kind], False) as sinks,
+        open_sinks(source, Wanted(*arguments[kind])) as sinks,
     ):
         list(run(Stops(), source, sinks))  # type: ignore[arg-type]
     assert target.read_bytes() == b"old"

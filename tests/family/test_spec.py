@@ -101,7 +101,7 @@ def test_anchors_may_be_left_out() -> None:
         {"num_classes": 1},
         {"architecture": "mobile"},
         {"head": "boxes"},
-        {"color": "bgr"},
+        {"color": "hsv"},
         {"std": (128.0, 128.0, 64.0)},
         {"std": (0.0, 0.0, 0.0)},
     ],

@@ -14,7 +14,7 @@ from tests.faults.soak import soak
 from ultraface_deploy import Detector
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.detect.run import run
-from ultraface_deploy.detect.sinks import open_sinks
+from ultraface_deploy.detect.sinks import Wanted, open_sinks
 from ultraface_deploy.detect.sources import open_source
 from ultraface_deploy.safe.images import embedded_images
 
@@ -87,7 +87,7 @@ def test_camera_with_broken_pictures_and_another_size_goes_on_until_it_stops(
     source, out = open_source("0"), tmp_path / "marked.avi"
     with (
         Detector.open(folder.path, backend="onnxruntime") as detector,
-        open_sinks(source, out, None, str(tmp_path / "faces.csv"), show=False) as sinks,
+        open_sinks(source, Wanted(out, csv=str(tmp_path / "faces.csv"))) as sinks,
     ):
         seen = [frame.image.shape[:2] for frame, _ in run(detector, source, sinks)]
     assert seen == [(48, 64), (48, 64), (96, 128), (96, 128)]

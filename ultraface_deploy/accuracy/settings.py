@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import MAX_SIDE, MIN_SIDE, ModelSpec
 from ultraface_deploy.pipeline import NmsKind, PostprocessOptions, preprocess
+from ultraface_deploy.pipeline.view import letterbox
 from ultraface_deploy.safe.images import Image
 
 # Full-size inputs are padded to multiples of the largest stride, so that few sizes occur.
@@ -81,30 +81,21 @@ def fit(bgr: Image, spec: ModelSpec, settings: EvalSettings) -> Fitted:
     """Apply the resize policy to an image (H, W, 3); plain stretching is left to `preprocess`."""
     height, width = bgr.shape[:2]
     if settings.keep_aspect:
-        ratio = min(spec.width / width, spec.height / height)
-        return _letterbox(bgr, ratio, spec.width, spec.height, spec)
+        canvas, extent = letterbox(bgr, spec.width, spec.height, spec)
+        return Fitted(canvas, extent, spec.width, spec.height)
     if settings.scale is None:
         return Fitted(bgr, (width, height), spec.width, spec.height)
     longest = max(width, height)
     target = longest if isinstance(settings.scale, str) else settings.scale
     ratio = min(target, MAX_SIDE) / longest
-    return _letterbox(bgr, ratio, _on_grid(width * ratio), _on_grid(height * ratio), spec)
+    across, down = _on_grid(width * ratio), _on_grid(height * ratio)
+    canvas, extent = letterbox(bgr, across, down, spec, ratio)
+    return Fitted(canvas, extent, across, down)
 
 
 def tensor_of(fitted: Fitted, spec: ModelSpec) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return the network input (1, 3, height, width) for a fitted image."""
     return preprocess(fitted.image, spec.resized(fitted.width, fitted.height))
-
-
-def _letterbox(bgr: Image, ratio: float, width: int, height: int, spec: ModelSpec) -> Fitted:
-    """Scale by `ratio` into the top left corner of a canvas in the colour that becomes zero."""
-    inner_width = min(width, max(1, round(bgr.shape[1] * ratio)))
-    inner_height = min(height, max(1, round(bgr.shape[0] * ratio)))
-    canvas = np.empty((height, width, 3), dtype=np.uint8)
-    canvas[:] = np.round(spec.mean[::-1])
-    canvas[:inner_height, :inner_width] = cv2.resize(bgr, (inner_width, inner_height))
-    extent = (width * bgr.shape[1] / inner_width, height * bgr.shape[0] / inner_height)
-    return Fitted(canvas, extent, width, height)
 
 
 def _on_grid(side: float) -> int:

@@ -18,7 +18,7 @@ from ultraface_deploy.family.anchors import make_anchors
 from ultraface_deploy.family.checkpoint import model_name
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.safe.child import run_in_child
-from ultraface_deploy.safe.files import require_file, sha256_of
+from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.limits import Limit
 
 _TIMEOUT_S = 60.0

@@ -39,7 +39,7 @@ def prepare(
 
     classes = Classes.parse(class_names)
     splits = read_splits(root, note, classes)
-    names = {label: name for name, label in reversed(classes.wanted.items())}
+    names = {label: name for name, label in reversed(list(classes.wanted.items()))}
     # One label alone is the face, whatever it was called.
     several = names if len(names) > 1 else None
     with progress() as display:

@@ -20,7 +20,13 @@ def register(app: typer.Typer) -> None:
 
 
 def detect(
-    source: Annotated[str, typer.Argument(help="Image, folder, glob, video file or camera index.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Image, folder, glob, video file, camera (0 or /dev/video0) or stream (rtsp://, "
+            "http://)."
+        ),
+    ],
     model: Annotated[
         str, typer.Option("--model", help="Artifact folder, model file or registry name.")
     ] = DEFAULT_MODEL,
@@ -36,46 +42,125 @@ def detect(
         float, typer.Option("--iou", min=0, max=1, help="IoU above which NMS suppresses.")
     ] = 0.3,
     nms: Annotated[str, typer.Option("--nms", help="hard, soft or blend.")] = "hard",
+    keep_aspect: Annotated[
+        bool, typer.Option("--keep-aspect", help="Fit the picture into the input and pad it.")
+    ] = False,
+    tiles: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--tiles",
+            metavar="auto|RxC",
+            help="Look at overlapping parts too, for small faces in large pictures.",
+        ),
+    ] = None,
+    overlap: Annotated[
+        float,
+        typer.Option("--tile-overlap", min=0, max=0.89, help="Share of a tile that two share."),
+    ] = 0.25,
+    roi: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--roi", metavar="X,Y,W,H", help="Look at this part alone, in pixels."),
+    ] = None,
+    min_size: Annotated[
+        float, typer.Option("--min-size", min=0, help="Shortest side of a face in pixels.")
+    ] = 0.0,
+    max_size: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option("--max-size", min=0, help="Longest side of a face in pixels."),
+    ] = None,
+    clip: Annotated[
+        bool, typer.Option("--clip", help="Cut boxes off at the borders of the picture.")
+    ] = False,
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("-o", "--output", help="Marked picture or video; a folder for several."),
     ] = None,
+    blur: Annotated[
+        bool, typer.Option("--blur", help="Make the faces in -o unrecognisable instead of marked.")
+    ] = False,
+    pixelate: Annotated[
+        bool, typer.Option("--pixelate", help="Like --blur, with visible squares.")
+    ] = False,
+    crop: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--crop", metavar="DIR", help="Write each face as a picture into it."),
+    ] = None,
+    margin: Annotated[
+        float,
+        typer.Option("--crop-margin", min=0, max=10, help="Share of the box around each crop."),
+    ] = 0.2,
     json: JsonTarget = None,
     csv: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--csv", metavar="FILE", help="Write faces as CSV; `-` for standard output."),
+    ] = None,
+    count: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--count", metavar="FILE", help="Write the number of faces as CSV; or `-`."),
     ] = None,
     show: Annotated[bool, typer.Option("--show", help="Show each picture (q ends).")] = False,
     limit: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--limit", min=1, help="Stop after so many pictures."),
     ] = None,
+    reconnect: Annotated[
+        float,
+        typer.Option(
+            "--reconnect", metavar="S", min=0, help="Give a stream up after this without a picture."
+        ),
+    ] = 30.0,
 ) -> None:
     """Find faces; mark them in a picture or video, or write them as JSON or CSV."""
     from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.detect.detector import open_detector
     from ultraface_deploy.detect.run import run
-    from ultraface_deploy.detect.sinks import open_sinks
+    from ultraface_deploy.detect.sinks import Wanted, open_sinks
     from ultraface_deploy.detect.sources import open_source
-    from ultraface_deploy.errors import CheckFailed
+    from ultraface_deploy.errors import CheckFailed, InputError
     from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.pipeline.nms import parse_nms
     from ultraface_deploy.pipeline.postprocess import PostprocessOptions
+    from ultraface_deploy.pipeline.view import View, parse_roi, parse_tiles
 
     options = PostprocessOptions(threshold, iou, parse_nms(nms))
     size = None if input_size is None else parse_input_size(input_size)
-    frames = open_source(source)
+    if blur and pixelate:
+        raise InputError("--blur and --pixelate exclude each other")
+    wanted = Wanted(
+        output,
+        json,
+        csv,
+        count,
+        crop,
+        margin,
+        "blur" if blur else "pixelate" if pixelate else None,
+        show,
+    )
+    view = View(
+        keep_aspect,
+        None if tiles is None else parse_tiles(tiles),
+        overlap,
+        None if roi is None else parse_roi(roi),
+        min_size,
+        max_size,
+        clip,
+    )
+    frames = open_source(source, reconnect)
     detector = open_detector(
-        model, backend, parse_precision(precision), threads, options, size, report=note
+        model, backend, parse_precision(precision), threads, options, size, report=note, view=view
     )
     total = limit if frames.count is None else min(frames.count, limit or frames.count)
-    with detector, open_sinks(frames, output, json, csv, show) as sinks, progress() as bar:
+    with detector, open_sinks(frames, wanted) as sinks, progress() as bar:
         task = bar.add_task("detecting", total=total)
         for frame, faces in run(detector, frames, sinks, limit):
             bar.advance(task)
-            if json != "-" and csv != "-":
+            if not wanted.on_stdout:
                 label = frame.name if frame.index is None else f"{frame.name} #{frame.index}"
                 line(f"{label}: {counted(len(faces), 'face')}")
+    for problem in frames.damaged:
+        note(f"damaged: {problem}")
+    if frames.damaged:
+        note(f"{counted(len(frames.damaged), 'picture')} could be read only in part")
     if frames.unreadable:
         for problem in frames.unreadable:
             note(f"skipped: {problem}")

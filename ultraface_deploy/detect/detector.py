@@ -15,7 +15,8 @@ from ultraface_deploy.artifacts.choose import find_files, installed
 from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
-from ultraface_deploy.safe.images import as_bgr
+from ultraface_deploy.pipeline.view import View, letterbox, merge
+from ultraface_deploy.safe.images import Image, as_bgr
 
 
 class Detector:
@@ -25,11 +26,16 @@ class Detector:
     """
 
     def __init__(
-        self, session: Session, backend: Backend, options: PostprocessOptions | None = None
+        self,
+        session: Session,
+        backend: Backend,
+        options: PostprocessOptions | None = None,
+        view: View | None = None,
     ) -> None:
         self.session = session
         self.backend = backend
         self.options = options or PostprocessOptions()
+        self.view = view or View()
 
     @property
     def spec(self) -> ModelSpec:
@@ -46,6 +52,7 @@ class Detector:
         options: PostprocessOptions | None = None,
         input_size: tuple[int, int] | None = None,
         head: Head | None = None,
+        view: View | None = None,
     ) -> Detector:
         """Open an artifact folder, a single artifact (our own or not), or an embedded model.
 
@@ -58,6 +65,7 @@ class Detector:
             options: thresholds and NMS kind.
             input_size: (width, height), for foreign files that do not state it.
             head: for foreign files, where the guess from one run is wrong.
+            view: what of an image is looked at (aspect ratio, tiles, region) and what is kept.
 
         Raises:
             InputError: no such model, or not in this format or precision.
@@ -65,7 +73,7 @@ class Detector:
             BackendError: the runtime cannot run the file.
         """
         runtime, files, spec = find_files(Path(model), backend, precision, input_size, head)
-        return cls(runtime.load(files, spec, threads, precision), runtime, options)
+        return cls(runtime.load(files, spec, threads, precision), runtime, options, view)
 
     def detect(self, image: npt.NDArray[Any]) -> Faces:
         """Find the faces of one image.
@@ -77,13 +85,31 @@ class Detector:
             Faces in pixels of the image, best first.
 
         Raises:
-            InputError: the array is not an image.
+            InputError: it is not an image, or the view's region does not lie within it.
         """
         bgr = as_bgr(image)
-        outputs = self.session.run(preprocess(bgr, self.spec))
         height, width = bgr.shape[:2]
+        parts = self.view.parts(width, height, self.spec)
+        found = [self._look(bgr[y : y + high, x : x + wide]) for x, y, wide, high in parts]
+        if len(parts) > 1:
+            faces = merge(found, parts, self.options, self.options.threshold(self.spec))
+        else:
+            faces = found[0].moved(*parts[0][:2])
+        return self.view.keep(faces, width, height)
+
+    def _look(self, bgr: Image) -> Faces:
+        """Run the network once on an image or a part of one."""
+        extent = (float(bgr.shape[1]), float(bgr.shape[0]))
+        if self.view.keep_aspect:
+            bgr, extent = letterbox(bgr, self.spec.width, self.spec.height, self.spec)
+        outputs = self.session.run(preprocess(bgr, self.spec))
         return postprocess(
-            outputs["scores"], outputs["boxes"], self.spec, (width, height), self.options
+            outputs["scores"],
+            outputs["boxes"],
+            self.spec,
+            extent,
+            self.options,
+            outputs.get("landmarks"),
         )
 
     def detect_many(self, images: Iterable[npt.NDArray[Any]]) -> Iterator[Faces]:
@@ -114,6 +140,7 @@ def open_detector(
     options: PostprocessOptions | None = None,
     input_size: tuple[int, int] | None = None,
     report: Callable[[str], None] = lambda message: None,
+    view: View | None = None,
 ) -> Detector:
     """Open a detector as `Detector.open` does; an embedded model is converted first if missing.
 
@@ -131,4 +158,4 @@ def open_detector(
             step = step_for(runtime, precision)
             model = str(ensure(model, [step], input_size, report).path)
             input_size = None
-    return Detector.open(model, backend, precision, threads, options, input_size)
+    return Detector.open(model, backend, precision, threads, options, input_size, view=view)

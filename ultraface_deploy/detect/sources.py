@@ -1,24 +1,43 @@
-"""Where pictures come from: an image, a folder, a glob, a video file, a camera."""
+"""Where pictures come from: an image, a folder, a glob, a video, a camera, a stream."""
 
 from __future__ import annotations
 
 import glob
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.detect.live import LiveStream, shown_url
+from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.files import require_file
-from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image, as_bgr, list_images, read_image
+from ultraface_deploy.safe.images import (
+    IMAGE_SUFFIXES,
+    Image,
+    as_bgr,
+    is_animated,
+    list_images,
+    read_animation,
+    read_damaged,
+)
 
 # Containers state how many frames they hold, some of them only nearly.
 _COMPLETE = 0.95
 # A camera that gives no picture so often in a row is gone.
 _CAMERA_TRIES = 10
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts"}
+    | {".mts", ".m2ts", ".3gp", ".3g2", ".ogv", ".vob", ".asf", ".mjpg", ".mjpeg", ".mxf"}
+)
+STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_CAMERA_DEVICE = re.compile(r"/dev/video(\d{1,3})")
+# Seconds a frame of an animation is shown where the file says nothing sensible, as browsers do it.
+_ANIMATION_SECONDS = 0.1
+RECONNECT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -34,28 +53,45 @@ class Frame:
 class FrameSource:
     """An iterable of frames, read one at a time. What cannot be read is in `unreadable`."""
 
-    kind: str
-    """`images`, `video` or `camera`."""
+    kind: Literal["images", "video", "animation", "camera", "stream"]
     paths: list[Path] = field(default_factory=list)
     camera: int | None = None
+    url: str | None = None
+    patience: float = RECONNECT_SECONDS
+    """Seconds without a picture after which a stream is given up."""
     fps: float = 0.0
     count: int | None = None
     """How many frames are to come, None where nobody knows."""
     unreadable: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    """Pictures that could be read in part, and what is wrong with each."""
     stopped: str | None = None
-    """Why a video or camera ended before its time."""
+    """Why a video, camera or stream ended before its time."""
 
     def __iter__(self) -> Iterator[Frame]:
-        return self._images() if self.kind == "images" else self._video()
+        if self.kind in ("images", "animation"):
+            return self._images()
+        return self._stream() if self.url is not None else self._video()
 
     def _images(self) -> Iterator[Frame]:
         # Copies: a path keeps its text once somebody has asked for it, 10 MB for 100,000.
         for path in map(Path, self.paths):
             try:
-                image = read_image(path)
+                if is_animated(path):
+                    for index, (image, _) in enumerate(read_animation(path)):
+                        yield Frame(str(path), image, index)
+                    continue
+                image, damage = read_damaged(path)
+            except MissingDependency as error:
+                if len(self.paths) == 1:
+                    raise
+                self.unreadable.append(str(error))
+                continue
             except InputError as error:
                 self.unreadable.append(str(error))
                 continue
+            if damage is not None:
+                self.damaged.append(damage)
             yield Frame(str(path), image)
 
     def _video(self) -> Iterator[Frame]:
@@ -73,13 +109,25 @@ class FrameSource:
         finally:
             capture.release()
 
+    def _stream(self) -> Iterator[Frame]:
+        assert self.url is not None
+        name, delivered = shown_url(self.url), 0
+        with LiveStream(self.url, self.patience) as stream:
+            for index, image in stream:
+                yield Frame(name, as_bgr(image), index)
+                delivered += 1
+        if stream.problem is not None:
+            self.stopped = f"{name}: {stream.problem} after {delivered} pictures"
+
     def _open(self) -> tuple[cv2.VideoCapture, str]:
         if self.camera is not None:
             capture, name = cv2.VideoCapture(self.camera), f"camera {self.camera}"
             advice = "is it plugged in and free?"
         else:
-            capture, name = cv2.VideoCapture(str(self.paths[0])), str(self.paths[0])
-            advice = "is it a video that OpenCV can decode?"
+            # Absolute, because a name such as `http:x` would be taken for an address.
+            path = self.paths[0]
+            capture, name = cv2.VideoCapture(str(path.absolute())), str(path)
+            advice = "is it a picture, or a video that OpenCV can decode?"
         if not capture.isOpened():
             capture.release()
             raise InputError(f"{name}: cannot be opened; {advice}")
@@ -98,29 +146,60 @@ def _next_picture(capture: cv2.VideoCapture, tries: int) -> Any:
     return None
 
 
-def open_source(source: str) -> FrameSource:
-    """Recognise a source: digits are a camera, then a folder, a video file, an image, a glob.
+def open_source(source: str, patience: float = RECONNECT_SECONDS) -> FrameSource:
+    """Recognise a source.
+
+    Digits and `/dev/videoN` are a camera; what begins like a URL is a stream, which is connected
+    to only because it was typed; then a folder, a video file, an image, a glob.
+
+    Args:
+        source: what the user typed.
+        patience: seconds without a picture after which a stream is given up.
 
     Raises:
         InputError: there is nothing of that name, or it cannot be opened.
     """
-    if source.isdecimal():
-        return _opened(FrameSource("camera", camera=int(source)))
+    device = _CAMERA_DEVICE.fullmatch(source)
+    if (source.isascii() and source.isdecimal()) or device:
+        number = int(device[1] if device else source)
+        return _opened(FrameSource("camera", camera=number))
     path = Path(source)
+    if (url := _URL.match(source)) and not path.exists():
+        if url[1].lower() not in STREAM_SCHEMES:
+            raise InputError(
+                f"{shown_url(source)}: streams are read from {', '.join(STREAM_SCHEMES)}"
+            )
+        return FrameSource("stream", url=source, patience=patience)
     if path.is_dir():
-        paths = list_images(path)
-        return FrameSource("images", paths, count=len(paths))
+        return _pictures(list_images(path))
     if glob.has_magic(source) and not path.exists():
         # The pattern is the user's own text, which Path.glob cannot take when it is absolute.
         matches = sorted(Path(match) for match in glob.glob(source, recursive=True))  # noqa: PTH207
         found = [match for match in matches if match.suffix.lower() in IMAGE_SUFFIXES]
         if not found:
             raise InputError(f"{source}: matches no image")
-        return FrameSource("images", found, count=len(found))
+        return _pictures(found)
     require_file(path, "image or video")
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if _is_video(path):
         return _opened(FrameSource("video", [path]))
-    return FrameSource("images", [path], count=1)
+    if is_animated(path):
+        seconds = [shown for _, shown in read_animation(path)]
+        mean = sum(seconds) / len(seconds)
+        fps = 1 / mean if mean > 0 else 1 / _ANIMATION_SECONDS
+        return FrameSource("animation", [path], fps=fps, count=len(seconds))
+    return _pictures([path])
+
+
+def _pictures(paths: list[Path]) -> FrameSource:
+    return FrameSource("images", paths, count=len(paths))
+
+
+def _is_video(path: Path) -> bool:
+    """By the suffix, or where it says nothing, by whether OpenCV knows the file as a picture."""
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES:
+        return suffix in VIDEO_SUFFIXES
+    return not cv2.haveImageReader(str(path))
 
 
 def _opened(source: FrameSource) -> FrameSource:

@@ -27,6 +27,22 @@ def decode(
     return np.concatenate([centers - half_sizes, centers + half_sizes], axis=1)
 
 
+def decode_points(offsets: Floats, anchors: Floats, center_variance: float) -> Floats:
+    """Turn raw landmark offsets into points, as centres are: each is that far from the anchor's.
+
+    Args:
+        offsets: (N, 2 * P) as the network emits them: x y x y ...
+        anchors: (N, 4) centre x, centre y, width, height.
+        center_variance: scale of the offsets.
+
+    Returns:
+        (N, 2 * P) points in the anchors' unit.
+    """
+    points = offsets.reshape(len(offsets), -1, 2) * center_variance * anchors[:, None, 2:]
+    moved: Floats = (points + anchors[:, None, :2]).reshape(offsets.shape)
+    return moved
+
+
 def encode(boxes: Floats, anchors: Floats, center_variance: float, size_variance: float) -> Floats:
     """Invert `decode`: (N, 4) corners to (N, 4) offsets on (N, 4) anchors."""
     centers = (boxes[:, :2] + boxes[:, 2:]) / 2

@@ -14,6 +14,8 @@ from ultraface_deploy.safe.records import convert, decode, plain
 # `unknown` is for other people's compiled files, which run without our knowing.
 Architecture = Literal["slim", "rfb", "unknown"]
 Head = Literal["raw", "decoded"]
+Color = Literal["rgb", "bgr", "gray"]
+Centers = Literal["map", "stride"]
 
 METADATA_KEY = "ultraface_deploy"
 """Under which a file that can carry metadata (ONNX, checkpoints) carries the spec."""
@@ -33,7 +35,10 @@ class AnchorSpec:
     """How the anchors (priors) of the SSD head are laid out and how boxes are encoded on them.
 
     `min_boxes` are square anchor sides in pixels of the network input, one tuple a feature map.
-    The variances are those of the SSD paper (Liu et al. 2016).
+    The variances are those of the SSD paper (Liu et al. 2016). `centers` says where anchors sit:
+    `map` divides the input evenly by the feature map, `stride` puts them half a stride from the
+    top left; where the input is not a multiple of the stride the two differ. `clip` limits
+    anchors to the input.
     """
 
     strides: tuple[int, ...] = (8, 16, 32, 64)
@@ -45,6 +50,8 @@ class AnchorSpec:
     )
     center_variance: float = 0.1
     size_variance: float = 0.2
+    centers: Centers = "map"
+    clip: bool = True
 
     def __post_init__(self) -> None:
         values = [*self.strides, *(side for sides in self.min_boxes for side in sides)]
@@ -53,6 +60,8 @@ class AnchorSpec:
             raise ValueError("strides, anchor sides and variances must be positive")
         if not self.strides or len(self.strides) != len(self.min_boxes):
             raise ValueError(f"{len(self.strides)} strides, {len(self.min_boxes)} sets of anchors")
+        if self.centers not in get_args(Centers):
+            raise ValueError(f"centers {self.centers!r} of anchors are not known")
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,9 @@ class ModelSpec:
     The network input is NCHW float32 `(x - mean) / std` in `color` order. `head` says what the
     `boxes` output holds: `raw` offsets to be decoded on the anchors, or `decoded` corners
     x1 y1 x2 y2 in 0..1. `score_threshold` is the score above which a box is a face where nobody
-    says otherwise: networks differ in how high they score.
+    says otherwise: networks differ in how high they score. `landmarks` is the number of points
+    that the network gives for each face: none, or five, coded like the centres of boxes.
+    `gray` networks have one channel, whose mean and std are the first of the three.
     """
 
     name: str
@@ -73,9 +84,10 @@ class ModelSpec:
     head: Head = "raw"
     mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
     std: tuple[float, float, float] = (128.0, 128.0, 128.0)
-    color: Literal["rgb"] = "rgb"
+    color: Color = "rgb"
     anchors: AnchorSpec = field(default_factory=AnchorSpec)
     score_threshold: float = 0.5
+    landmarks: int = 0
 
     def __post_init__(self) -> None:
         check_input_size(self.width, self.height)
@@ -99,18 +111,33 @@ class ModelSpec:
             raise InputError(
                 f"model {self.name}: score threshold {self.score_threshold}; it must lie in 0..1"
             )
+        if self.landmarks not in (0, 5):
+            raise InputError(f"model {self.name}: {self.landmarks} landmarks; give 0 or 5")
         # What preprocessing does not do must not be described: it would be silently left out.
         finite = all(math.isfinite(value) for value in (*self.mean, *self.std))
-        if self.color != "rgb" or len(set(self.std)) != 1 or not self.std[0] > 0 or not finite:
+        known = self.color in get_args(Color)
+        if not known or len(set(self.std)) != 1 or not self.std[0] > 0 or not finite:
             raise InputError(
                 f"model {self.name}: colour order {self.color!r}, mean {self.mean}, std "
-                f"{self.std}; only rgb with one positive std for all channels can be preprocessed"
+                f"{self.std}; only {', '.join(get_args(Color))} with one positive std for all "
+                "channels can be preprocessed"
             )
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
         """Shape of the network input, NCHW."""
-        return (1, 3, self.height, self.width)
+        return (1, self.channels, self.height, self.width)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network input: 3, or 1 of a gray network."""
+        return 1 if self.color == "gray" else 3
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """The network's outputs by name, and how many values each has per anchor."""
+        named = {"scores": self.num_classes, "boxes": 4}
+        return named | ({"landmarks": 2 * self.landmarks} if self.landmarks else {})
 
     @property
     def feature_maps(self) -> tuple[tuple[int, int], ...]:
@@ -149,6 +176,7 @@ class ModelSpec:
             inputs,
             self.anchors,
             self.score_threshold,
+            self.landmarks,
         )
 
     @classmethod
@@ -170,6 +198,7 @@ class ModelSpec:
             found.input.color,
             found.anchors or AnchorSpec(),
             found.score_threshold,
+            found.landmarks,
         )
 
     @classmethod
@@ -207,7 +236,7 @@ class Input:
     height: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    color: Literal["rgb"]
+    color: Color
 
 
 @dataclass(frozen=True)
@@ -221,6 +250,7 @@ class Description:
     input: Input
     anchors: AnchorSpec | None = None
     score_threshold: float = 0.5
+    landmarks: int = 0
 
 
 def check_input_size(width: int, height: int) -> None:

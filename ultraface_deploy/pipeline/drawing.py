@@ -16,7 +16,7 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
-    """Return a copy of an image (H, W, 3) uint8 BGR with a box at each face.
+    """Return a copy of an image (H, W, 3) uint8 BGR with a box at each face, and its landmarks.
 
     The score is written where it hides no other face: above the box, else below it, else inside
     its own box; where it fits in none of these it is left out.
@@ -28,6 +28,10 @@ def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
         cv2.rectangle(marked, (left, top), (right, bottom), _RIM, thickness + 2)
     for left, top, right, bottom in boxes.tolist():
         cv2.rectangle(marked, (left, top), (right, bottom), _COLOUR, thickness)
+    if faces.landmarks is not None:
+        for x, y in faces.landmarks.reshape(-1, 2).round().astype(int).tolist():
+            cv2.circle(marked, (x, y), thickness + 2, _RIM, cv2.FILLED)
+            cv2.circle(marked, (x, y), thickness, _COLOUR, cv2.FILLED)
     if labels:
         _write_scores(marked, boxes, faces.scores, scale=max(0.35, thickness * 0.35))
     return marked

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from ultraface_deploy.safe.images import Image
 
+POINT_NAMES = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+"""The five landmarks in their order; left and right as one looks at the image."""
+
 _COLUMNS = ("x1", "y1", "x2", "y2", "score", "label")
 
 
@@ -27,6 +30,8 @@ class Face:
     box: tuple[float, float, float, float]
     score: float
     label: int
+    landmarks: tuple[tuple[float, float], ...] | None = None
+    """Five points x y in pixels, where the network gives them."""
 
     @property
     def width(self) -> float:
@@ -40,7 +45,10 @@ class Face:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, as `detect --json` writes it."""
-        return {"box": list(self.box), "score": self.score, "label": self.label}
+        data = {"box": list(self.box), "score": self.score, "label": self.label}
+        if self.landmarks is not None:
+            data["landmarks"] = [list(point) for point in self.landmarks]
+        return data
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,9 @@ class Faces:
     """What was found in one image, best first.
 
     `boxes` (N, 4) float32 x1 y1 x2 y2 in pixels of the image (a face at the border may reach
-    beyond it), `scores` (N,) float32 in 0..1, `labels` (N,) int64 class indices from 1.
+    beyond it), `scores` (N,) float32 in 0..1, `labels` (N,) int64 class indices from 1,
+    `landmarks` (N, 5, 2) float32 x y in pixels (eyes, nose, corners of the mouth; each pair from
+    left to right in the image), None where the network gives none.
 
     `len(faces)`, `for face in faces` and `faces[0]` work as in a list; a slice, a mask or an array
     of indices gives `Faces` again.
@@ -57,6 +67,7 @@ class Faces:
     boxes: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 4), np.float32))
     scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     labels: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    landmarks: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -72,7 +83,8 @@ class Faces:
     def __getitem__(self, index: Any) -> Face | Faces:
         if isinstance(index, int | np.integer):
             return self._face(range(len(self))[int(index)])
-        return Faces(self.boxes[index], self.scores[index], self.labels[index])
+        points = None if self.landmarks is None else self.landmarks[index]
+        return Faces(self.boxes[index], self.scores[index], self.labels[index], points)
 
     def __repr__(self) -> str:
         best = f", best score {self.scores.max():.3f}" if len(self) else ""
@@ -80,7 +92,48 @@ class Faces:
 
     def _face(self, index: int) -> Face:
         left, top, right, bottom = self.boxes[index].tolist()
-        return Face((left, top, right, bottom), float(self.scores[index]), int(self.labels[index]))
+        points = None
+        if self.landmarks is not None:
+            points = tuple((x, y) for x, y in self.landmarks[index].tolist())
+        box = (left, top, right, bottom)
+        return Face(box, float(self.scores[index]), int(self.labels[index]), points)
+
+    def moved(self, x: float, y: float) -> Faces:
+        """Return the faces in an image in which the one they were found in begins at x, y."""
+        if not (x or y):
+            return self
+        boxes = self.boxes + np.array([x, y, x, y], np.float32)
+        points = self.landmarks
+        if points is not None:
+            points = points + np.array([x, y], np.float32)
+        return Faces(boxes, self.scores, self.labels, points)
+
+    def rows(self) -> npt.NDArray[np.float32]:
+        """Return (N, 4), or (N, 14) with landmarks: the corners, then the points."""
+        if self.landmarks is None:
+            return self.boxes
+        return np.concatenate([self.boxes, self.landmarks.reshape(len(self), 10)], axis=1)
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: npt.NDArray[np.floating],
+        scores: npt.NDArray[np.floating],
+        labels: npt.NDArray[np.int64],
+    ) -> Faces:
+        """Invert `rows`."""
+        rows = rows.astype(np.float32, copy=False)
+        points = None
+        if rows.shape[1] > 4:
+            points = rows[:, 4:].reshape(len(rows), (rows.shape[1] - 4) // 2, 2)
+        return cls(rows[:, :4], scores.astype(np.float32, copy=False), labels, points)
+
+    @classmethod
+    def joined(cls, found: Sequence[Faces]) -> Faces:
+        """Return the faces of several, one after the other."""
+        rows = np.concatenate([faces.rows() for faces in found])
+        scores = np.concatenate([faces.scores for faces in found])
+        return cls.from_rows(rows, scores, np.concatenate([faces.labels for faces in found]))
 
     def filter(
         self,

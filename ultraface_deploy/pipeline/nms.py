@@ -36,7 +36,8 @@ def nms(
     """Suppress boxes that overlap a better one.
 
     Args:
-        boxes: (N, 4) corners in pixels.
+        boxes: (N, 4 or more): corners in pixels, then whatever belongs to the box and is kept, or
+            averaged, with it.
         scores: (N,).
         kind: `hard` drops overlapping boxes (the Python demos); `soft` lowers their scores by a
             Gaussian of the IoU (Bodla et al. 2017; `sigma`, dropped below `score_threshold`);
@@ -47,7 +48,7 @@ def nms(
         sigma: for `soft`, width of the Gaussian.
 
     Returns:
-        Boxes (M, 4) and scores (M,), best first.
+        Boxes (M, as many columns) and scores (M,), best first.
     """
     order = np.argsort(-scores, kind="stable")
     boxes, scores = boxes[order], scores[order]
@@ -60,7 +61,7 @@ def nms(
 
 
 def _hard(boxes: Floats, iou_threshold: float) -> list[int]:
-    overlaps = iou_matrix(boxes, boxes) > iou_threshold
+    overlaps = iou_matrix(boxes[:, :4], boxes[:, :4]) > iou_threshold
     suppressed = np.zeros(len(boxes), dtype=bool)
     keep = []
     for index in range(len(boxes)):
@@ -78,19 +79,19 @@ def _soft(
         best = int(np.argmax(scores))
         picked_boxes.append(boxes[best])
         picked_scores.append(scores[best])
-        box = boxes[best]
+        box = boxes[best, :4]
         boxes, scores = np.delete(boxes, best, axis=0), np.delete(scores, best)
-        scores = scores * np.exp(-np.square(iou(box, boxes)) / sigma).astype(scores.dtype)
+        scores = scores * np.exp(-np.square(iou(box, boxes[:, :4])) / sigma).astype(scores.dtype)
         alive = scores > score_threshold
         boxes, scores = boxes[alive], scores[alive]
     return (
-        np.array(picked_boxes, dtype=boxes.dtype).reshape(-1, 4),
+        np.array(picked_boxes, dtype=boxes.dtype).reshape(-1, boxes.shape[1]),
         np.array(picked_scores, dtype=scores.dtype),
     )
 
 
 def _blend(boxes: Floats, scores: Floats, iou_threshold: float) -> tuple[Floats, Floats]:
-    overlaps = iou_matrix(boxes, boxes, pixel=1.0) > iou_threshold
+    overlaps = iou_matrix(boxes[:, :4], boxes[:, :4], pixel=1.0) > iou_threshold
     np.fill_diagonal(overlaps, True)
     free = np.ones(len(boxes), dtype=bool)
     weights = np.exp(scores)
@@ -102,7 +103,7 @@ def _blend(boxes: Floats, scores: Floats, iou_threshold: float) -> tuple[Floats,
             weight = weights[cluster] / weights[cluster].sum()
             blended_boxes.append(weight @ boxes[cluster])
             blended_scores.append(weight @ scores[cluster])
-    found = np.array(blended_boxes, dtype=boxes.dtype).reshape(-1, 4)
+    found = np.array(blended_boxes, dtype=boxes.dtype).reshape(-1, boxes.shape[1])
     values = np.array(blended_scores, dtype=scores.dtype)
     order = np.argsort(-values, kind="stable")
     return found[order], values[order]

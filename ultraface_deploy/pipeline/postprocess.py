@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.family.anchors import make_anchors
-from ultraface_deploy.family.boxes import decode
+from ultraface_deploy.family.boxes import decode, decode_points
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.faces import Faces
 from ultraface_deploy.pipeline.nms import NmsKind, nms
@@ -41,6 +41,7 @@ def postprocess(
     spec: ModelSpec,
     image_size: tuple[float, float],
     options: PostprocessOptions | None = None,
+    landmarks: npt.NDArray[np.float32] | None = None,
 ) -> Faces:
     """Turn the network's outputs into faces.
 
@@ -50,13 +51,19 @@ def postprocess(
         spec: the network that made them.
         image_size: (width, height) of the image in pixels.
         options: thresholds and NMS kind.
+        landmarks: (1, N, 10) offsets, or shares of the image, as `spec.head` says; None of a
+            network without.
     """
     options = options or PostprocessOptions()
+    rows = boxes[0] if landmarks is None else np.concatenate([boxes[0], landmarks[0]], axis=1)
     found = [
-        _faces_of_class(scores[0, :, label], boxes[0], spec, image_size, options, label)
+        _faces_of_class(scores[0, :, label], rows, spec, image_size, options, label)
         for label in range(1, spec.num_classes)
     ]
-    faces = found[0] if len(found) == 1 else _merge(found)
+    faces = found[0]
+    if len(found) > 1:
+        faces = Faces.joined(found)
+        faces = faces[np.argsort(-faces.scores, kind="stable")]
     if options.top_k is None or len(faces) <= options.top_k:
         return faces
     return faces[: options.top_k]
@@ -64,7 +71,7 @@ def postprocess(
 
 def _faces_of_class(
     scores: npt.NDArray[np.float32],
-    boxes: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.float32],
     spec: ModelSpec,
     image_size: tuple[float, float],
     options: PostprocessOptions,
@@ -79,12 +86,16 @@ def _faces_of_class(
         best = np.argsort(-scores[chosen], kind="stable")
         chosen = chosen[np.sort(best[: options.candidates])]
     if not len(chosen):
-        return Faces()
-    corners = boxes[chosen]
+        return Faces.from_rows(rows[:0], scores[:0], np.empty(0, np.int64))
+    found = rows[chosen]
     if spec.head == "raw":
-        anchors = make_anchors(spec)[chosen]
-        corners = decode(corners, anchors, spec.anchors.center_variance, spec.anchors.size_variance)
-    pixels = corners * np.array([*image_size, *image_size], dtype=np.float32)
+        coding, anchors = spec.anchors, make_anchors(spec)[chosen]
+        corners = decode(found[:, :4], anchors, coding.center_variance, coding.size_variance)
+        if found.shape[1] > 4:
+            points = decode_points(found[:, 4:], anchors, coding.center_variance)
+            corners = np.concatenate([corners, points], axis=1)
+        found = corners
+    pixels = found * np.array([*image_size] * (found.shape[1] // 2), dtype=np.float32)
     kept, values = nms(
         pixels,
         scores[chosen],
@@ -92,16 +103,4 @@ def _faces_of_class(
         iou_threshold=options.iou_threshold,
         score_threshold=threshold,
     )
-    return Faces(
-        kept.astype(np.float32, copy=False),
-        values.astype(np.float32, copy=False),
-        np.full(len(values), label, dtype=np.int64),
-    )
-
-
-def _merge(found: list[Faces]) -> Faces:
-    scores = np.concatenate([faces.scores for faces in found])
-    order = np.argsort(-scores, kind="stable")
-    boxes = np.concatenate([faces.boxes for faces in found])
-    labels = np.concatenate([faces.labels for faces in found])
-    return Faces(boxes, scores, labels)[order]
+    return Faces.from_rows(kept, values, np.full(len(values), label, dtype=np.int64))

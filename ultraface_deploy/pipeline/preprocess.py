@@ -12,20 +12,22 @@ from ultraface_deploy.safe.images import Image as Image
 Tensor = npt.NDArray[np.float32]
 
 
-def preprocess(bgr: Image, spec: ModelSpec) -> Tensor:
-    """Resize, reorder to RGB and normalise an image.
+def preprocess(bgr: Image, spec: ModelSpec) -> npt.NDArray[np.float32]:
+    """Resize, bring into the network's colour order and normalise an image.
 
     Args:
         bgr: (H, W, 3) uint8 in OpenCV's colour order; see `safe.images.as_bgr` for other layouts.
         spec: the network that will read the tensor.
 
     Returns:
-        (1, 3, height, width) float32 `(rgb - mean) / std`. The aspect ratio is not kept: the
-        networks were trained that way. Bit-for-bit what cvtColor, bilinear resize, subtract and
-        divide give, at about a ninth of the cost.
+        (1, channels, height, width) float32 `(pixel - mean) / std`. The aspect ratio is not kept:
+        the networks were trained that way. Bit-for-bit what cvtColor, bilinear resize, subtract
+        and divide give, at about a ninth of the cost.
     """
-    # blobFromImage has one scale for all channels; so have all UltraFace networks.
+    size, gray = (spec.width, spec.height), spec.color == "gray"
+    image = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY) if gray else bgr
+    # blobFromImage has one scale for all channels; so have all networks of this family.
     tensor = cv2.dnn.blobFromImage(
-        bgr, 1.0 / spec.std[0], (spec.width, spec.height), spec.mean, swapRB=True
+        image, 1.0 / spec.std[0], size, spec.mean, swapRB=spec.color == "rgb"
     )
     return tensor  # type: ignore[return-value]  # the stubs say Mat; it is float32

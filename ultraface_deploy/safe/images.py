@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.files import refuse_pointer
 from ultraface_deploy.safe.limits import PIXELS, Limit
 
 Image = npt.NDArray[np.uint8]
 PHOTOS = Path(__file__).resolve().parents[1] / "photos"
 DEMO_PHOTO = PHOTOS / "astronaut.jpg"
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
-
+# One list for single files and for folders. What OpenCV cannot decode here is said when it is read.
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".webp", ".gif", ".avif"}
+    | {".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif"}
+)
+_log = logging.getLogger(__name__)
+_JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_ANIMATION_PIXELS = 64_000_000
+# Standard error belongs to the whole process.
+_ALONE = Lock()
 # EXIF: from 5 on the picture lies on its side.
 _ORIENTATION, _TURNED = 0x0112, 5
 
@@ -28,20 +41,54 @@ _ORIENTATION, _TURNED = 0x0112, 5
 def read_image(path: Path) -> Image:
     """Read a photograph as (H, W, 3) uint8 BGR, turned upright by its EXIF orientation.
 
+    Of a damaged JPEG what can be read is returned, and a warning logged.
+
     Raises:
         InputError: missing, unreadable, too large, or no image.
+        MissingDependency: a HEIC picture, and the package that reads it is not installed.
     """
+    image, damage = read_damaged(path)
+    if damage is not None:
+        _log.warning("%s", damage)
+    return image
+
+
+def read_damaged(path: Path) -> tuple[Image, str | None]:
+    """Read a photograph as `read_image` does; what is wrong with it is returned, not logged."""
+    data = _content(path)
+    if _is_heic(data):
+        return as_bgr(_decode_heic(path, data)), None
+    if _claims_more_than_it_has(data):
+        raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
+    if not data.startswith(_JPEG):
+        return as_bgr(_decode(path, data)), None
+    cut = _is_cut_off(data)
+    # With an end marker libjpeg returns the lines that are there.
+    with native_stderr() as said:
+        image = _decode(path, data + _JPEG_END if cut else data)
+    if cut:
+        return as_bgr(image), f"{path}: the JPEG is cut off; its last lines are missing"
+    for line in said.text.splitlines():
+        if line.startswith("Corrupt JPEG data"):
+            return as_bgr(image), f"{path}: the JPEG is damaged ({line.partition(': ')[2]})"
+    return as_bgr(image), None
+
+
+def _content(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: cannot be read, it is not a file")
         refuse_pointer(path)
         Limit.PICTURE.check(path)
-        data = np.fromfile(path, dtype=np.uint8)
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _decode(path: Path, data: bytes) -> npt.NDArray[Any]:
     try:
-        sound = data.size and not _claims_more_than_it_has(data.tobytes())
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if sound else None
+        buffer = np.frombuffer(data, dtype=np.uint8)
+        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if data else None
     except (cv2.error, MemoryError) as error:
         if "MAX_IMAGE_PIXELS" in str(error):
             raise InputError(
@@ -51,7 +98,123 @@ def read_image(path: Path) -> Image:
         raise InputError(f"{path}: cannot be decoded ({error})") from error
     if image is None:
         raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
-    return as_bgr(image)
+    return image
+
+
+def _is_heic(data: bytes) -> bool:
+    """Whether the file is of the HEIF family with HEVC inside, by its brand (ISO/IEC 23008-12)."""
+    return data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"mif1")
+
+
+def _decode_heic(path: Path, data: bytes) -> npt.NDArray[Any]:
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise MissingDependency.package("pillow-heif", "heic", f"reading {path.name}") from error
+    try:
+        opened = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
+        width, height = opened.size
+        if width * height > int(os.environ[PIXELS]):
+            raise InputError(
+                f"{path}: has more than {os.environ[PIXELS]} pixels; "
+                f"for a picture you trust set {PIXELS}"
+            )
+        rgb = np.asarray(opened)
+    except (ValueError, RuntimeError, EOFError, OSError, MemoryError) as error:
+        raise InputError(f"{path}: the HEIC picture cannot be decoded ({error})") from error
+    return np.ascontiguousarray(rgb[..., 2::-1]) if rgb.ndim == 3 else rgb
+
+
+def _is_cut_off(jpeg: bytes) -> bool:
+    """Whether the end marker is missing after the last scan.
+
+    Within a scan 0xFF is always followed by a zero or a restart marker (ITU T.81, B.1.1.5), so the
+    markers found last are those of the picture itself and not of a thumbnail.
+    """
+    return jpeg.rfind(_JPEG_END) < jpeg.rfind(b"\xff\xda")
+
+
+@dataclass
+class Said:
+    """What native code wrote to standard error."""
+
+    text: str = ""
+
+
+@contextmanager
+def native_stderr() -> Iterator[Said]:
+    """Catch what native code writes to standard error; what is not of libjpeg is passed on."""
+    said = Said()
+    with _ALONE, tempfile.TemporaryFile() as file:
+        try:
+            before = os.dup(2)
+        except OSError:  # there is none
+            yield said
+            return
+        try:
+            os.dup2(file.fileno(), 2)
+            yield said
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            file.seek(0)
+            said.text = file.read().decode(errors="replace")
+            other = "".join(line for line in said.text.splitlines(True) if "JPEG" not in line)
+            if other:
+                os.write(2, other.encode())
+
+
+def is_animated(path: Path) -> bool:
+    """Whether a GIF, WebP, PNG or AVIF file holds several pictures; False for what cannot be read.
+
+    WebP: container specification, chunk VP8X; PNG: third edition, chunk acTL; AVIF: brand avis.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return False
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
+        return bool(head[20] & 2)
+    if head.startswith(b"\x89PNG"):
+        return b"acTL" in head
+    if head[4:12] == b"ftypavis":
+        return True
+    if head[:6] not in (b"GIF87a", b"GIF89a") or not hasattr(cv2, "imreadanimation"):
+        return False
+    try:
+        return cv2.imcount(str(path)) > 1
+    except cv2.error:
+        return False
+
+
+def read_animation(path: Path) -> Iterator[tuple[Image, float]]:
+    """Yield the pictures of an animated file, each with the seconds it is shown.
+
+    Memory does not grow with their number.
+
+    Raises:
+        InputError: unreadable, or OpenCV is too old.
+    """
+    Limit.PICTURE.check(path)
+    if not hasattr(cv2, "imreadanimation"):
+        raise InputError(f"{path}: animated pictures need OpenCV 4.11 or newer")
+    start, wanted = 0, 1
+    while True:
+        try:
+            read, part = cv2.imreadanimation(str(path), start, wanted)
+        except (cv2.error, MemoryError) as error:
+            raise InputError(f"{path}: cannot be decoded ({error})") from error
+        frames = list(part.frames) if read else []
+        if not (frames or start):
+            raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
+        for frame, milliseconds in zip(frames, part.durations, strict=False):
+            yield as_bgr(frame), milliseconds / 1000
+        if len(frames) < wanted:
+            return
+        start += len(frames)
+        # Every call decodes from the beginning: as many at a time as a few hundred MB hold.
+        wanted = max(1, min(256, _ANIMATION_PIXELS // (frames[0].size // 3)))
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -75,12 +238,19 @@ def picture_size(path: Path) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
-def as_bgr(image: npt.NDArray[Any]) -> Image:
+def as_bgr(image: Any) -> Image:
     """Bring a grayscale, BGRA or 16-bit image to the (H, W, 3) uint8 BGR that the pipeline reads.
 
     Raises:
-        InputError: the array is not an image (wrong rank or channels, no pixels, other dtype).
+        InputError: not an image: None, no array, wrong rank or channels, no pixels, other dtype.
     """
+    if image is None:
+        raise InputError("the image is None; cv2.imread found no such picture?")
+    if not isinstance(image, np.ndarray):
+        raise InputError(
+            f"the image is a {type(image).__name__}; give a numpy array, (H, W, 3) uint8 BGR "
+            "(of several images one at a time, see detect_many)"
+        )
     if image.ndim not in (2, 3) or image.size == 0:
         raise InputError(
             f"an array of shape {image.shape} is not an image; give (H, W, 3) uint8 BGR"
@@ -88,7 +258,10 @@ def as_bgr(image: npt.NDArray[Any]) -> Image:
     if image.dtype == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.dtype != np.uint8:
-        raise InputError(f"an image of dtype {image.dtype} is not supported; give uint8 BGR")
+        raise InputError(
+            f"an image of dtype {image.dtype} is not supported; give uint8 BGR, "
+            "for example (image * 255).astype(numpy.uint8) of floats in 0..1"
+        )
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 3:
         return image

@@ -142,7 +142,7 @@ def _image(pictures: Pictures, path: Path, tree: ElementTree.Element) -> Labelle
         # Inclusive, but for boxes whose corners coincide: such a one is no pixel but a mistake.
         x1, y1, x2, y2 = (_number(face, f"bndbox/{key}") for key in _CORNERS)
         corners = (x1 - 1, y1 - 1, x2, y2) if x2 > x1 and y2 > y1 else (x1, y1, x2, y2)
-        points = NO_LANDMARKS
+        points: tuple[float, ...] = NO_LANDMARKS
         if face.find("lm") is not None:
             points = tuple(_number(face, f"lm/{key}") for key in _POINTS)
         name = " ".join((face.findtext("name") or "").split())

@@ -1,0 +1,124 @@
+"""Streams from the network: the newest picture, not the oldest that has not been looked at yet."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any
+
+import cv2
+
+# Pictures that wait to be looked at. More would only be older.
+_QUEUE = 2
+_OPEN_MS = 5_000
+_READ_MS = 5_000
+_RETRY_S = 0.5
+
+
+def shown_url(url: str) -> str:
+    """Return a URL as it may be printed: without user name and password."""
+    return re.sub(r"(?<=://)[^/@]*@", "***@", url)
+
+
+class LiveStream:
+    """Reads a stream in a thread of its own, connects again when it breaks, drops what is old.
+
+    Iterating gives (index, image): the number of the picture in the stream, with gaps where
+    pictures were dropped. Something of known length, such as a video on a web server, loses none.
+    After `patience` seconds without a picture the iteration ends and `problem` says why.
+    """
+
+    def __init__(self, url: str, patience: float) -> None:
+        self._url, self._patience = url, patience
+        self._waiting: deque[tuple[int, Any]] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._ended = False
+        self._thread = threading.Thread(target=self._read, name="stream", daemon=True)
+        self.problem: str | None = None
+        self.dropped = 0
+        """How many pictures were passed over."""
+
+    def __enter__(self) -> LiveStream:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(timeout=(_OPEN_MS + _READ_MS) / 1000)
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._ended)
+                if not self._waiting:
+                    return
+                picture = self._waiting.popleft()
+                self._changed.notify_all()
+            yield picture
+
+    def _read(self) -> None:
+        index, last, connected = 0, time.monotonic(), False
+        while not self._closed:
+            capture = _connect(self._url)
+            complete = False
+            if capture.isOpened():
+                finite = capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+                while not self._closed and (image := _grab(capture)) is not None:
+                    connected, last = True, time.monotonic()
+                    self._put(index, image, finite)
+                    index += 1
+                complete = finite and connected
+            capture.release()
+            if complete:
+                break
+            if time.monotonic() - last > self._patience:
+                self.problem = "the stream broke off" if connected else "cannot be reached"
+                self.problem += f" and gave nothing for {self._patience:g} s,"
+                break
+            time.sleep(_RETRY_S)
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _put(self, index: int, image: Any, finite: bool) -> None:
+        with self._changed:
+            if finite:
+                self._changed.wait_for(lambda: len(self._waiting) < _QUEUE or self._closed)
+            elif len(self._waiting) >= _QUEUE:
+                self._waiting.popleft()
+                self.dropped += 1
+            self._waiting.append((index, image))
+            self._changed.notify_all()
+
+
+def _connect(url: str) -> cv2.VideoCapture:
+    try:
+        limits = [
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+            _OPEN_MS,
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+            _READ_MS,
+        ]
+        return cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+    except cv2.error:
+        return cv2.VideoCapture()
+
+
+def _grab(capture: cv2.VideoCapture) -> Any:
+    try:
+        read, image = capture.read()
+    except cv2.error:
+        return None
+    return image if read and image is not None and image.size else None

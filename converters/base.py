@@ -12,6 +12,7 @@ from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize.int8 import Int8
+from ultraface_deploy.safe.files import refuse_pointer
 
 if TYPE_CHECKING:
     import onnx
@@ -124,11 +125,12 @@ class Format:
         """Return all files that belong to a file of other people's making, that file first.
 
         Raises:
-            InputError: one is missing.
+            InputError: one is missing, or is a Git LFS pointer.
         """
         others = (Path(f"x{suffix}").suffix for suffix in self.suffixes[1:])
         files = (path, *(path.with_suffix(suffix) for suffix in others))
         for file in files[1:]:
             if not file.is_file():
                 raise InputError(f"{path}: needs {file.name} beside it, which is missing")
+            refuse_pointer(file)
         return files

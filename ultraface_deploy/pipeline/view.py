@@ -223,10 +223,10 @@ def _suppressed(faces: Faces, options: PostprocessOptions, threshold: float) -> 
 def _cuts(length: int, parts: int, overlap: float) -> list[tuple[int, int]]:
     """Cut a length into equal parts that overlap by a share of their own length."""
     side = length / (parts - (parts - 1) * overlap)
-    starts = [min(length - 1, round(index * side * (1 - overlap))) for index in range(parts)]
-    ends = [min(length, max(start + 1, round(start + side))) for start in starts]
-    # Rounding must not leave the last pixel out.
-    ends[-1] = length
+    exact = [round(index * side * (1 - overlap), 6) for index in range(parts)]
+    # Outwards, so that no pixel is left out.
+    starts = [min(length - 1, int(start)) for start in exact]
+    ends = [min(length, int(np.ceil(round(start + side, 6)))) for start in exact]
     return list(zip(starts, ends, strict=True))
 
 

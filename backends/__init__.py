@@ -3,6 +3,8 @@
 A third party adds one through the entry-point group `ultraface_deploy.backends`.
 """
 
+# Tested by tests/backends/test_base.py.
+
 from __future__ import annotations
 
 from importlib import import_module

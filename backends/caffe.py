@@ -1,5 +1,7 @@
 """Caffe itself on the CPU, through pycaffe where someone has built it."""
 
+# Tested by tests/converters/caffe/test_backend.py.
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,7 @@
 """ONNX Runtime on the CPU."""
 
+# Tested by tests/backends/test_runtimes.py.
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """The original network in torch: the reference that every artifact is compared with."""
 
+# Tested by tests/backends/test_runtimes.py.
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """COCO-style AP through faster-coco-eval, which follows the COCO API (Lin et al. 2014)."""
 
+# Tested by tests/accuracy/test_run.py.
+
 from __future__ import annotations
 
 import contextlib

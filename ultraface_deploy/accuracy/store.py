@@ -1,5 +1,7 @@
 """Where the predictions of a run lie, so that a killed run finds them again."""
 
+# Tested by tests/accuracy/test_run.py.
+
 from __future__ import annotations
 
 import hashlib

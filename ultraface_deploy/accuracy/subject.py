@@ -1,5 +1,7 @@
 """What is evaluated: one artifact on one runtime, as a value that other processes can load."""
 
+# Tested by tests/accuracy/test_run.py.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

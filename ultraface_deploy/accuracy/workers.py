@@ -4,6 +4,8 @@ The files are in the official text format, one folder per subject. A file that i
 not made again, so a killed run continues where it was.
 """
 
+# Tested by tests/accuracy/test_run.py.
+
 from __future__ import annotations
 
 import multiprocessing

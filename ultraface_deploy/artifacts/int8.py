@@ -1,5 +1,7 @@
 """INT8 for artifacts: the quantiser with the runtimes that judge and the tables that ship."""
 
+# Tested by tests/quantize/test_gate.py.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,6 @@
-"""Running a detector over frames, one at a time. Tested with the sinks."""
+"""Running a detector over frames, one at a time."""
+
+# Tested by tests/detect/test_sinks.py.
 
 from __future__ import annotations
 

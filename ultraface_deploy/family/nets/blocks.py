@@ -3,6 +3,8 @@
 Sub-module names and orders are those of the published checkpoints' state dicts.
 """
 
+# Tested by tests/family/nets/test_ultraface.py.
+
 from __future__ import annotations
 
 import torch

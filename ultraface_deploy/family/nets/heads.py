@@ -1,5 +1,7 @@
 """What is deployed: the network with its softmax, and the box decoding on request."""
 
+# Tested by tests/family/nets/test_ultraface.py.
+
 from __future__ import annotations
 
 import torch

@@ -1,0 +1,40 @@
+"""The table of a README."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.accuracy.made import result, written
+from ultraface_deploy.accuracy.markdown import BEGIN, END, insert
+from ultraface_deploy.errors import InputError
+
+
+def test_the_table_goes_between_the_markers(tmp_path: Path, cli) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    source = written(tmp_path / "a.json", result(0.1))
+    for _ in range(2):
+        assert cli("eval", "table", source, "--into", readme).code == 0
+        text = readme.read_text()
+        assert text.startswith(f"before\n{BEGIN}\n| model |") and text.endswith(f"{END}\nafter\n")
+        assert "old" not in text and text.count("| m | 320x240 | onnx | b | 0.00 MB |") == 1
+        assert "libfacedetection v1 *" in text and "not measured here" in text
+
+
+def test_the_table_names_models_and_has_one_row_an_artifact(tmp_path: Path, cli) -> None:
+    twice = written(tmp_path / "a.json", result(0.1), result(0.1), result(0.1, artifact="mnn"))
+    run = cli("eval", "table", twice, f"published m={twice}")
+    assert run.code == 0
+    for name in ("m", "published m"):
+        for artifact in ("onnx", "mnn"):
+            assert run.out.count(f"| {name} | 320x240 | {artifact} |") == 1
+    assert "absent.json" in cli("eval", "table", "x=absent.json").error
+
+
+def test_a_file_without_markers_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("nothing here\n")
+    with pytest.raises(InputError, match="accuracy:begin"):
+        insert("| table |\n", tmp_path / "README.md")
+    assert (tmp_path / "README.md").read_text() == "nothing here\n"

@@ -1,5 +1,7 @@
 """Streams from the network: the newest picture, not the oldest that has not been looked at yet."""
 
+# Tested by tests/detect/test_sources.py.
+
 from __future__ import annotations
 
 import re

@@ -1,7 +1,5 @@
 """Where pictures come from: an image, a folder, a glob, a video, a camera, a stream."""
 
-# Tested by tests/detect/test_sinks.py.
-
 from __future__ import annotations
 
 import glob

@@ -1,5 +1,7 @@
 """Making faces unrecognisable."""
 
+# Tested by tests/pipeline/test_view.py.
+
 from __future__ import annotations
 
 from typing import Literal

@@ -11,7 +11,7 @@ from typing import Any
 from ultraface_deploy.bench.accuracy import Accuracies
 from ultraface_deploy.bench.plots import figures, render
 from ultraface_deploy.bench.result import BenchReport, Measurement
-from ultraface_deploy.bench.tables import machine_line
+from ultraface_deploy.bench.tables import machine_line, warnings_of
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -21,12 +21,12 @@ _PAGE = Template("""<!doctype html>
 <title>$title</title>
 <style>
 :root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem;
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1rem;
        color: #1c1c1c; background: #fff; }
 h1 { font-size: 1.5rem; line-height: 1.2; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #ddd; text-align: left;
+th, td { padding: .3rem .5rem; border-bottom: 1px solid #ddd; text-align: left;
          white-space: nowrap; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 td small { display: block; color: #666; }
@@ -162,9 +162,8 @@ def _name(m: Measurement) -> str:
 
 def _warnings(report: BenchReport) -> str:
     items = "".join(
-        f"<li>{escape(m.title)}: {escape(warning)}</li>"
-        for m in report.measurements
-        for warning in m.warnings
+        f"<li>{escape(warning)}: {escape(names)}</li>"
+        for warning, names in warnings_of(report).items()
     )
     return f'<ul class="warnings">{items}</ul>' if items else ""
 

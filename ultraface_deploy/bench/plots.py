@@ -8,13 +8,15 @@ import io
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ultraface_deploy.agreement.precision import PRECISIONS
 from ultraface_deploy.bench.accuracy import Accuracies
 from ultraface_deploy.bench.result import BenchReport, Measurement
 from ultraface_deploy.bench.statistics import pooled
+from ultraface_deploy.bench.tables import labels
 from ultraface_deploy.errors import MissingDependency
 
 if TYPE_CHECKING:
@@ -65,23 +67,66 @@ def render(figure: Figure, format: str) -> bytes:
 
 
 def latency(measured: Sequence[Measurement]) -> Figure | None:
-    """Median inference over the number of threads, with its confidence interval."""
+    """Median inference with its confidence interval: bars, or lines over several thread counts."""
     if not measured:
         return None
+    if len({m.threads for m in measured}) == 1:
+        return _latency_bars(measured)
     figure, axes = _figure(0.75, "threads", "median inference (ms)")
+    looks = _looks(measured)
     for label, group in _by_artifact(measured).items():
-        rows = [m.row("inference") for m in group]
-        medians = np.array([row.median_ms for row in rows])
-        low, high = (
-            np.array([getattr(r, f"ci_{end}_ms") for r in rows]) for end in ("low", "high")
+        medians, bars = _intervals(group)
+        look = looks(group[0])
+        axes.errorbar(
+            [m.threads for m in group],
+            medians,
+            yerr=bars,
+            capsize=3,
+            label=label,
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
         )
-        threads = [m.threads for m in group]
-        bars = np.stack([medians - low, high - medians])
-        axes.errorbar(threads, medians, yerr=bars, marker="o", capsize=3, label=label)
     axes.set_ylim(bottom=0)
     _whole_numbers(axes, measured)
     _legend(figure)
     return figure
+
+
+def _latency_bars(measured: Sequence[Measurement]) -> Figure:
+    """One bar per configuration, the fastest on top, with the figure beside it."""
+    ordered = sorted(measured, key=lambda m: m.row("inference").median_ms, reverse=True)
+    figure, axes = _figure(0.2 + 0.08 * len(ordered), "median inference (ms)", "")
+    label, looks = labels(measured), _looks(measured)
+    medians, bars = _intervals(ordered)
+    places = range(len(ordered))
+    for place, m, median, error in zip(places, ordered, medians, bars.T, strict=True):
+        look = looks(m)
+        axes.barh(
+            place,
+            median,
+            xerr=error[:, None],
+            capsize=3,
+            color=look.colour,
+            hatch=look.hatch,
+            edgecolor="white",
+            ecolor="black",
+        )
+        axes.text(median + error[1], place, f"  {median:.2f}", va="center", fontsize="small")
+    axes.set_yticks(list(places), [label(m) for m in ordered], fontsize="small")
+    axes.set_title(f"{ordered[0].threads} thread{'s' * (ordered[0].threads > 1)}", fontsize="small")
+    axes.margins(x=0.15)
+    axes.set_xlim(left=0)
+    return figure
+
+
+def _intervals(group: Sequence[Measurement]) -> tuple[np.ndarray, np.ndarray]:
+    """Return medians (N,) and how far their intervals reach below and above, (2, N), in ms."""
+    rows = [m.row("inference") for m in group]
+    medians = np.array([row.median_ms for row in rows])
+    low = medians - np.array([row.ci_low_ms for row in rows])
+    high = np.array([row.ci_high_ms for row in rows]) - medians
+    return medians, np.stack([low, high])
 
 
 def speedup(measured: Sequence[Measurement]) -> Figure | None:
@@ -96,10 +141,17 @@ def speedup(measured: Sequence[Measurement]) -> Figure | None:
     figure, axes = _figure(0.75, "threads", "speed-up over one thread")
     most = max(m.threads for group in groups.values() for m in group)
     axes.plot([1, most], [1, most], color="gray", linestyle="--", label="ideal")
+    looks = _looks(measured)
     for label, group in groups.items():
         medians = [m.row("inference").median_ms for m in group]
+        look = looks(group[0])
         axes.plot(
-            [m.threads for m in group], [medians[0] / ms for ms in medians], "o-", label=label
+            [m.threads for m in group],
+            [medians[0] / ms for ms in medians],
+            label=label,
+            color=look.colour,
+            linestyle=look.line,
+            marker=look.marker,
         )
     _whole_numbers(axes, measured)
     _legend(figure)
@@ -110,8 +162,10 @@ def distribution(measured: Sequence[Measurement]) -> Figure | None:
     """Where the samples of an inference lie: quartiles, and whiskers at 1 and 99 %."""
     if not measured:
         return None
-    figure, axes = _figure(0.2 + 0.08 * len(measured), "inference (ms)", "")
-    label = _labels(measured)
+    figure, axes = _figure(
+        0.25 + 0.08 * len(measured), "inference (ms): quartiles, whiskers at 1 and 99 %", ""
+    )
+    label = labels(measured)
     samples = [pooled(m.samples("inference")) for m in reversed(measured)]
     axes.boxplot(samples, whis=(1, 99), showfliers=False, orientation="horizontal")
     axes.set_yticklabels([f"{label(m)} x{m.threads}" for m in reversed(measured)], fontsize="small")
@@ -125,9 +179,11 @@ def size(measured: Sequence[Measurement]) -> Figure | None:
     if not groups:
         return None
     figure, axes = _figure(0.2 + 0.08 * len(groups), "model (kB)", "")
-    labels = list(groups)[::-1]
-    bars = axes.barh(labels, [groups[label][0].model_bytes / 1000 for label in labels])
-    axes.bar_label(bars, fmt="%.0f", padding=3, fontsize="small")
+    looks = _looks(measured)
+    for label, group in reversed(groups.items()):
+        look, kilobytes = looks(group[0]), group[0].model_bytes / 1000
+        bars = axes.barh(label, kilobytes, color=look.colour, hatch=look.hatch, edgecolor="white")
+        axes.bar_label(bars, fmt="%.0f", padding=3, fontsize="small")
     axes.tick_params(axis="y", labelsize="small")
     return figure
 
@@ -138,16 +194,43 @@ def accuracy(measured: Sequence[Measurement], accuracies: Accuracies) -> Figure 
     if not known:
         return None
     figure, axes = _figure(0.75, "median inference (ms)", "AP, WIDER FACE hard")
-    label = _labels(measured)
+    label, looks = labels(measured), _looks(measured)
     for m, ap in known:
         x = m.row("inference").median_ms
-        axes.plot(x, ap, "o")
+        axes.plot(x, ap, looks(m).marker, color=looks(m).colour)
         axes.annotate(
             f" {label(m)} x{m.threads}", (x, ap), fontsize="small", rotation=20, va="bottom"
         )
     axes.set_xlim(left=0)
     axes.margins(0.2)
     return figure
+
+
+class _Look(NamedTuple):
+    colour: str
+    marker: str
+    line: str
+    hatch: str
+
+
+# Okabe and Ito's colours, which people who confuse red and green tell apart; in gray the markers,
+# the lines and the hatching do.
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#666666")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_LINES = ("-", "--", ":", "-.")
+_HATCHES = ("", "//", "xx", "..")
+
+
+def _looks(measured: Sequence[Measurement]) -> Callable[[Measurement], _Look]:
+    """One colour and marker per runtime, one line and hatching per precision."""
+    runtimes = sorted({m.backend for m in measured})
+
+    def look(m: Measurement) -> _Look:
+        runtime = runtimes.index(m.backend) % len(_COLOURS)
+        kind = list(PRECISIONS).index(m.precision) % len(_LINES)
+        return _Look(_COLOURS[runtime], _MARKERS[runtime], _LINES[kind], _HATCHES[kind])
+
+    return look
 
 
 def _figure(height: float, x: str, y: str) -> tuple[Figure, Axes]:
@@ -170,24 +253,10 @@ def _whole_numbers(axes: Axes, measured: Sequence[Measurement]) -> None:
 def _by_artifact(measured: Sequence[Measurement]) -> dict[str, list[Measurement]]:
     """Group what differs in nothing but the number of threads, fewest first."""
     groups: defaultdict[str, list[Measurement]] = defaultdict(list)
-    label = _labels(measured)
+    label = labels(measured)
     for m in sorted(measured, key=lambda m: m.threads):
         groups[label(m)].append(m)
     return dict(groups)
-
-
-def _labels(measured: Sequence[Measurement]) -> Callable[[Measurement], str]:
-    """Return what names a measurement among these: what all have in common is left out."""
-    several = {
-        name for name in ("model", "input", "host") if len({getattr(m, name) for m in measured}) > 1
-    }
-
-    def label(m: Measurement) -> str:
-        words = [m.model] * ("model" in several) + [m.input] * ("input" in several)
-        words += [m.backend, m.precision] + [f"@ {m.host}"] * ("host" in several)
-        return " ".join(words)
-
-    return label
 
 
 def _legend(figure: Figure) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -60,6 +60,33 @@ def machine_line(report: BenchReport) -> str:
     if report.machines:
         return "; ".join(f"{host}: {_machine(facts)}" for host, facts in report.machines.items())
     return _machine(report.machine)
+
+
+def warnings_of(report: BenchReport) -> dict[str, str]:
+    """Return each warning once, with the configurations that it is about."""
+    about: dict[str, list[str]] = {}
+    for m in report.measurements:
+        for warning in m.warnings:
+            about.setdefault(warning, []).append(m.title)
+    everywhere = len(report.measurements)
+    return {
+        warning: "all configurations" if len(names) == everywhere > 1 else ", ".join(names)
+        for warning, names in about.items()
+    }
+
+
+def labels(measured: Sequence[Measurement]) -> Callable[[Measurement], str]:
+    """Return what names a measurement among these: what all have in common is left out."""
+    several = {
+        name for name in ("model", "input", "host") if len({getattr(m, name) for m in measured}) > 1
+    }
+
+    def label(m: Measurement) -> str:
+        words = [m.model] * ("model" in several) + [m.input] * ("input" in several)
+        words += [m.backend, m.precision] + [f"@ {m.host}"] * ("host" in several)
+        return " ".join(words)
+
+    return label
 
 
 def _machine(facts: Mapping[str, Any]) -> str:

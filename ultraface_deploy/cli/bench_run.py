@@ -23,7 +23,7 @@ from ultraface_deploy.cli.options import Backends, JsonTarget
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.plan import Configuration
-    from ultraface_deploy.bench.result import BenchReport, Measurement, Row
+    from ultraface_deploy.bench.result import BenchReport, Measurement, Row, Stage
     from ultraface_deploy.bench.run import BenchSettings
 
 
@@ -218,32 +218,46 @@ def _print(report: BenchReport) -> None:
     from rich.box import SIMPLE
     from rich.table import Table
 
-    from ultraface_deploy.bench.tables import machine_line
+    from ultraface_deploy.bench.tables import labels, machine_line, warnings_of
 
-    table = Table(title=f"ms on {machine_line(report)}", caption=_caption(report), box=SIMPLE)
-    table.add_column("configuration")
-    numbers = ("inference", "± %", "p90", "p99", "end to end", "fps", "cold start", "MB", "kB")
-    for heading in numbers:
-        table.add_column(heading, justify="right")
+    columns = _columns(results.width)
+    table = Table(
+        title=f"ms on {machine_line(report)}", caption=_caption(report), box=SIMPLE, pad_edge=False
+    )
+    table.add_column("configuration", overflow="fold")
+    for heading in columns:
+        table.add_column(heading, justify="right", no_wrap=True)
+    label = labels(report.measurements)
     for m in report.measurements:
-        inference, whole = m.row("inference"), m.row("end_to_end")
-        table.add_row(
-            f"{m.title}{' *' if m.threads > len(m.cores) else ''}",
-            f"{inference.median_ms:.2f}{' !' if _doubtful(m) else ''}",
-            f"{_half_width(inference):.1f}",
-            f"{inference.p90_ms:.2f}",
-            f"{inference.p99_ms:.2f}",
-            f"{whole.median_ms:.2f}",
-            f"{whole.fps:.0f}",
-            f"{whole.cold_start_ms:.0f}",
-            f"{whole.peak_rss_mb:.0f}",
-            f"{m.model_bytes / 1000:.0f}",
-        )
+        excess = " *" if m.threads > len(m.cores) else ""
+        name = f"{label(m)} x{m.threads}{excess}"
+        table.add_row(name, *(cell(m) for cell in columns.values()))
     if report.measurements:
         results.print(table)
-    for m in report.measurements:
-        for warning in m.warnings:
-            note(f"warning: {m.title}: {warning}")
+    for warning, names in warnings_of(report).items():
+        note(f"warning: {warning}: {names}")
+
+
+def _columns(width: int) -> dict[str, Callable[[Measurement], str]]:
+    """Return the columns that fit: an SSH terminal has 80 characters, a wide one shows all."""
+
+    def row(stage: Stage, form: Callable[[Row], str]) -> Callable[[Measurement], str]:
+        return lambda m: form(m.row(stage))
+
+    columns: dict[str, Callable[[Measurement], str]] = {
+        "inference": lambda m: f"{m.row('inference').median_ms:.2f}{' !' if _doubtful(m) else ''}",
+        "± %": row("inference", lambda r: f"{_half_width(r):.1f}"),
+        "p90": row("inference", lambda r: f"{r.p90_ms:.2f}"),
+        "end to end": row("end_to_end", lambda r: f"{r.median_ms:.2f}"),
+        "fps": row("end_to_end", lambda r: f"{r.fps:.0f}"),
+    }
+    if width >= 110:
+        columns |= {
+            "p99": row("inference", lambda r: f"{r.p99_ms:.2f}"),
+            "cold start": row("end_to_end", lambda r: f"{r.cold_start_ms:.0f}"),
+            "MB": row("end_to_end", lambda r: f"{r.peak_rss_mb:.0f}"),
+        }
+    return columns | {"kB": lambda m: f"{m.model_bytes / 1000:.0f}"}
 
 
 def _half_width(row: Row) -> float:

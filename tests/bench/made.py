@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ultraface_deploy.bench.result import BenchReport, Launch, Measurement, Round
+from ultraface_deploy.bench.measurement import Launch, Measurement, Round
+from ultraface_deploy.bench.result import BenchReport
 
 MACHINE = {
     "hostname": "pi",

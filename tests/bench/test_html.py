@@ -11,8 +11,9 @@ import pytest
 from tests.bench.made import measurement, report
 from ultraface_deploy.bench.accuracy import Accuracies
 from ultraface_deploy.bench.html import to_html
+from ultraface_deploy.bench.measurement import Launch, Round
 from ultraface_deploy.bench.plots import figures, render
-from ultraface_deploy.bench.result import BenchReport, Failure, Launch, Round, merged
+from ultraface_deploy.bench.result import BenchReport, Failure, merged
 
 pytest.importorskip("matplotlib", reason="plots are drawn with matplotlib: the extra `report`")
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bench.made import MACHINE, measurement, report
-from ultraface_deploy.bench.result import BenchReport, Failure, Launch, Round, merged
+from ultraface_deploy.bench.measurement import Launch, Round
+from ultraface_deploy.bench.result import BenchReport, Failure, merged
 from ultraface_deploy.bench.tables import to_markdown
 from ultraface_deploy.errors import InputError
 

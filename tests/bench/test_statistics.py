@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.bench.made import launches
-from ultraface_deploy.bench.result import Launch
+from ultraface_deploy.bench.measurement import Launch
 from ultraface_deploy.bench.statistics import (
     Launches,
     median_interval,

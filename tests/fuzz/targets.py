@@ -260,7 +260,8 @@ def _resume(folder: Path) -> None:
 
 
 def _benchmarks(folder: ArtifactFolder) -> list[Files]:
-    from ultraface_deploy.bench.result import BenchReport, Failure, Launch, Measurement, Round
+    from ultraface_deploy.bench.measurement import Launch, Measurement, Round
+    from ultraface_deploy.bench.result import BenchReport, Failure
 
     rounds = [Round([5.0] * 4, [20.0, 21.5, 20, 30], [1.0] * 4, [3], 12.5)] * 2
     measurement = Measurement(

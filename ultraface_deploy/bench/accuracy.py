@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ultraface_deploy.bench.result import Measurement
+from ultraface_deploy.bench.measurement import Measurement
 from ultraface_deploy.safe.records import Amount, Positive, Version, read
 
 SETS = ("easy", "medium", "hard")

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from ultraface_deploy.bench.result import BenchReport, Measurement, Stage
+from ultraface_deploy.bench.measurement import Measurement, Stage
+from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.statistics import (
     median_ratio_interval,
     ratio_interval,

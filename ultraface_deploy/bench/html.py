@@ -9,8 +9,9 @@ from string import Template
 from typing import Any
 
 from ultraface_deploy.bench.accuracy import Accuracies
+from ultraface_deploy.bench.measurement import Measurement
 from ultraface_deploy.bench.plots import figures, render
-from ultraface_deploy.bench.result import BenchReport, Measurement
+from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.tables import machine_line, warnings_of
 
 _PAGE = Template("""<!doctype html>

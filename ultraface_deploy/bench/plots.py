@@ -14,7 +14,8 @@ import numpy as np
 
 from ultraface_deploy.agreement.precision import PRECISIONS
 from ultraface_deploy.bench.accuracy import Accuracies
-from ultraface_deploy.bench.result import BenchReport, Measurement
+from ultraface_deploy.bench.measurement import Measurement
+from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.statistics import pooled
 from ultraface_deploy.bench.tables import labels
 from ultraface_deploy.errors import MissingDependency

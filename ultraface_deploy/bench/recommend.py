@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ultraface_deploy.bench.accuracy import SETS, Accuracies
-from ultraface_deploy.bench.result import BenchReport, Measurement
+from ultraface_deploy.bench.measurement import Measurement
+from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.errors import CheckFailed, InputError
 
 

@@ -18,8 +18,9 @@ import psutil
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.bench import machine
 from ultraface_deploy.bench.driver import WORKER, Worker
+from ultraface_deploy.bench.measurement import Launch, Measurement, Round
 from ultraface_deploy.bench.plan import Configuration
-from ultraface_deploy.bench.result import BenchReport, Failure, Launch, Measurement, Round
+from ultraface_deploy.bench.result import BenchReport, Failure
 from ultraface_deploy.bench.statistics import median_interval
 from ultraface_deploy.bench.watch import Watch
 from ultraface_deploy.errors import WorkerFailed

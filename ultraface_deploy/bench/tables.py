@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from ultraface_deploy.bench.result import BenchReport, Measurement, Row, Stage
+from ultraface_deploy.bench.measurement import Measurement, Row, Stage
+from ultraface_deploy.bench.result import BenchReport
 
 _COMMENTS = "warnings"
 

@@ -115,7 +115,8 @@ def _compare_times(
 ) -> tuple[list[Difference], list[str]]:
     """Print or write the differences; return them, and what the later result lacks."""
     from ultraface_deploy.bench.comparison import compare_reports, not_in_both
-    from ultraface_deploy.bench.result import STAGES, BenchReport
+    from ultraface_deploy.bench.measurement import STAGES
+    from ultraface_deploy.bench.result import BenchReport
     from ultraface_deploy.errors import InputError
 
     if stage not in STAGES:

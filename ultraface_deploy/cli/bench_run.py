@@ -22,8 +22,9 @@ from ultraface_deploy.cli.console import note, progress, results, write_output
 from ultraface_deploy.cli.options import Backends, JsonTarget
 
 if TYPE_CHECKING:
+    from ultraface_deploy.bench.measurement import Measurement, Row, Stage
     from ultraface_deploy.bench.plan import Configuration
-    from ultraface_deploy.bench.result import BenchReport, Measurement, Row, Stage
+    from ultraface_deploy.bench.result import BenchReport
     from ultraface_deploy.bench.run import BenchSettings
 
 

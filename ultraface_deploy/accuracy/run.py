@@ -18,6 +18,7 @@ from ultraface_deploy.accuracy.settings import EvalSettings
 from ultraface_deploy.accuracy.store import prediction_folders
 from ultraface_deploy.accuracy.subject import Subject
 from ultraface_deploy.accuracy.workers import Job, detect_images
+from ultraface_deploy.backends import get_backend
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.records import SCHEMA
 from ultraface_deploy.wider import (
@@ -228,7 +229,7 @@ def _measure(
 
 def _rank_as_reference(subject: Subject) -> tuple[bool, bool]:
     """The original network first, then any other FP32 artifact."""
-    return subject.precision != "fp32", subject.backend != "torch"
+    return subject.precision != "fp32", not get_backend(subject.backend).runs_original
 
 
 def _by_wider_rules(

@@ -89,7 +89,7 @@ def test_only_what_was_verified_is_loaded_without_a_trial(
     tried: list[tuple[Path, ...]] = []
     monkeypatch.setattr(
         "ultraface_deploy.artifacts.choose.prove_harmless",
-        lambda runtime, files, spec: tried.append(tuple(files)),
+        lambda runtime, record, files, spec: tried.append(tuple(files)),
     )
     (file,) = folder.files(folder.find("mnn"))
 

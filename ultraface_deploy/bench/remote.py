@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import shlex
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -23,15 +21,9 @@ from ultraface_deploy.bench.layout import NEEDED, installed_files
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import BenchProgress, BenchSettings
-from ultraface_deploy.errors import InputError, MissingDependency, RemoteFailed
+from ultraface_deploy.bench.ssh import ssh_command
+from ultraface_deploy.errors import InputError, RemoteFailed
 from ultraface_deploy.safe.images import DEMO_PHOTO
-
-# Nobody is there to answer a question. A board that is gone must not look like a slow one: TCP
-# alone would notice after hours.
-_OPTIONS = [
-    *("-o", "BatchMode=yes", "-o", "ConnectTimeout=15"),
-    *("-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
-]
 
 OnProgress = Callable[[str, BenchProgress], None]
 Note = Callable[[str], None]
@@ -43,6 +35,7 @@ def measure_on_hosts(
     settings: BenchSettings,
     cores: str | None = None,
     bootstrap: bool = False,
+    identity: Path | None = None,
     on_progress: OnProgress = lambda host, progress: None,
     note: Note = lambda message: None,
 ) -> tuple[dict[str, BenchReport], dict[str, RemoteFailed]]:
@@ -52,11 +45,12 @@ def measure_on_hosts(
     end, also when the connection is lost.
 
     Args:
-        hosts: as for ssh: `pi@board`, or a name from its configuration.
+        hosts: as for ssh: `pi@board`, `pi@board:2222`, or a name from its configuration.
         configurations: what to time.
         settings: how long.
         cores: as for `--cores`, on the board.
         bootstrap: make a virtual environment with the runtimes there if needed.
+        identity: private key file for ssh; None for what its configuration says.
         on_progress: called with the host as each launch begins there; from several threads.
         note: told what a host does besides.
 
@@ -65,10 +59,9 @@ def measure_on_hosts(
 
     Raises:
         MissingDependency: there is no ssh here.
-        InputError: a host's name would be read as an option.
+        InputError: a host or the identity file is wrong.
     """
-    if bad := next((host for host in hosts if not host or host.startswith("-")), None):
-        raise InputError(f"--host {bad!r}: give a host as for ssh, for example pi@board")
+    commands = {host: ssh_command(host, identity, [_command()]) for host in hosts}
     archive = _archive(configurations, settings, cores)
     request = {"bytes": len(archive), "bootstrap": bootstrap, "modules": _modules(configurations)}
     data = json.dumps(request).encode() + b"\n" + archive
@@ -78,7 +71,9 @@ def measure_on_hosts(
 
     def one(host: str) -> BenchReport | RemoteFailed:
         try:
-            return _with_folders(_run(host, data, on_progress, note, connections), local)
+            return _with_folders(
+                _run(host, commands[host], data, on_progress, note, connections), local
+            )
         except RemoteFailed as error:
             return error
         except (ValueError, IndexError) as error:
@@ -121,13 +116,14 @@ class _Connections:
 
 def _run(
     host: str,
+    command: Sequence[str],
     data: bytes,
     on_progress: OnProgress,
     note: Note,
     connections: _Connections,
 ) -> BenchReport:
     process = subprocess.Popen(
-        [*_ssh(), *_OPTIONS, "--", host, _command()],
+        command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -191,14 +187,6 @@ def _listen(
                 note(f"{host}: {rest}")
             elif kind:
                 other_lines.append(f"{kind} {rest}".strip()[:200])
-
-
-def _ssh() -> list[str]:
-    """The ssh to use: the system's, or what `ULTRAFACE_DEPLOY_SSH` says (as git's GIT_SSH)."""
-    command = shlex.split(os.environ.get("ULTRAFACE_DEPLOY_SSH", "ssh"))
-    if shutil.which(command[0]) is None:
-        raise MissingDependency(f"--host needs {command[0]}: apt-get install openssh-client")
-    return command
 
 
 def _command() -> str:

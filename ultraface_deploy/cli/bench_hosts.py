@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultraface_deploy.cli.console import note, progress
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def measure_on_boards(
-    hosts: list[str], found: list[Any], settings: BenchSettings, cores: str | None, bootstrap: bool
+    hosts: list[str],
+    found: list[Any],
+    settings: BenchSettings,
+    cores: str | None,
+    bootstrap: bool,
+    identity: Path | None,
 ) -> BenchReport:
     """Measure on all hosts at once and put the results into one report.
 
@@ -32,7 +38,9 @@ def measure_on_boards(
             text = f"{host} {now.doing}"
             display.update(tasks[host], description=text, completed=now.done - 1, total=now.total)
 
-        reports, failures = measure_on_hosts(hosts, found, settings, cores, bootstrap, show, note)
+        reports, failures = measure_on_hosts(
+            hosts, found, settings, cores, bootstrap, identity, show, note
+        )
     if not reports:
         raise next(iter(failures.values()))
     for failure in failures.values():

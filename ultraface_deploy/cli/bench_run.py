@@ -105,8 +105,13 @@ def run(
         typer.Option(
             "--host",
             metavar="HOST",
-            help="Measure on this host over ssh, for example pi@board; repeat for several.",
+            help="Measure on this host over ssh, for example pi@board or pi@board:2222; repeat for "
+            "several.",
         ),
+    ] = None,
+    identity: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--identity", metavar="FILE", help="With --host: private key file for ssh."),
     ] = None,
     bootstrap: Annotated[
         bool,
@@ -120,14 +125,17 @@ def run(
     Then: `bench compare A.json B.json`, `bench report RESULT.json`, `bench recommend RESULT.json`.
     """
     from ultraface_deploy.bench.machine import choose_cores
+    from ultraface_deploy.bench.ssh import destination
 
     targets = {"json": json, "csv": csv, "markdown": markdown}
     require_writable(targets)
+    for each in host or ():
+        destination(each)
     chosen_cores = None if host else choose_cores(cores)
     settings = _settings(launches, seconds, ci, max_seconds, image)
     found = configurations_of(folders, backend, precision, input_size, threads)
     if host:
-        report = measure_on_boards(host, found, settings, cores, bootstrap)
+        report = measure_on_boards(host, found, settings, cores, bootstrap, identity)
     else:
         report = _measure(found, settings, chosen_cores)
     _write(report, targets)

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo test mutants lowest test-cpp test-arm fuzz soak licences schemas lint format clean
+.PHONY: demo docs test mutants lowest test-cpp test-arm fuzz soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +54,11 @@ mutants: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/ultraface-deploy convert slim-320 --to all --input-size 64x64 -o build/soak
 	nice -n 15 $(BIN)/python -m tests.faults.soak build/soak
+
+# The site in build/site; it loads nothing from elsewhere, when built or when read.
+docs: $(STAMP)
+	$(BIN)/python docs/make_commands.py
+	$(BIN)/python -m mkdocs build
 
 # What is installed, under which licences.
 licences: $(STAMP)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -66,6 +68,62 @@ def names() -> list[str]:
 def test_every_public_name_is_in_the_api(name: str) -> None:
     page = (DOCS / "api.md").read_text()
     assert re.search(rf"^::: {re.escape(name)}$", page, re.M), f"add `::: {name}` to docs/api.md"
+
+
+def test_the_api_names_nothing_else() -> None:
+    listed = re.findall(r"^::: (\S+)$", (DOCS / "api.md").read_text(), re.M)
+    assert set(listed) <= set(names())
+    assert len(listed) == len(set(listed))
+
+
+def pages() -> list[Path]:
+    """Every page of Markdown that people read."""
+    return [ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md")] + sorted(
+        [*DOCS.glob("*.md"), *(ROOT / "models").glob("*.md")]
+    )
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_links_and_named_files_are_there(page: Path) -> None:
+    text = page.read_text()
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (page.parent / link).exists(), link
+    roots = ("ultraface_deploy", "backends", "converters", "models", "benchmarks", "tests", "docs")
+    for name in re.findall(rf"`((?:{'|'.join(roots)})/[\w./-]*)`", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
+
+
+def test_commands_that_the_pages_show_exist() -> None:
+    """Each `ultraface-deploy ...` line of a page: its command, and its options."""
+    known = {path: (command, set()) for path, command, _ in parameters(ROOT_COMMAND)}
+    for path, _, parameter in parameters(ROOT_COMMAND):
+        known[path][1].update(parameter.opts, parameter.secondary_opts)
+    for page in pages():
+        for line in re.findall(r"^ {4}ultraface-deploy (.+)$", page.read_text(), re.M):
+            words = line.split()
+            path = words[0]
+            assert path in known or path in ROOT_COMMAND.commands, f"{page.name}: {line}"
+            children = getattr(ROOT_COMMAND.commands[path], "commands", {})
+            if children:
+                path = f"{path} {words[1] if words[1:] and words[1] in children else 'run'}"
+            options = {word for word in words if re.fullmatch(r"--[a-z][\w-]*|-[a-z]", word)}
+            assert options <= known[path][1] | {"--help"}, f"{page.name}: {line}"
+
+
+def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="builds the site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    api = (tmp_path / "api/index.html").read_text()
+    assert 'id="ultraface_deploy.Detector"' in api
+    for page in tmp_path.rglob("*.html"):
+        loaded = re.findall(r'(?:src|<link[^>]* href)="((?:https?:)?//[^"]*)"', page.read_text())
+        assert not loaded, page
 
 
 def variables() -> dict[str, Path]:

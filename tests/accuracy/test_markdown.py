@@ -38,3 +38,14 @@ def test_a_file_without_markers_stays_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="accuracy:begin"):
         insert("| table |\n", tmp_path / "README.md")
     assert (tmp_path / "README.md").read_text() == "nothing here\n"
+
+
+def test_the_brief_table_has_the_worst_of_each_precision(tmp_path: Path, cli) -> None:
+    good, bad = result(0.1), result(0.4, artifact="mnn")
+    both = written(tmp_path / "a.json", good, bad)
+    (row,) = [r for r in cli("eval", "table", both, "--brief").out.splitlines() if "| m |" in r]
+    assert "| onnx, mnn |" in row
+    worst = cli("eval", "table", written(tmp_path / "b.json", bad)).out
+    (alone,) = [r for r in worst.splitlines() if "| m |" in r]
+    assert row.split("|")[5:] == alone.split("|")[5:]
+    assert good.ap()["hard"] > bad.ap()["hard"]

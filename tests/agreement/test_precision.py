@@ -15,6 +15,12 @@ def test_each_has_a_record(name: str) -> None:
     assert floor(81_400_000, name, "cortex-a53") >= floor(81_400_000, name, "cortex-a76")
 
 
+@pytest.mark.parametrize("name", ["int8", "w8"])
+def test_what_int8_may_lose(name: str) -> None:
+    tolerance = precision_record(name).tolerance
+    assert (tolerance.f1, tolerance.mean_iou) == (0.97, 0.93)
+
+
 def test_an_unknown_one_is_an_error_everywhere() -> None:
     for ask in (parse_precision, precision_record, lambda name: floor(1, name, "cortex-a53")):
         with pytest.raises(InputError, match=r"precision .int4. is unknown; choose from fp32"):

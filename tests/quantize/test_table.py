@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,14 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         (tmp_path / "table.json").write_text(content)
         with pytest.raises(InputError):
             CalibrationTable.load(tmp_path / "table.json")
+
+
+def test_a_table_serves_its_own_network_alone(slim: Case, rfb: Case) -> None:
+    slim.table.require_network(slim.network)
+    with pytest.raises(InputError, match="a network with other layers"):
+        slim.table.require_network(rfb.network)
+    name = slim.network.layers[0].name
+    norms = slim.table.model["weight_norms"]
+    other = {**slim.table.model, "weight_norms": {**norms, name: 1.01 * norms[name]}}
+    with pytest.raises(InputError, match=rf"other weights \({name}\)"):
+        replace(slim.table, model=other).require_network(slim.network)

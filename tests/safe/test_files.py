@@ -10,6 +10,7 @@ import pytest
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import (
+    inside,
     make_folder,
     read_text,
     replacing,
@@ -121,6 +122,16 @@ def test_require_file(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=reason) as refused:
             require_file(path, "checkpoint")
         assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "/etc/passwd", "..", "../a", "a/../../b", "..\\a", "a\0", "a" * 256, "\ud800"],
+)
+def test_names_that_lead_out_of_a_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"leads out|cannot be the name|longer than"):
+        inside(tmp_path, name)
+    assert inside(tmp_path, "a/b..c") == tmp_path / "a/b..c"
 
 
 def test_sha256(tmp_path: Path) -> None:

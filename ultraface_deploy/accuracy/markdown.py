@@ -13,7 +13,7 @@ from ultraface_deploy.wider import SETS
 
 BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
 _HEADINGS = ("model", "input", "artifact", "runtime", "size", *SETS, "as FP32")
-_ARTIFACT = 3  # so many cells say which artifact a row is about
+_BRIEF = ("precision", "artifacts")
 
 # Name, megabytes, input, AP. From the README of Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB.
 _PUBLISHED = (
@@ -26,27 +26,33 @@ _PUBLISHED = (
 )
 
 
-def accuracy_table(models: Sequence[tuple[str | None, Sequence[Result]]]) -> str:
+def accuracy_table(
+    models: Sequence[tuple[str | None, Sequence[Result]]], brief: bool = False
+) -> str:
     """Return the Markdown: a row for each artifact, then the published figures of others.
 
     Of several runtimes that ran the same artifact the first stands for all.
 
     Args:
         models: for each a name to show, None for its own, and its results on WIDER FACE.
+        brief: one row per model and precision, with the worst figure of its artifacts in each
+            column.
     """
     images = sorted({len(each.tally.names) for _, results in models for each in results})
-    rows = [row for name, results in models for row in _rows(name, results)]
+    rows = [row for name, results in models for row in _rows(name, results, brief)]
     rows += [
         (f"{name} *", size, "-", "-", f"{megabytes:.2f} MB", *(f"{ap:.3f}" for ap in aps), "-")
         for name, megabytes, size, aps in _PUBLISHED
     ]
+    headings = [*_HEADINGS[:2], *(_BRIEF if brief else _HEADINGS[2:4]), *_HEADINGS[4:]]
     counts = " and ".join(str(count) for count in images)
     return (
-        "\n".join([_row(_HEADINGS), _row(["---"] * 4 + ["---:"] * 5), *map(_row, rows)])
+        "\n".join([_row(headings), _row(["---"] * 4 + ["---:"] * 5), *map(_row, rows)])
         + "\n\n"
         + f"AP on {counts} images of the WIDER FACE validation set, official protocol. *as FP32*: "
         "F1 of the detections at score 0.5 against those of the FP32 network.\n"
-        "\\* not measured here: figures that the authors of UltraFace published, on all 3226 "
+        + ("Each figure is the worst over the artifacts of the row.\n" if brief else "")
+        + "\\* not measured here: figures that the authors of UltraFace published, on all 3226 "
         "validation images.\n"
     )
 
@@ -65,27 +71,28 @@ def insert(table: str, path: Path) -> None:
     write_text(path, f"{before}{begin}\n{table}{end}{after}")
 
 
-def _rows(name: str | None, results: Sequence[Result]) -> Iterator[tuple[str, ...]]:
-    seen = set()
+def _rows(name: str | None, results: Sequence[Result], brief: bool) -> Iterator[tuple[str, ...]]:
+    groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
-        row = _measured(result, name)
-        if row[:_ARTIFACT] not in seen:
-            seen.add(row[:_ARTIFACT])
-            yield row
+        subject, size = result.subject, result.subject["input"]
+        kind = subject["precision"] if brief else subject["artifact"]
+        shown = "-" if size is None else f"{size['width']}x{size['height']}"
+        groups.setdefault((name or subject["model"], shown, kind or "-"), []).append(result)
+    for key, found in groups.items():
+        artifacts = ", ".join(dict.fromkeys(each.subject["artifact"] for each in found))
+        runtime = found[0].subject["backend"] or "-"
+        yield (*key, artifacts if brief else runtime, *_figures(found if brief else found[:1]))
 
 
-def _measured(result: Result, name: str | None) -> tuple[str, ...]:
-    subject, size = result.subject, result.subject["input"]
-    agreement, count = result.details["agreement"], subject["bytes"]
-    aps = result.ap()
+def _figures(results: Sequence[Result]) -> tuple[str, ...]:
+    """Size, AP and agreement; of several results the worst of each."""
+    sizes = [each.subject["bytes"] for each in results]
+    agreements = [each.details["agreement"] for each in results]
+    aps = {name: min(each.ap()[name] for each in results) for name in SETS}
     return (
-        name or subject["model"],
-        "-" if size is None else f"{size['width']}x{size['height']}",
-        subject["artifact"],
-        subject["backend"] or "-",
-        "-" if count is None else f"{count / 1e6:.2f} MB",
+        "-" if None in sizes else f"{max(sizes) / 1e6:.2f} MB",
         *("-" if math.isnan(aps[name]) else f"{aps[name]:.3f}" for name in SETS),
-        "-" if agreement is None else f"{agreement['f1']:.3f}",
+        "-" if None in agreements else f"{min(each['f1'] for each in agreements):.3f}",
     )
 
 

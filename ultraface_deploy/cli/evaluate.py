@@ -228,6 +228,10 @@ def table(
         OptionalPath,
         typer.Option("--into", help="Put the table between the markers of this Markdown file."),
     ] = None,
+    brief: Annotated[
+        bool,
+        typer.Option("--brief", help="One row per model and precision: the worst of each figure."),
+    ] = False,
 ) -> None:
     """Make the accuracy table of a README from results, beside the published figures of others."""
     from ultraface_deploy.accuracy import read_results
@@ -242,7 +246,7 @@ def table(
         if any(result.tally.sets != SETS for result in found):
             raise InputError(f"{path}: is not a result on WIDER FACE")
         models.append((name if separator else None, found))
-    text = accuracy_table(models)
+    text = accuracy_table(models, brief)
     if into is None:
         write_output(text, "-")
     else:

@@ -1,0 +1,37 @@
+"""Hooks of the site: the package as it is laid out when installed, and pages outside docs/."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+_SIDE_BY_SIDE = ("backends", "benchmarks", "converters", "models")
+_PAGES = ("SECURITY.md", "CONTRIBUTING.md", "models/slim-320.md", "models/rfb-320.md")
+
+
+def on_pre_build(config: Any) -> None:
+    """Lay out the package for mkdocstrings, which reads it without importing it."""
+    target = ROOT / "build/docs-source/ultraface_deploy"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(ROOT / "ultraface_deploy", target)
+    for name in _SIDE_BY_SIDE:
+        shutil.copytree(ROOT / name, target / name)
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the pages that stand elsewhere in the repository."""
+    for name in _PAGES:
+        content = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
+        files.append(File.generated(config, name, content=content))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Links out of docs/ lead to the added pages."""
+    for name in _PAGES:
+        markdown = markdown.replace(f"](../{name})", f"]({name})")
+    return markdown

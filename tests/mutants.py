@@ -197,8 +197,8 @@ MUTANTS = (
     _in(
         _IMAGES,
         "a picture larger than the limit",
-        "Limit.PICTURE.check(path)",
-        "pass",
+        "Limit.PICTURE.check(path)\n        return",
+        "return",
     ),
     _in(
         _NMS,
@@ -209,8 +209,8 @@ MUTANTS = (
     _in(
         _NMS,
         "an overlap at the threshold (hard)",
-        "iou_matrix(boxes, boxes) > iou",
-        "iou_matrix(boxes, boxes) >= iou",
+        "boxes[:, :4]) > iou",
+        "boxes[:, :4]) >= iou",
     ),
     _in(_NMS, "an overlap at the threshold (blend)", "pixel=1.0) > iou", "pixel=1.0) >= iou"),
     _in(

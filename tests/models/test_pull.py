@@ -28,6 +28,7 @@ class Server:
     ranges: bool = True
     stop_after: int | None = None
     announce: int | None = None
+    announces: bool = True
     redirect: str | None = None
     status: int = 200
     asked: list[str | None] = field(default_factory=list)
@@ -51,7 +52,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = server.content[start:]
         self.send_response(206 if start else server.status)
         length = len(body) if server.announce is None else server.announce
-        self.send_header("Content-Length", str(length))
+        if server.announces:
+            self.send_header("Content-Length", str(length))
         self.end_headers()
         self.wfile.write(body if server.stop_after is None else body[: server.stop_after])
 
@@ -248,3 +250,13 @@ def test_cache_that_cannot_be_written(
     monkeypatch.setenv("ULTRAFACE_DEPLOY_CACHE", str(tmp_path / "blocker"))
     with pytest.raises(InputError, match="blocker"):
         pull(entry)
+
+
+def test_a_server_that_goes_on_sending(
+    entry: RegistryEntry, server: Server, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pull_module, "_MAX_BYTES", 100_000)
+    server.announces = False
+    with pytest.raises(InputError, match="more bytes than any checkpoint"):
+        pull(entry)
+    assert (own_cache / "net.part").stat().st_size <= 100_000

@@ -16,6 +16,7 @@ from ultraface_deploy.safe.images import (
     as_bgr,
     embedded_images,
     list_images,
+    read_animation,
     read_image,
     read_images,
 )
@@ -169,3 +170,14 @@ def test_uint8_bgr_is_not_copied() -> None:
 def test_what_is_not_an_image(image: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"image|array"):
         as_bgr(image)
+
+
+def test_a_file_larger_than_pictures_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_MAX_PICTURE_MB", "1")
+    path = tmp_path / "a.bmp"
+    path.write_bytes(bytes((1 << 20) + 1))
+    for read in (read_image, lambda path: next(iter(read_animation(path)))):
+        with pytest.raises(InputError, match="set ULTRAFACE_DEPLOY_MAX_PICTURE_MB"):
+            read(path)

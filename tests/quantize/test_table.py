@@ -40,6 +40,8 @@ def test_is_small_and_readable(case: Case, tmp_path: Path) -> None:
         (lambda data: data.update(schema=99), "schema 99"),
         (lambda data: data.pop("channels"), "damaged"),
         (lambda data: data.pop("ranges"), "damaged"),
+        (lambda data: data.update(model={}), "model: object missing required field name"),
+        (lambda data: data["model"]["weight_norms"].update(a="x"), r"weight_norms.* got str"),
         (lambda data: data["channels"]["input"].update(absmax=["x"]), "damaged"),
         (lambda data: data["channels"]["input"].update(absmax=[1e999]), "damaged"),
         (lambda data: data["ranges"]["input"].update(mse=[1, 2]), "damaged"),

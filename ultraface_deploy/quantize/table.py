@@ -6,15 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.quantize.network import Floats, Network
 from ultraface_deploy.quantize.ranges import METHODS, Range
-from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file, write_text
-from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.files import PARSE_ERRORS, write_text
+from ultraface_deploy.safe.records import Amount, Natural, Positive, plain, read
 
 SCHEMA = 2
 # Tables fit any file of the same network; exporters differ in the last bits of fused weights.
@@ -89,31 +89,51 @@ class CalibrationTable:
         Raises:
             InputError: no such file, or not a calibration table.
         """
-        require_file(path, "calibration table", Limit.TEXT)
+        found = read(path, _File, "calibration table", "calibrate again", SCHEMA)
         try:
-            data = json.loads(read_text(path))
-            if data["schema"] == 1:
-                data["ranges"] = _ranges_of_schema_1(data["ranges"])
-            elif data["schema"] != SCHEMA:
-                raise InputError(
-                    f"{path}: calibration table of schema {data['schema']}, this version reads "
-                    f"up to {SCHEMA}; calibrate again"
-                )
+            ranges = _ranges_of_schema_1(found.ranges) if found.schema == 1 else found.ranges
             return cls(
-                model=dict(data["model"]),
-                images=dict(data["images"]),
-                absmax=_arrays(data["channels"], "absmax"),
-                mean=_arrays(data["channels"], "mean"),
-                ranges=_ranges(data["ranges"]),
-                costs={
-                    name: LayerCost(float(cost["scores"]), float(cost["boxes"]))
-                    for name, cost in data["costs"].items()
-                },
+                model=plain(found.model),
+                images=plain(found.images),
+                absmax=_arrays(found.channels, "absmax"),
+                mean=_arrays(found.channels, "mean"),
+                ranges=_ranges(ranges),
+                costs=found.costs,
             )
         except PARSE_ERRORS as error:
             raise InputError(
-                f"{path}: not a calibration table, or damaged ({error!r}); calibrate again"
+                f"{path}: not a calibration table, or damaged (ranges: {error}); calibrate again"
             ) from error
+
+
+@dataclass(frozen=True)
+class _Model:
+    name: str
+    width: Positive
+    height: Positive
+    weight_norms: dict[str, Amount]
+
+
+@dataclass(frozen=True)
+class _Images:
+    count: Natural
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Channels:
+    absmax: list[Amount]
+    mean: list[float]
+
+
+@dataclass(frozen=True)
+class _File:
+    schema: Literal[1, 2]
+    model: _Model
+    images: _Images
+    costs: dict[str, LayerCost]
+    channels: dict[str, _Channels]
+    ranges: dict[str, dict[str, Range | dict[str, Range]]]
 
 
 def weight_norms(network: Network) -> dict[str, float]:
@@ -131,21 +151,18 @@ def _lines(mapping: Mapping[str, Any], indent: str) -> str:
     return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
 
 
-def _arrays(channels: Mapping[str, Any], key: str) -> dict[str, Floats]:
-    arrays = {name: np.array(entry[key], np.float32) for name, entry in channels.items()}
-    if not all(array.ndim == 1 and np.isfinite(array).all() for array in arrays.values()):
-        raise ValueError(f"{key} must be finite numbers")
-    return arrays
+def _arrays(channels: Mapping[str, _Channels], key: str) -> dict[str, Floats]:
+    return {name: np.array(getattr(entry, key), np.float32) for name, entry in channels.items()}
 
 
 def _ranges(tensors: Mapping[str, Any]) -> dict[str, dict[str, Range]]:
     ranges = {}
     for name, methods in tensors.items():
-        ranges[name] = {
-            method: (float(methods[method][0]), float(methods[method][1])) for method in METHODS
-        }
+        if missing := METHODS.keys() - methods.keys():
+            raise ValueError(f"{name} has no {min(missing)}")
+        ranges[name] = {method: methods[method] for method in METHODS}
         if not all(low <= 0 <= high for low, high in ranges[name].values()):
-            raise ValueError(f"range of {name} must hold zero")
+            raise ValueError(f"{name} must hold zero")
     return ranges
 
 

@@ -22,7 +22,7 @@ from ultraface_deploy.safe.limits import Limit
 
 Version = Literal[1]
 SCHEMA: Version = 1
-"""The version of every JSON file that this package writes, and the one that it reads."""
+"""The version of a JSON file that this package writes and reads, unless its reader says more."""
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -40,7 +40,7 @@ class _Versioned:
     schema: int
 
 
-def read(path: Path, kind: type[T], what: str, again: str) -> T:
+def read(path: Path, kind: type[T], what: str, again: str, newest: int = SCHEMA) -> T:
     """Read a JSON file that this package wrote.
 
     Args:
@@ -48,6 +48,7 @@ def read(path: Path, kind: type[T], what: str, again: str) -> T:
         kind: the record it holds.
         what: its name in messages, as `result of bench --json`.
         again: what to do where it is damaged, as `convert again`.
+        newest: the schema up to which this kind of file can be read.
 
     Raises:
         InputError: it is missing, empty, too large, of another schema, or not such a record; one
@@ -57,13 +58,14 @@ def read(path: Path, kind: type[T], what: str, again: str) -> T:
     try:
         content = read_text(path)
         version = decode(content, _Versioned).schema
-        if version == SCHEMA:
+        if SCHEMA <= version <= newest:
             return decode(content, kind)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except InputError as error:
         raise InputError(f"{path}: not a {what}, or damaged ({error}); {again}") from error
-    raise InputError(f"{path}: schema {version} is not {SCHEMA}; {again}")
+    known = SCHEMA if newest == SCHEMA else f"{SCHEMA} to {newest}"
+    raise InputError(f"{path}: schema {version} is not {known}; {again}")
 
 
 def decode(content: bytes | str, kind: type[T]) -> T:

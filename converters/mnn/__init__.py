@@ -39,9 +39,6 @@ FORMAT = Format(
         "int8": Int8(
             emit=_emit,
             share=0.34,
-            pays="INT8 in MNN pays on cores with dot products (Cortex-A76 and newer: 23 % fewer "
-            "instructions than FP32) and for size; a Cortex-A53 or A72 executes as many, and x86 "
-            "is slower (slim-320, one thread, Arm instructions counted in emulation)",
             others=_others,
         ),
     },

@@ -62,10 +62,6 @@ FORMAT = Format(
         "int8": Int8(
             emit=_emit,
             share=0.34,
-            pays="INT8 in ncnn pays on a Cortex-A53 (31 % fewer instructions than FP32), on cores "
-            "with dot products (Cortex-A76: 29 % fewer) and for size; x86 with VNNI is about as "
-            "fast, a Cortex-A72 executes 12 % more (slim-320, one thread, Arm instructions counted "
-            "in emulation)",
             sources=("onnxsim", "ncnn"),
             keep=_depthwise,
             plan_suffix=".table",

@@ -71,8 +71,6 @@ FORMAT = Format(
         "int8": Int8(
             emit=_emit,
             share=0.45,
-            pays="INT8 in ONNX Runtime is for size unless your core has dot products (Cortex-A76 "
-            "and newer, AVX-512 VNNI); compare before you rely on it: ultraface-deploy bench",
         ),
     },
     packages=("torch", "onnx"),

@@ -105,3 +105,26 @@ def test_trials_tell_what_happened() -> None:
     assert not trial.good_enough
     with pytest.raises(AttributeError):
         trial.bytes = 1  # type: ignore[misc]
+
+
+def test_a_line_a_person_can_read() -> None:
+    fine = Trial("p99", 0.9, 300_000, verdict(0.995, 0.01))
+    assert str(fine).endswith("good enough")
+    passes = Trial("p99", 0.9, 300_000, verdict(0.98, 0.01))
+    assert "passes, but is not within F1 0.99" in str(passes)
+    large = Trial(
+        "p99", 0.9, 400_000, verdict(0.0, 1.0, "more than the allowed 350 kB"), judged=False
+    )
+    assert str(large) == "p99: 400 kB, 90% in INT8: rejected: more than the allowed 350 kB"
+
+
+def test_the_choice_says_why() -> None:
+    one, two = (
+        Trial(name, 0.9, 1, verdict(0.98, error)) for name, error in (("a", 0.05), ("b", 0.04))
+    )
+    fine = Trial("c", 0.9, 1, verdict(0.995, 0.01))
+    bad = Trial("d", 0.9, 1, verdict(0.5, 0.5, "F1 0.5"))
+    assert Search((one, two), two, False).choice == "kept b: scores nearest of 2 that passed"
+    assert Search((bad, one), one, False).choice == "kept a: the only one that passed"
+    assert Search((one, fine), fine, False).choice == "kept c: the first within the goal"
+    assert Search((bad,), None, False).choice == "none of 1 candidates passed"

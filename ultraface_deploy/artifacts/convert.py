@@ -235,7 +235,10 @@ class _Work:
         artifact = describe_files(step.format, step.precision, files)
         self._check_and_publish(artifact, list(files.values()), _tools(record))
         if isinstance(way, Int8):
-            self.report(way.pays)
+            self.report(
+                f"{artifact.id:<14} is smaller; whether it is faster depends on the processor: "
+                f"ultraface-deploy bench {self.folder.path} --precision all"
+            )
 
     def _convert(self, record: Format, precision: Precision, outputs: list[Path]) -> None:
         assert record.source is not None

@@ -39,7 +39,6 @@ class Int8:
     Attributes:
         emit: writes a plan into an empty folder; returns the files in the order of the manifest.
         share: the largest size relative to the format's own FP32 artifact.
-        pays: on which cores it is faster than FP32, and where that was measured.
         sources: formats whose FP32 files `emit` reads.
         keep: names the layers that stay FP32 whatever their range.
         others: further candidates, that need photographs and are no plan.
@@ -49,9 +48,9 @@ class Int8:
 
     emit: Callable[[Plan, Int8Job, Path], Sequence[Path]]
     share: float
-    pays: str
     sources: tuple[str, ...] = ("onnxsim",)
     keep: Callable[[Network], Iterable[str]] = lambda network: ()
     others: Callable[[Int8Job], Iterator[Candidate]] = lambda job: iter(())
     plan_suffix: str | None = None
     read_plan: Callable[[Path, Int8Job], Plan] | None = None
+    pays: str = ""

@@ -140,6 +140,7 @@ class Quantizer:
             )
         if found.best is None:
             raise CheckFailed(_refusal(format, found))
+        self._report(f"{format:<5} {found.choice}")
         for made, output in zip(found.best.files, outputs, strict=True):
             shutil.move(made, output)
         return found.best

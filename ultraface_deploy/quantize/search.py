@@ -32,13 +32,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """A candidate that was tried: what it weighs and what the gate said."""
+    """A candidate that was tried: what it weighs and what the gate said.
+
+    `judged` is False where it never came to the gate: its tool failed, or it is too large.
+    """
 
     name: str
     int8_share: float
     bytes: int
     verdict: Verdict
     files: tuple[Path, ...] = ()
+    judged: bool = True
 
     @property
     def good_enough(self) -> bool:
@@ -49,13 +53,19 @@ class Trial:
 
     def __str__(self) -> str:
         verdict = self.verdict
-        outcome = "passed" if verdict.passed else verdict.reason
-        loss = "" if verdict.ap_drop is None else f"  AP -{verdict.ap_drop:.4f}"
-        return (
-            f"{self.name}: {self.bytes / 1000:.0f} kB, {self.int8_share:.0%} INT8  "
-            f"F1 {verdict.f1:.4f}  IoU {verdict.mean_iou:.3f}  "
-            f"score error {verdict.score_error:.4f}{loss}  {outcome}"
+        what = f"{self.name}: {self.bytes / 1000:.0f} kB, {self.int8_share:.0%} in INT8: "
+        if not self.judged:
+            return f"{what if self.bytes else self.name + ': '}rejected: {verdict.reason}"
+        loss = "" if verdict.ap_drop is None else f", AP {-verdict.ap_drop:+.4f}"
+        measured = (
+            f"same faces F1 {verdict.f1:.3f}, boxes overlap {verdict.mean_iou:.3f}, "
+            f"scores off by {verdict.score_error:.3f}{loss}"
         )
+        if not verdict.passed:
+            return f"{what}rejected: {verdict.reason} ({measured})"
+        if self.good_enough:
+            return f"{what}{measured}: good enough"
+        return f"{what}{measured}: passes, but is not within F1 {GOAL_F1} and {GOAL_SCORE_ERROR}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -71,6 +81,19 @@ class Search:
     trials: tuple[Trial, ...]
     best: Trial | None
     out_of_time: bool
+
+    @property
+    def choice(self) -> str:
+        """Say which candidate was kept, and why."""
+        if self.best is None:
+            return f"none of {len(self.trials)} candidates passed"
+        if self.best.good_enough:
+            return f"kept {self.best.name}: the first within the goal"
+        passed = sum(trial.verdict.passed for trial in self.trials)
+        why = (
+            "the only one that passed" if passed == 1 else f"scores nearest of {passed} that passed"
+        )
+        return f"kept {self.best.name}: {why}"
 
 
 def search(
@@ -118,13 +141,12 @@ def _try(candidate: Candidate, gate: Gate, runner: Runner, folder: Path, max_byt
     try:
         files = tuple(candidate.make(folder))
     except ToolFailed as error:
-        return Trial(candidate.name, candidate.int8_share, 0, _rejected(str(error)))
+        return Trial(candidate.name, candidate.int8_share, 0, _rejected(str(error)), judged=False)
     size = sum(file.stat().st_size for file in files)
     if size > max_bytes:
-        verdict = _rejected(f"{size / 1000:.0f} kB, allowed {max_bytes / 1000:.0f}")
-    else:
-        verdict = gate.judge(runner, files)
-    return Trial(candidate.name, candidate.int8_share, size, verdict, files)
+        verdict = _rejected(f"more than the allowed {max_bytes / 1000:.0f} kB")
+        return Trial(candidate.name, candidate.int8_share, size, verdict, files, judged=False)
+    return Trial(candidate.name, candidate.int8_share, size, gate.judge(runner, files), files)
 
 
 def _best(trials: Sequence[Trial]) -> Trial | None:

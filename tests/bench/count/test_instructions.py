@@ -22,7 +22,7 @@ from ultraface_deploy.bench.count.sysroot import (
     require_programs,
 )
 from ultraface_deploy.bench.plan import Configuration, configurations
-from ultraface_deploy.errors import MissingDependency
+from ultraface_deploy.errors import InputError, MissingDependency
 
 CHOSEN = os.environ.get("ARM_CORES", ",".join(CORES)).split(",")
 # Million instructions of one slim-320 inference, one thread, with these wheels on Debian 12.
@@ -252,3 +252,9 @@ def test_the_plugin_builds_without_a_warning(tmp_path: Path) -> None:
     if shutil.which("cc") is None:
         pytest.skip("needs a C compiler")
     assert build_plugin(tmp_path).stat().st_size > 0
+
+
+def test_a_backend_without_aarch64_wheels_is_refused_first(folder: ArtifactFolder) -> None:
+    torch = Configuration(folder, folder.get("torch"), "torch", 1)
+    with pytest.raises(InputError, match=r"torch does not come for emulated cores.*mnn"):
+        count_instructions([torch], "cortex-a72")

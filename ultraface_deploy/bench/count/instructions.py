@@ -96,8 +96,8 @@ def count_instructions(
     for name in dict.fromkeys(configuration.backend for configuration in configurations):
         if name not in emulated_backends():
             raise InputError(
-                f"bench count: {name} has no aarch64 package that runs there; "
-                f"{', '.join(emulated_backends())} have"
+                f"bench count: {name} does not come for emulated cores; "
+                f"{', '.join(emulated_backends())} do"
             )
     require_programs()
     sysroot = sysroot or Sysroot.default()

@@ -45,7 +45,7 @@ class Graph:
         unknown = [blob for blob in proto.bottom if blob not in self._tensors]
         if unknown:
             raise InputError(f"reads blob {unknown[0]!r}, which no layer before it writes")
-        if not proto.top and proto.type != "Silence":
+        if not proto.top:
             raise InputError("has no top")
         inputs = [self._tensors[blob] for blob in proto.bottom]
         outputs = [

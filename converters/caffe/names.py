@@ -11,8 +11,6 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 
-WEIGHTED_OPS = ("Conv", "Gemm", "MatMul")
-
 
 class LayerNames:
     """Hands out unique layer names; those of the network's inputs and outputs are reserved."""
@@ -50,7 +48,7 @@ def _module_paths(graph: onnx.GraphProto) -> dict[str, str]:
     weights = {tensor.name for tensor in graph.initializer}
     paths = {}
     for node in graph.node:
-        if node.op_type in WEIGHTED_OPS:
+        if node.op_type == "Conv":
             path = _scope_path(node.name) or _weight_path(node, weights)
             if path:
                 paths[node.output[0]] = path

@@ -6,49 +6,28 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
 
 from ultraface_deploy.converters.caffe.names import LayerNames
 from ultraface_deploy.converters.caffe.schema import NetParameter
+from ultraface_deploy.converters.onnx.walk import Array, Graph
 from ultraface_deploy.errors import InputError
 
-Array = npt.NDArray[Any]
 
-# Layers that are modules of the network, and what they are called where it does not name them.
-_MODULE_LABELS = {"Convolution": "conv", "InnerProduct": "fc"}
-
-
-class Network:
+class NetBuilder:
     """The growing Caffe network and what is known about the tensors of the ONNX one."""
 
     def __init__(self, model: onnx.ModelProto, name: str) -> None:
-        graph = model.graph
-        self.graph = graph
+        self.graph = Graph(model)
         self.message = NetParameter(name=name)
-        self.opset = max(
-            (entry.version for entry in model.opset_import if not entry.domain), default=1
-        )
-        self.outputs = {output.name for output in graph.output}
-        self.constants = _constants(graph)
-        self.shapes = _shapes(model)
-        inputs = [value.name for value in graph.input if value.name not in self.constants]
-        self.names = LayerNames(graph, {*inputs, *self.outputs})
+        self.outputs, self.constants = self.graph.outputs, self.graph.constants
+        inputs, self.shape = self.graph.inputs, self.graph.shape
+        self.names = LayerNames(model.graph, {*inputs, *self.outputs})
         # The Caffe blob that holds an ONNX tensor.
         self.blobs = {name: name for name in inputs}
         for tensor in inputs:
             layer = self.message.layer.add(name=tensor, type="Input", top=[tensor])
             layer.input_param.shape.add(dim=self.shape(tensor))
-
-    def shape(self, tensor: str) -> tuple[int, ...]:
-        """Return the fixed shape of an ONNX tensor."""
-        shape = self.shapes.get(tensor)
-        if shape is None:
-            raise InputError(
-                f"tensor {tensor!r} has no fixed shape; simplify the ONNX file at one input size"
-            )
-        return shape
 
     def blob(self, node: onnx.NodeProto, tensor: str) -> str:
         """Return the Caffe blob that holds an operand of a node."""
@@ -76,8 +55,8 @@ class Network:
         bottoms = [self.blob(node, tensor) for tensor in inputs]
         if output in self.outputs:
             name = output
-        elif layer_type in _MODULE_LABELS:
-            name = self.names.module_layer(node, _MODULE_LABELS[layer_type])
+        elif layer_type == "Convolution":
+            name = self.names.module_layer(node, "conv")
         else:
             label = node.op_type if layer_type == "Eltwise" else layer_type
             name = self.names.joined_layer(bottoms, label.lower())
@@ -87,50 +66,12 @@ class Network:
         self.blobs[output] = name
         return layer
 
-    def only_reader(self, tensor: str) -> onnx.NodeProto | None:
-        """Return the node that reads an inner tensor, if it is the only one."""
-        readers = [node for node in self.graph.node if tensor in node.input]
-        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
-
 
 def add_blob(layer: Any, array: Array) -> None:
     """Append weights to a layer."""
     blob = layer.blobs.add()
     blob.shape.dim.extend(array.shape)
     blob.data.extend(array.astype(np.float32).ravel().tolist())
-
-
-def _constants(graph: onnx.GraphProto) -> dict[str, Array]:
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant":
-            constants[node.output[0]] = _constant_value(node)
-    return constants
-
-
-def _constant_value(node: onnx.NodeProto) -> Array:
-    (attribute,) = node.attribute
-    value = onnx.helper.get_attribute_value(attribute)
-    if isinstance(value, onnx.TensorProto):
-        return numpy_helper.to_array(value)
-    if attribute.name not in ("value_float", "value_floats", "value_int", "value_ints"):
-        raise refusal(node, f"its {attribute.name} is not an array of numbers")
-    return np.asarray(value)
-
-
-def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Fixed shapes by tensor name; tensors of unknown or symbolic shape are left out."""
-    try:
-        graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
-    except onnx.shape_inference.InferenceError as error:
-        reason = str(error).splitlines()[-1][:200]
-        raise InputError(f"the ONNX network is inconsistent: {reason}") from error
-    shapes = {}
-    for value in [*graph.input, *graph.value_info, *graph.output]:
-        dims = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.HasField("shape") and all(dim.dim_value > 0 for dim in dims):
-            shapes[value.name] = tuple(dim.dim_value for dim in dims)
-    return shapes
 
 
 def refusal(node: onnx.NodeProto, reason: str) -> InputError:

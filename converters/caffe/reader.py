@@ -11,7 +11,7 @@ import numpy.typing as npt
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from ultraface_deploy.converters.caffe.schema import NetParameter
+from ultraface_deploy.converters.caffe.schema import CHANNELS_LAST, NetParameter
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import require_file
 
@@ -129,6 +129,13 @@ def _check_net(net: Any, path: Path) -> None:
         )
     if not net.layer:
         raise InputError(f"{path}: holds no layers")
+    for layer in net.layer:
+        # Plain Caffe ignores the order, so that only this one can be left to it.
+        if layer.type == "Permute" and list(layer.permute_param.order) not in ([], CHANNELS_LAST):
+            raise InputError(
+                f"{path}: layer {layer.name!r} permutes by {list(layer.permute_param.order)}; "
+                f"only {CHANNELS_LAST} is supported"
+            )
     names = [layer.name for layer in net.layer]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

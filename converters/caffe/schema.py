@@ -32,4 +32,5 @@ _POOL = _build_pool()
 NetParameter: Any = _message_class("NetParameter")
 LayerParameter: Any = _message_class("LayerParameter")
 EltwiseOp: Any = _message_class("EltwiseParameter").EltwiseOp
-PoolMethod: Any = _message_class("PoolingParameter").PoolMethod
+# The one order in which these networks permute: (N, C, H, W) to (N, H, W, C).
+CHANNELS_LAST = [0, 2, 3, 1]

@@ -14,8 +14,7 @@ import numpy as np
 import onnx
 
 from ultraface_deploy.converters.caffe.graph import Graph, Layer, Shape, Step, Translate
-from ultraface_deploy.converters.caffe.schema import EltwiseOp, PoolMethod
-from ultraface_deploy.converters.caffe.shapes import convolved_size, pooled_size
+from ultraface_deploy.converters.caffe.schema import CHANNELS_LAST, EltwiseOp
 from ultraface_deploy.errors import InputError
 
 
@@ -44,11 +43,7 @@ def onnx_from_net(net: Any) -> onnx.ModelProto:
 
 def _pair(parameters: Any, name: str, prefix: str, default: int) -> tuple[int, int]:
     """Read `pad: 1`, `pad: 1 pad: 2`, or `pad_h: 1 pad_w: 2` as (height, width)."""
-    value = getattr(parameters, name)
-    if isinstance(value, int):
-        values = [value] if parameters.HasField(name) else []
-    else:
-        values = list(value)
+    values = list(getattr(parameters, name))
     if parameters.HasField(f"{prefix}_h") or parameters.HasField(f"{prefix}_w"):
         values = [getattr(parameters, f"{prefix}_h"), getattr(parameters, f"{prefix}_w")]
     if len(values) > 2:
@@ -57,16 +52,12 @@ def _pair(parameters: Any, name: str, prefix: str, default: int) -> tuple[int, i
     return height, width
 
 
-def _window(parameters: Any) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """(kernel, pad, stride) of a convolution or pooling, each (height, width)."""
-    kernel = _pair(parameters, "kernel_size", "kernel", 0)
-    stride = _pair(parameters, "stride", "stride", 1)
-    if min(*kernel, *stride) < 1:
-        raise InputError(f"kernel {kernel} with stride {stride}")
-    return kernel, _pair(parameters, "pad", "pad", 0), stride
-
-
-# --- layers with weights ---------------------------------------------------------------------
+def _input(layer: Layer) -> list[Shape]:
+    shapes = [tuple(shape.dim) for shape in layer.proto.input_param.shape]
+    if len(shapes) == 1:
+        shapes *= len(layer.outputs)
+    layer.net.inputs.extend(layer.outputs)
+    return shapes
 
 
 def _convolution(layer: Layer) -> list[Shape]:
@@ -74,7 +65,10 @@ def _convolution(layer: Layer) -> list[Shape]:
     if len(layer.shape) != 4:
         raise InputError(f"needs a blob with 4 axes, not {layer.shape}")
     batch, channels, *size = layer.shape
-    kernel, pad, stride = _window(parameters)
+    kernel = _pair(parameters, "kernel_size", "kernel", 0)
+    pad, stride = _pair(parameters, "pad", "pad", 0), _pair(parameters, "stride", "stride", 1)
+    if min(*kernel, *stride) < 1:
+        raise InputError(f"kernel {kernel} with stride {stride}")
     dilation = (list(parameters.dilation) or [1]) * (2 if len(parameters.dilation) < 2 else 1)
     group, count = parameters.group, parameters.num_output
     if not group or channels % group or count % group or len(dilation) != 2 or min(dilation) < 1:
@@ -94,48 +88,13 @@ def _convolution(layer: Layer) -> list[Shape]:
         dilations=dilation,
         group=group,
     )
-    spatial = map(convolved_size, size, pad, kernel, stride, dilation)
+    spatial = [
+        (extent + 2 * padding - spread * (window - 1) - 1) // step + 1
+        for extent, padding, window, step, spread in zip(
+            size, pad, kernel, stride, dilation, strict=True
+        )
+    ]
     return [(batch, count, *spatial)]
-
-
-def _inner_product(layer: Layer) -> list[Shape]:
-    parameters = layer.proto.inner_product_param
-    axis = layer.axis(parameters.axis)
-    lead, length = layer.shape[:axis], math.prod(layer.shape[axis:])
-    count = parameters.num_output
-    weight_shape = (length, count) if parameters.transpose else (count, length)
-    shapes: list[Shape] = [weight_shape, (count,)]
-    weight, *bias = layer.weights(*shapes[: 1 + parameters.bias_term])
-    matrix = weight if parameters.transpose else weight.T
-    steps: list[Step] = []
-    if len(layer.shape) > axis + 1:
-        flat = layer.constant(np.array([*lead, length], np.int64), "flat")
-        steps.append(("Reshape", [flat], {}))
-    steps.append(("MatMul", [layer.constant(matrix, "weight")], {}))
-    if bias:
-        steps.append(("Add", [layer.constant(bias[0], "bias")], {}))
-    layer.chain(steps)
-    return [(*lead, count)]
-
-
-def _batch_norm(layer: Layer) -> list[Shape]:
-    channels = layer.shape[layer.axis(1)]
-    mean, variance, weight = layer.weights((channels,), (channels,), (1,))
-    # Caffe stores the statistics multiplied by the weight of its moving average.
-    factor = 0.0 if weight[0] == 0 else 1 / float(weight[0])
-    arrays = {
-        "scale": np.ones(channels, np.float32),
-        "bias": np.zeros(channels, np.float32),
-        "mean": mean * np.float32(factor),
-        "variance": variance * np.float32(factor),
-    }
-    layer.node(
-        "BatchNormalization",
-        [layer.inputs[0], *(layer.constant(array, role) for role, array in arrays.items())],
-        layer.outputs,
-        epsilon=layer.proto.batch_norm_param.eps,
-    )
-    return [layer.shape]
 
 
 def _scale(layer: Layer) -> list[Shape]:
@@ -167,70 +126,41 @@ def _scalar(layer: Layer, value: float, role: str) -> str:
 
 def _power(layer: Layer) -> list[Shape]:
     parameters = layer.proto.power_param
+    if parameters.power != 1:
+        raise InputError(f"raises to the power of {parameters.power}; only 1 is supported")
     steps: list[Step] = []
     if parameters.scale != 1:
         steps.append(("Mul", [_scalar(layer, parameters.scale, "scale")], {}))
     if parameters.shift != 0:
         steps.append(("Add", [_scalar(layer, parameters.shift, "shift")], {}))
-    if parameters.power != 1:
-        steps.append(("Pow", [_scalar(layer, parameters.power, "power")], {}))
     layer.chain(steps or [("Identity", [], {})])
     return [layer.shape]
 
 
 def _exp(layer: Layer) -> list[Shape]:
     parameters = layer.proto.exp_param
-    if parameters.base != -1 and parameters.base <= 0:
-        raise InputError(f"base {parameters.base}; it must be positive, or -1 for e")
-    log_base = 1.0 if parameters.base == -1 else math.log(parameters.base)
-    steps: list[Step] = []
-    if log_base * parameters.scale != 1:
-        steps.append(("Mul", [_scalar(layer, log_base * parameters.scale, "scale")], {}))
-    if parameters.shift != 0:
-        steps.append(("Add", [_scalar(layer, log_base * parameters.shift, "shift")], {}))
-    layer.chain([*steps, ("Exp", [], {})])
+    if (parameters.base, parameters.scale, parameters.shift) != (-1, 1, 0):
+        raise InputError("only e to the power of the blob itself is supported")
+    layer.chain([("Exp", [], {})])
     return [layer.shape]
 
 
 def _relu(layer: Layer) -> list[Shape]:
-    slope = layer.proto.relu_param.negative_slope
-    layer.chain([("LeakyRelu", [], {"alpha": slope}) if slope else ("Relu", [], {})])
+    if layer.proto.relu_param.negative_slope:
+        raise InputError("a slope below zero is not supported")
+    layer.chain([("Relu", [], {})])
     return [layer.shape]
-
-
-def _same_named(operator: str) -> Translate:
-    """Translate a layer without parameters."""
-
-    def translate(layer: Layer) -> list[Shape]:
-        layer.chain([(operator, [], {})])
-        return [layer.shape]
-
-    return translate
 
 
 def _eltwise(layer: Layer) -> list[Shape]:
     parameters, shapes = layer.proto.eltwise_param, layer.input_shapes
-    if len(shapes) < 2 or len(set(shapes)) > 1:
-        raise InputError(f"needs two or more blobs of one shape, not {shapes}")
+    if len(shapes) != 2 or len(set(shapes)) > 1:
+        raise InputError(f"needs two blobs of one shape, not {shapes}")
     operation, coefficients = EltwiseOp.Name(parameters.operation), list(parameters.coeff)
-    if operation == "SUM" and coefficients == [1, -1]:
-        layer.node("Sub", layer.inputs, layer.outputs)
-        return [shapes[0]]
-    if coefficients and (operation != "SUM" or len(coefficients) != len(shapes)):
-        raise InputError(f"{len(coefficients)} coefficients for {operation} of {len(shapes)} blobs")
-    terms = list(layer.inputs)
-    for index, coefficient in enumerate(coefficients):
-        if coefficient != 1:
-            factor = _scalar(layer, coefficient, f"coeff{index}")
-            product = f"{layer.proto.name}:term{index}"
-            layer.node("Mul", [terms[index], factor], [product])
-            terms[index] = product
-    operator = {"PROD": "Mul", "SUM": "Add", "MAX": "Max"}[operation]
-    total = terms[0]
-    for index, term in enumerate(terms[1:], start=1):
-        output = layer.outputs[0] if index == len(terms) - 1 else f"{layer.proto.name}:{index}"
-        layer.node(operator, [total, term], [output])
-        total = output
+    operator = {(): "Add", (1, 1): "Add", (1, -1): "Sub"}.get(tuple(coefficients))
+    if operation != "SUM" or operator is None:
+        raise InputError(f"{operation} with coefficients {coefficients}; only x + y and x - y are")
+    layer.node(operator, layer.inputs, layer.outputs)
     return [shapes[0]]
 
 
@@ -238,45 +168,6 @@ def _softmax(layer: Layer) -> list[Shape]:
     axis = layer.axis(layer.proto.softmax_param.axis)
     layer.chain([("Softmax", [], {"axis": axis})])
     return [layer.shape]
-
-
-def _pooling(layer: Layer) -> list[Shape]:
-    parameters, shape = layer.proto.pooling_param, layer.shape
-    if len(shape) != 4 or parameters.pool == PoolMethod.Value("STOCHASTIC"):
-        raise InputError("only MAX and AVE pooling of blobs with 4 axes is supported")
-    average = parameters.pool == PoolMethod.Value("AVE")
-    if parameters.global_pooling:
-        layer.chain([("GlobalAveragePool" if average else "GlobalMaxPool", [], {})])
-        return [(*shape[:2], 1, 1)]
-    kernel, pad, stride = _window(parameters)
-    if pad[0] >= kernel[0] or pad[1] >= kernel[1]:
-        raise InputError(f"padding {pad} is not smaller than the kernel {kernel}")
-    size = tuple(map(pooled_size, shape[2:], pad, kernel, stride))
-    # Caffe rounds up: ONNX pads the far side by what the last window reaches over the edge.
-    over = [
-        max(0, (out - 1) * s + k - extent - 2 * p)
-        for out, s, k, extent, p in zip(size, stride, kernel, shape[2:], pad, strict=True)
-    ]
-    if average and any(over):
-        raise InputError("an average whose last window reaches over the padded edge")
-    far = [p + extra for p, extra in zip(pad, over, strict=True)]
-    window = {"kernel_shape": kernel, "pads": [*pad, *far], "strides": stride}
-    if average:
-        layer.chain([("AveragePool", [], {**window, "count_include_pad": 1})])
-    else:
-        layer.chain([("MaxPool", [], window)])
-    return [(*shape[:2], *size)]
-
-
-# --- shape -----------------------------------------------------------------------------------
-
-
-def _input(layer: Layer) -> list[Shape]:
-    shapes = [tuple(shape.dim) for shape in layer.proto.input_param.shape]
-    if len(shapes) == 1:
-        shapes *= len(layer.outputs)
-    layer.net.inputs.extend(layer.outputs)
-    return shapes
 
 
 def _concat(layer: Layer) -> list[Shape]:
@@ -311,9 +202,7 @@ def _slice(layer: Layer) -> list[Shape]:
 
 def _permute(layer: Layer) -> list[Shape]:
     shape, order = layer.shape, list(layer.proto.permute_param.order)
-    # Axes that are not named follow in their order.
-    order += [axis for axis in range(len(shape)) if axis not in order]
-    if sorted(order) != list(range(len(shape))):
+    if len(shape) != 4 or order != CHANNELS_LAST:
         raise InputError(f"order {order} of a blob with {len(shape)} axes")
     layer.chain([("Transpose", [], {"perm": order})])
     return [tuple(shape[axis] for axis in order)]
@@ -342,48 +231,17 @@ def _reshape(layer: Layer) -> list[Shape]:
     return [tuple(result)]
 
 
-def _flatten(layer: Layer) -> list[Shape]:
-    parameters, shape = layer.proto.flatten_param, layer.shape
-    start, end = layer.axis(parameters.axis), layer.axis(parameters.end_axis)
-    if start > end:
-        raise InputError(f"axis {start} lies behind end_axis {end}")
-    result = (*shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
-    target = layer.constant(np.array(result, np.int64), "shape")
-    layer.chain([("Reshape", [target], {})])
-    return [result]
-
-
-def _copies(layer: Layer) -> list[Shape]:
-    """Dropout and Split hand on what they read."""
-    for output in layer.outputs:
-        layer.node("Identity", layer.inputs, [output])
-    return [layer.shape] * len(layer.outputs)
-
-
-def _silence(layer: Layer) -> list[Shape]:
-    return []
-
-
 _TRANSLATIONS: dict[str, Translate] = {
-    "BatchNorm": _batch_norm,
     "Concat": _concat,
     "Convolution": _convolution,
-    "Dropout": _copies,
     "Eltwise": _eltwise,
     "Exp": _exp,
-    "Flatten": _flatten,
-    "InnerProduct": _inner_product,
     "Input": _input,
     "Permute": _permute,
-    "Pooling": _pooling,
     "Power": _power,
     "ReLU": _relu,
     "Reshape": _reshape,
     "Scale": _scale,
-    "Sigmoid": _same_named("Sigmoid"),
-    "Silence": _silence,
     "Slice": _slice,
     "Softmax": _softmax,
-    "Split": _copies,
-    "TanH": _same_named("Tanh"),
 }

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-from onnx import numpy_helper, shape_inference
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.converters.ncnn.files import ParamLine, pack_fp16, pack_fp32, write_param
+from ultraface_deploy.converters.onnx.walk import Graph, attributes
 from ultraface_deploy.errors import InputError
 
 _BINARY = {"Add": 0, "Sub": 1, "Mul": 2, "Div": 3}
@@ -36,46 +35,32 @@ def write_ncnn(model: onnx.ModelProto, precision: Precision = "fp32") -> tuple[s
     Raises:
         InputError: an operator cannot be translated here; says which and where.
     """
-    network = _Network.of(shape_inference.infer_shapes(model), precision)
-    for node in network.model.graph.node:
-        if node.output[0] not in network.fused:
-            network.translate(node)
-    return write_param(_with_splits(network.lines)), b"".join(network.weights)
+    writer = _Writer(Graph(model), precision)
+    for node in writer.graph.nodes:
+        if node.op_type != "Constant" and node.output[0] not in writer.fused:
+            writer.translate(node)
+    return write_param(_with_splits(writer.lines)), b"".join(writer.weights)
 
 
-@dataclass
-class _Network:
+class _Writer:
     """The translation as it grows."""
 
-    model: onnx.ModelProto
-    precision: Precision
-    constants: dict[str, npt.NDArray[Any]]
-    shapes: dict[str, tuple[int, ...]]
-    fused: dict[str, str]
-    """Output of a ReLU that is part of a convolution -> output of that convolution."""
-    lines: list[ParamLine] = field(default_factory=list)
-    weights: list[bytes] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, model: onnx.ModelProto, precision: Precision) -> _Network:
-        graph = model.graph
-        constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        values = [*graph.input, *graph.value_info, *graph.output]
-        shapes = {
-            value.name: tuple(side.dim_value for side in value.type.tensor_type.shape.dim)
-            for value in values
+    def __init__(self, graph: Graph, precision: Precision) -> None:
+        self.graph, self.precision = graph, precision
+        self.constants, self.shapes = graph.constants, graph.shapes
+        self.lines: list[ParamLine] = []
+        self.weights: list[bytes] = []
+        # Output of a ReLU that is part of a convolution -> output of that convolution.
+        self.fused = {
+            reader.output[0]: node.output[0]
+            for node in graph.nodes
+            if node.op_type == "Conv"
+            and (reader := graph.only_reader(node.output[0])) is not None
+            and reader.op_type == "Relu"
         }
-        uses = Counter(name for node in graph.node for name in node.input)
-        convolved = {node.output[0] for node in graph.node if node.op_type == "Conv"}
-        fused = {
-            node.output[0]: node.input[0]
-            for node in graph.node
-            if node.op_type == "Relu" and node.input[0] in convolved and uses[node.input[0]] == 1
-        }
-        network = cls(model, precision, constants, shapes, fused)
-        name, (_, channels, height, width) = graph.input[0].name, shapes[graph.input[0].name]
-        network.add("Input", name, [], [name], {"0": width, "1": height, "2": channels})
-        return network
+        (name,) = graph.inputs
+        _, channels, height, width = graph.shape(name)
+        self.add("Input", name, [], [name], {"0": width, "1": height, "2": channels})
 
     def add(
         self,
@@ -105,18 +90,18 @@ class _Network:
 
     def axis(self, node: onnx.NodeProto, default: int) -> int:
         """The node's axis as ncnn counts it: without the batch."""
-        axis = int(_attributes(node).get("axis", default))
+        axis = int(attributes(node).get("axis", default))
         return (axis if axis >= 0 else axis + len(self.shapes[node.input[0]])) - 1
 
 
-def _conv(network: _Network, node: onnx.NodeProto) -> None:
+def _conv(network: _Writer, node: onnx.NodeProto) -> None:
     weight = network.constants[node.input[1]].astype(np.float32)
     bias = network.constants[node.input[2]] if len(node.input) > 2 else np.zeros(len(weight))
-    attributes = _attributes(node)
-    groups = int(attributes.get("group", 1))
-    top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
-    stride_y, stride_x = attributes.get("strides", (1, 1))
-    dilation_y, dilation_x = attributes.get("dilations", (1, 1))
+    given = attributes(node)
+    groups = int(given.get("group", 1))
+    top, left, bottom, right = given.get("pads", (0, 0, 0, 0))
+    stride_y, stride_x = given.get("strides", (1, 1))
+    dilation_y, dilation_x = given.get("dilations", (1, 1))
     parameters = {
         **{"0": weight.shape[0], "1": weight.shape[3], "11": weight.shape[2]},
         **{"2": dilation_x, "12": dilation_y, "3": stride_x, "13": stride_y},
@@ -134,7 +119,7 @@ def _conv(network: _Network, node: onnx.NodeProto) -> None:
     network.weights.append(pack(weight, bias.astype(np.float32)))
 
 
-def _binary(network: _Network, node: onnx.NodeProto) -> None:
+def _binary(network: _Writer, node: onnx.NodeProto) -> None:
     constant = next((name for name in node.input if name in network.constants), None)
     if constant is None:
         network.simple(node, "BinaryOp", {"0": _BINARY[node.op_type]})
@@ -151,7 +136,7 @@ def _binary(network: _Network, node: onnx.NodeProto) -> None:
     )
 
 
-def _memory(network: _Network, node: onnx.NodeProto, constant: str) -> None:
+def _memory(network: _Writer, node: onnx.NodeProto, constant: str) -> None:
     """Add a constant tensor, as wide as the node's output is deep."""
     value = network.constants[constant]
     if value.ndim != 3 or value.shape[0] != 1:
@@ -162,26 +147,26 @@ def _memory(network: _Network, node: onnx.NodeProto, constant: str) -> None:
     network.weights.append(value.astype("<f4").tobytes())
 
 
-def _permute(network: _Network, node: onnx.NodeProto) -> None:
-    if tuple(_attributes(node)["perm"]) != _CHANNELS_LAST:
+def _permute(network: _Writer, node: onnx.NodeProto) -> None:
+    if tuple(attributes(node)["perm"]) != _CHANNELS_LAST:
         raise InputError(f"ncnn: node {node.name} transposes otherwise than to channels last")
     network.simple(node, "Permute", {"0": 3})
 
 
-def _reshape(network: _Network, node: onnx.NodeProto) -> None:
+def _reshape(network: _Writer, node: onnx.NodeProto) -> None:
     _, *sides = network.shapes[node.output[0]]
     keys = ("0", "1", "2")
     network.simple(node, "Reshape", dict(zip(keys, reversed(sides), strict=False)))
 
 
-def _split(network: _Network, node: onnx.NodeProto) -> None:
+def _split(network: _Writer, node: onnx.NodeProto) -> None:
     axis = network.axis(node, 0)
     sizes = [network.shapes[name][axis + 1] for name in node.output]
     array = ",".join(str(number) for number in (len(sizes), *sizes))
     network.simple(node, "Slice", {"-23300": array, "1": axis})
 
 
-def _crop(network: _Network, node: onnx.NodeProto) -> None:
+def _crop(network: _Writer, node: onnx.NodeProto) -> None:
     starts, ends, axes = (network.constants[name].tolist() for name in node.input[1:4])
     sides = network.shapes[node.input[0]]
     axes = [axis % len(sides) - 1 for axis in axes]
@@ -195,7 +180,7 @@ def _crop(network: _Network, node: onnx.NodeProto) -> None:
     )
 
 
-_TRANSLATORS: dict[str, Callable[[_Network, onnx.NodeProto], None]] = {
+_TRANSLATORS: dict[str, Callable[[_Writer, onnx.NodeProto], None]] = {
     "Conv": _conv,
     "Relu": lambda network, node: network.simple(node, "ReLU", {}),
     "Exp": lambda network, node: network.simple(node, "UnaryOp", {"0": 7}),
@@ -227,7 +212,3 @@ def _with_splits(lines: list[ParamLine]) -> list[ParamLine]:
                 copies = tuple(f"{name}_split_{index}" for index in range(uses[name]))
                 result.append(ParamLine("Split", f"{name.strip('/')}_split", (name,), copies, {}))
     return result
-
-
-def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
-    return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.errors import MissingDependency
 
 
 @dataclass(frozen=True)
@@ -23,24 +23,20 @@ def cost_of_onnx(path: Path) -> Cost:
     MACs are output elements times the weights of one output channel.
 
     Raises:
-        InputError: a convolution's output shape cannot be inferred.
+        InputError: the file is damaged, or a convolution's output shape cannot be inferred.
         MissingDependency: onnx is not installed.
     """
     try:
-        import onnx
+        from ultraface_deploy.converters.onnx.files import load
+        from ultraface_deploy.converters.onnx.walk import Graph
     except ImportError:
         raise MissingDependency.package("onnx", "onnx", "counting MACs") from None
-    graph = onnx.shape_inference.infer_shapes(onnx.load(str(path))).graph
-    values = (*graph.value_info, *graph.output)
-    shapes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
-    weights = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    graph = Graph(load(path))
     parameters = macs = 0
-    for node in graph.node:
+    for node in graph.nodes:
         if node.op_type == "Conv":
-            elements = math.prod(shapes.get(node.output[0], [0]))
-            if not elements:
-                raise InputError(f"{path}: the shape of {node.output[0]} is unknown")
             # A weight is (output channels, input channels / groups, height, width).
-            macs += elements * math.prod(weights[node.input[1]][1:])
-            parameters += sum(math.prod(weights[name]) for name in node.input[1:])
+            weight = graph.constants[node.input[1]]
+            macs += math.prod(graph.shape(node.output[0])) * math.prod(weight.shape[1:])
+            parameters += sum(graph.constants[name].size for name in node.input[1:])
     return Cost(parameters, macs)

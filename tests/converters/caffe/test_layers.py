@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper, parser
 
@@ -52,64 +52,32 @@ CASES = {
         w=conv_weight(6, 2, 3, 3),
         b=conv_weight(6),
     ),
-    "batch norm": graph(
-        "y = BatchNormalization <epsilon = 0.001> (x, g, b, m, v)",
-        g=conv_weight(4),
-        b=conv_weight(4),
-        m=conv_weight(4),
-        v=np.abs(conv_weight(4)) + 0.5,
-    ),
-    "max pool": graph("y = MaxPool <kernel_shape = [3, 3], strides = [2, 2]> (x)"),
-    "max pool padded": graph(
-        "y = MaxPool <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (x)"
-    ),
-    "average pool": graph(
-        "y = AveragePool <kernel_shape = [3, 3], strides = [1, 1], pads = [1, 1, 1, 1], "
-        "count_include_pad = 1> (x)"
-    ),
-    "global average": graph("y = GlobalAveragePool (x)"),
-    "global max": graph("y = GlobalMaxPool (x)"),
-    "classifier": graph(
-        "f = Flatten (x) y = Gemm <transB = 1> (f, w, b)",
-        w=conv_weight(5, 4 * 9 * 11),
-        b=conv_weight(5),
-    ),
-    "matmul": graph("y = MatMul (x, w)", w=conv_weight(11, 3)),
-    "sigmoid": graph("y = Sigmoid (x)"),
-    "tanh": graph("y = Tanh (x)"),
-    "leaky": graph("y = LeakyRelu <alpha = 0.2> (x)"),
     "exp": graph("y = Exp (x)"),
     "scalars": graph(
-        "a = Mul (x, k) b = Add (a, k) c = Sub (k, b) d = Div (c, k) y = Neg (d)",
+        "a = Mul (x, k) b = Add (a, k) c = Sub (k, b) y = Div (c, k)",
         k=np.float32(1.5),
     ),
-    "square": graph("y = Pow (x, k)", k=np.float32(2)),
     "per channel": graph("a = Mul (x, k) y = Add (a, k)", k=conv_weight(4, 1, 1)),
     "per channel shift": graph("y = Sub (x, k)", k=conv_weight(1, 4, 1, 1)),
     "per column": graph("y = Mul (x, k)", k=conv_weight(11)),
     "everywhere": graph(
         "a = Mul (x, k) y = Add (c, a)", k=conv_weight(9, 11), c=conv_weight(4, 1, 1)
     ),
-    "eltwise": graph(
-        "r = Relu (x) s = Sub (x, r) p = Mul (s, x) m = Max (p, x, r) y = Sum (m, x, r)"
-    ),
+    "eltwise": graph("r = Relu (x) s = Sub (x, r) y = Add (s, x)"),
     "slices": graph(
         "a = Slice (x, s0, e0, ax, st) b = Slice (x, s1, e1, ax, st) y = Concat <axis = 3> (b, a)",
         s0=np.array([0]),
         e0=np.array([3]),
-        s1=np.array([-4]),
+        s1=np.array([-8]),
         e1=np.array([9999]),
         ax=np.array([3]),
         st=np.array([1]),
     ),
     "split": graph("a, y2 = Split <axis = 1> (x, parts) y = Exp (a)", parts=np.array([1, 3])),
     "reshapes": graph(
-        "a = Transpose <perm = [0, 2, 3, 1]> (x) b = Reshape (a, dims) c = Unsqueeze (b, one) "
-        "d = Squeeze (c, one) y = Softmax <axis = -1> (d)",
+        "a = Transpose <perm = [0, 2, 3, 1]> (x) b = Reshape (a, dims) y = Softmax <axis = -1> (b)",
         dims=np.array([0, -1, 2]),
-        one=np.array([1]),
     ),
-    "identity": graph("a = Identity (x) b = Relu (a) y = Identity (b)"),
     "constant": graph("k = Constant <value_float = 2.0> () y = Mul (x, k)"),
 }
 
@@ -135,8 +103,10 @@ REFUSED = {
     "Resize at the node that computes 'y': Caffe does not offer a layer": graph(
         "y = Resize (x, , scales)", scales=np.array([1, 1, 2, 2], np.float32)
     ),
-    "Div .*cannot divide one blob by another": graph("a = Exp (x) y = Div (x, a)"),
-    "Div .*cannot divide a constant": graph("y = Div (k, x)", k=np.float32(1)),
+    "Div .*by one constant only": graph("a = Exp (x) y = Div (x, a)"),
+    "Div .*divides by one constant": graph("y = Div (k, x)", k=np.float32(1)),
+    "Mul .*by one constant only": graph("a = Exp (x) y = Mul (x, a)"),
+    "Transpose .*otherwise than to channels last": graph("y = Transpose <perm = [0, 3, 1, 2]> (x)"),
     "Conv .*pads opposite sides alike": graph(
         "y = Conv <pads = [0, 0, 1, 1]> (x, w)", w=conv_weight(4, 4, 3, 3)
     ),
@@ -144,11 +114,9 @@ REFUSED = {
         'y = Conv <auto_pad = "SAME_UPPER"> (x, w)', w=conv_weight(4, 4, 3, 3)
     ),
     "Conv .*its weight must be constant": graph("a = Exp (x) y = Conv (x, a)", (4, 4, 3, 3)),
-    "MaxPool .*rounds the size": graph("y = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (x)"),
-    "AveragePool .*counts padding": graph(
-        "y = AveragePool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x)"
+    "Add .*does not broadcast": graph(
+        "a, b = Split <axis = 1> (x, parts) y = Add (x, a)", parts=np.array([1, 3])
     ),
-    "Add .*does not broadcast": graph("a = GlobalAveragePool (x) y = Add (x, a)"),
     "Add .*does not fit": graph("y = Add (x, k)", k=conv_weight(3, 4, 9, 11)),
     "Slice .*step 1": graph(
         "y = Slice (x, s, e, a, t)",
@@ -157,7 +125,7 @@ REFUSED = {
         a=np.array([3]),
         t=np.array([2]),
     ),
-    "Slice .*overlapping": graph(
+    "Slice .*that overlap": graph(
         "a = Slice (x, s, e, ax) b = Slice (x, s2, e, ax) y = Concat <axis = 3> (a, b)",
         s=np.array([0]),
         s2=np.array([3]),
@@ -234,35 +202,6 @@ def test_any_convolution(
         w=conv_weight(groups * widths[1], widths[0], *kernel),
     )
     check_round_trip(model, shape)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    operator=st.sampled_from(["MaxPool", "AveragePool"]),
-    kernel=st.tuples(st.integers(2, 4), st.integers(2, 4)),
-    stride=st.tuples(small, small),
-    pad=st.integers(0, 1),
-    size=st.tuples(st.integers(5, 12), st.integers(5, 12)),
-)
-def test_any_pooling_is_right_or_refused(
-    operator: str,
-    kernel: tuple[int, int],
-    stride: tuple[int, int],
-    pad: int,
-    size: tuple[int, int],
-) -> None:
-    counting = "count_include_pad = 1, " if operator == "AveragePool" else ""
-    model = graph(
-        f"y = {operator} <{counting}kernel_shape = {list(kernel)}, strides = {list(stride)}, "
-        f"pads = {[pad] * 4}> (x)",
-        (1, 2, *size),
-    )
-    try:
-        net_from_onnx(model, "net")
-    except InputError as error:
-        assume("rounds the size" not in str(error))
-        raise
-    check_round_trip(model, (1, 2, *size))
 
 
 @settings(max_examples=40, deadline=None)

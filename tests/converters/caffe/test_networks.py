@@ -12,7 +12,6 @@ import pytest
 from tests.converters.caffe.conftest import Simplified, make_spec, noise, run_onnx
 from tests.converters.caffe.executor import run_net
 from ultraface_deploy.converters.caffe import read_caffe, write_caffe
-from ultraface_deploy.converters.caffe.permute import without_permute
 from ultraface_deploy.converters.caffe.reader import input_size, read_net, read_prototxt
 from ultraface_deploy.converters.caffe.writer import prototxt_text
 from ultraface_deploy.family.spec import ModelSpec
@@ -48,14 +47,13 @@ def test_every_reader_computes_what_onnx_computes(
 
     net = read_net(prototxt, caffemodel)
     layers = run_net(net, {"input": tensor})
-    without = run_net(without_permute(net), {"input": tensor})
     back = run_onnx(read_caffe(prototxt, caffemodel), tensor)
     importer = cv2.dnn.readNetFromCaffe(str(prototxt), str(caffemodel))
     importer.setInput(tensor)
     names = importer.getUnconnectedOutLayersNames()
     opencv = dict(zip(names, importer.forward(names), strict=True))
 
-    for outputs in (layers, without, back, opencv):
+    for outputs in (layers, back, opencv):
         assert set(outputs) == {"scores", "boxes"}
         for name, value in expected.items():
             assert outputs[name].shape == value.shape

@@ -3,6 +3,8 @@
 A third party adds one through the entry-point group `ultraface_deploy.converters`.
 """
 
+# Tested by tests/converters/test_steps.py.
+
 from __future__ import annotations
 
 from collections.abc import Iterator

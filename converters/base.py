@@ -1,5 +1,7 @@
 """What a format is: its files, what they are made from, and how, in each precision."""
 
+# Tested by tests/converters/test_steps.py.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence

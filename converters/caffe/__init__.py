@@ -9,6 +9,8 @@
 the two worlds; `writer` and `reader` handle the files.
 """
 
+# Tested by tests/converters/caffe/test_networks.py.
+
 from __future__ import annotations
 
 from pathlib import Path

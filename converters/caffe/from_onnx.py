@@ -1,5 +1,7 @@
 """ONNX to Caffe: each node of a simplified network as the Caffe layer that computes the same."""
 
+# Tested by tests/converters/caffe/test_layers.py.
+
 from __future__ import annotations
 
 import math

@@ -1,5 +1,7 @@
 """An ONNX graph as it grows from a Caffe network, layer by layer, with every shape checked."""
 
+# Tested by tests/converters/caffe/test_reader.py.
+
 from __future__ import annotations
 
 import math

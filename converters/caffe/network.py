@@ -1,5 +1,7 @@
 """A Caffe network as it grows from an ONNX graph, and what is known about that graph."""
 
+# Tested by tests/converters/caffe/test_layers.py.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

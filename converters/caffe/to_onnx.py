@@ -4,6 +4,8 @@ The layer semantics are those of Caffe's layer catalogue
 (https://caffe.berkeleyvision.org/tutorial/layers.html); Permute is that of the SSD branch.
 """
 
+# Tested by tests/converters/caffe/test_layers.py.
+
 from __future__ import annotations
 
 import math

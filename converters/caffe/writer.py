@@ -1,5 +1,7 @@
 """Writing a network as `.prototxt` for people and `.caffemodel` for its weights."""
 
+# Tested by tests/converters/caffe/test_networks.py.
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,5 +1,7 @@
 """MNN: through the tools inside its wheel."""
 
+# Tested by tests/converters/test_formats.py.
+
 from __future__ import annotations
 
 from collections.abc import Iterator

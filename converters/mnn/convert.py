@@ -1,5 +1,7 @@
 """Simplified ONNX -> MNN, through the converter inside the MNN wheel."""
 
+# Tested by tests/converters/test_steps.py.
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -4,6 +4,8 @@ KL loses the faces of slim, EMA all of RFB, while the AP of the first looks fine
 ever offered to the gate.
 """
 
+# Tested by tests/quantize/test_gate.py.
+
 from __future__ import annotations
 
 import json

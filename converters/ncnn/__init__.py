@@ -1,5 +1,7 @@
 """ncnn: `.param` and `.bin`, through pnnx or our own writer; INT8 always through our own."""
 
+# Tested by tests/converters/test_formats.py.
+
 from __future__ import annotations
 
 from collections.abc import Iterator

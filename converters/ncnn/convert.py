@@ -1,5 +1,7 @@
 """Simplified ONNX -> ncnn: through pnnx where it is installed, else through our own writer."""
 
+# Tested by tests/converters/test_steps.py.
+
 from __future__ import annotations
 
 import shutil

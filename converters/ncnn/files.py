@@ -1,5 +1,7 @@
 """Reading and writing ncnn's `.param`, `.bin` and `.table` files, as far as INT8 needs them."""
 
+# Tested by tests/converters/ncnn/test_int8.py.
+
 from __future__ import annotations
 
 import math

@@ -1,5 +1,7 @@
 """ONNX: from a checkpoint, or from other people's files. `simplify` is a format of its own."""
 
+# Tested by tests/converters/onnx/test_prepare.py.
+
 from __future__ import annotations
 
 from dataclasses import replace

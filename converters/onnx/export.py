@@ -1,5 +1,7 @@
 """torch -> ONNX."""
 
+# Tested by tests/converters/onnx/test_prepare.py.
+
 from __future__ import annotations
 
 import io

@@ -1,5 +1,7 @@
 """Reading and writing ONNX files, checked."""
 
+# Tested by tests/converters/onnx/test_prepare.py.
+
 from __future__ import annotations
 
 from pathlib import Path

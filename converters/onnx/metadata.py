@@ -1,5 +1,7 @@
 """What a network is, written into the ONNX file and read off it."""
 
+# Tested by tests/converters/onnx/test_prepare.py.
+
 from __future__ import annotations
 
 import json

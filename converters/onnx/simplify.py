@@ -1,5 +1,7 @@
 """ONNX -> simplified ONNX: constants folded, BatchNorm fused, nothing left to trip a converter."""
 
+# Tested by tests/converters/onnx/test_prepare.py.
+
 from __future__ import annotations
 
 from pathlib import Path

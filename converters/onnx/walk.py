@@ -1,5 +1,7 @@
 """Walking an ONNX graph: constants, shapes, and who reads what."""
 
+# Tested by tests/converters/onnx/test_network.py.
+
 from __future__ import annotations
 
 from collections import defaultdict

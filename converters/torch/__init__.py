@@ -1,5 +1,7 @@
 """Checkpoints: where artifacts come from; `family.checkpoint` reads them."""
 
+# Tested by tests/artifacts/test_source.py.
+
 from __future__ import annotations
 
 from ultraface_deploy.converters.base import Files, Format

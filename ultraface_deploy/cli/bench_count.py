@@ -59,12 +59,18 @@ def count(
 
     Each artifact is compared with the original network there first.
     """
-    from ultraface_deploy.bench.count.sysroot import Sysroot, cpuinfo, emulated_backends
+    from ultraface_deploy.bench.count.sysroot import (
+        Sysroot,
+        cpuinfo,
+        emulated_backends,
+        require_emulated,
+    )
     from ultraface_deploy.errors import InputError
     from ultraface_deploy.safe.images import list_images
 
     if core is not None:
         cpuinfo(core)
+        require_emulated(chosen_backends(backend) or ())
         require_writable({"json": json})
     if setup:
         _set_up()

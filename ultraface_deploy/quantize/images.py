@@ -1,5 +1,7 @@
 """The photographs that ranges are collected from, and those that the result is judged on."""
 
+# Tested by tests/quantize/test_calibrate.py.
+
 from __future__ import annotations
 
 import hashlib

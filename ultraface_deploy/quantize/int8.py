@@ -1,5 +1,7 @@
 """What a format says of its INT8: how a plan is written down, and how small that must be."""
 
+# Tested by tests/quantize/test_quantizer.py.
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

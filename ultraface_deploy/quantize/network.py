@@ -1,5 +1,7 @@
 """What quantisation knows of a network: its convolutions and the tensors between them."""
 
+# Tested by tests/converters/onnx/test_network.py.
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence

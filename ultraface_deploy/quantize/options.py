@@ -1,5 +1,7 @@
 """What the user says about INT8."""
 
+# Tested by tests/quantize/test_quantizer.py.
+
 from __future__ import annotations
 
 from dataclasses import dataclass

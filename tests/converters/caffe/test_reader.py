@@ -157,7 +157,6 @@ BAD_PROTOTXT = {
     "has 2 bottoms where one": PROTOTXT.replace('"ReLU"', '"ReLU" bottom: "data"'),
     "has no top": PROTOTXT.replace('bottom: "conv" top: "conv" power', 'bottom: "conv" power'),
     "has 2 tops where it computes 1": PROTOTXT.replace('"ReLU"', '"ReLU" top: "again"'),
-    "has no input or no output": 'layer { name: "data" type: "Input" top: "data" }',
     "the prototxt has no such layer": PROTOTXT.replace('"conv" type', '"other" type'),
     "the prototxt calls it Power": PROTOTXT.replace('"Convolution"', '"Power"'),
 }  # fmt: skip
@@ -170,6 +169,14 @@ def test_a_bad_prototxt_is_refused(reason: str, text: str, pair: Pair) -> None:
         read_caffe(*pair)
     assert str(pair[0]) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_computes_nothing_is_refused(pair: Pair) -> None:
+    shape = "input_param { shape { dim: 1 } }"
+    pair[0].write_text(f'layer {{ name: "conv" type: "Input" top: "x" {shape} }}')
+    pair[1].write_bytes(NO_WEIGHTS)
+    with pytest.raises(InputError, match="has no input or no output"):
+        read_caffe(*pair)
 
 
 def with_weights(**changes: object) -> bytes:

@@ -170,6 +170,20 @@ def emulated_backends() -> list[str]:
     return [name for name in backend_names() if get_backend(name).wheels]
 
 
+def require_emulated(names: Sequence[str]) -> None:
+    """Refuse backends that cannot run on the emulated machine.
+
+    Raises:
+        InputError: says which one, and which can.
+    """
+    for name in names:
+        if not get_backend(name).wheels:
+            raise InputError(
+                f"--backend {name}: does not run on an emulated core, for want of an aarch64 "
+                f"wheel; choose from {', '.join(emulated_backends())}"
+            )
+
+
 def is_current(sysroot: Sysroot) -> bool:
     """Whether the machine is set up with the versions that are installed here."""
     try:

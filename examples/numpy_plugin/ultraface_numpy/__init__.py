@@ -1,0 +1,1 @@
+"""A runtime and a format for ultraface-deploy, installed by entry points alone."""

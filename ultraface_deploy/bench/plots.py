@@ -228,7 +228,7 @@ def _looks(measured: Sequence[Measurement]) -> Callable[[Measurement], _Look]:
 
     def look(m: Measurement) -> _Look:
         runtime = runtimes.index(m.backend) % len(_COLOURS)
-        kind = list(PRECISIONS).index(m.precision) % len(_LINES)
+        kind = [*map(str, PRECISIONS)].index(m.precision) % len(_LINES)
         return _Look(_COLOURS[runtime], _MARKERS[runtime], _LINES[kind], _HATCHES[kind])
 
     return look

@@ -39,9 +39,9 @@ def _make_anchors(
         grid[..., 2] = np.asarray(sides) / width
         grid[..., 3] = np.asarray(sides) / height
         grids.append(grid.reshape(-1, 4))
-    anchors = np.concatenate(grids)
+    exact = np.concatenate(grids)
     if layout.clip:
-        anchors = np.clip(anchors, 0.0, 1.0)
-    anchors = anchors.astype(np.float32)
+        exact = np.clip(exact, 0.0, 1.0)
+    anchors: npt.NDArray[np.float32] = exact.astype(np.float32)
     anchors.setflags(write=False)
     return anchors

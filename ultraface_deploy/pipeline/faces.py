@@ -149,7 +149,9 @@ class Faces:
             inside: (x1, y1, x2, y2) in pixels; the centre of the box must lie in it.
         """
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
-        kept = (self.scores >= min_score) & (sides.min(axis=1, initial=np.inf) >= min_size)
+        kept: npt.NDArray[np.bool_] = (self.scores >= min_score) & (
+            sides.min(axis=1, initial=np.inf) >= min_size
+        )
         if inside is not None:
             left, top, right, bottom = inside
             if not (right > left and bottom > top):

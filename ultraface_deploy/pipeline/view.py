@@ -8,6 +8,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.boxes import Floats
@@ -105,7 +106,9 @@ class View:
             return faces
         sides = boxes[:, 2:] - boxes[:, :2]
         longest = np.inf if self.max_size is None else self.max_size
-        fits = (sides.min(axis=1) >= self.min_size) & (sides.max(axis=1) <= longest)
+        fits: npt.NDArray[np.bool_] = (sides.min(axis=1) >= self.min_size) & (
+            sides.max(axis=1) <= longest
+        )
         return faces[fits]
 
 

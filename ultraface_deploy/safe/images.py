@@ -264,11 +264,12 @@ def as_bgr(image: Any) -> Image:
         )
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 3:
-        return image
+        bgr: Image = image
+        return bgr
     if channels == 1:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)  # type: ignore[return-value]
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
     if channels == 4:
-        return cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)  # type: ignore[return-value]
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2BGR), np.uint8)
     raise InputError(f"an image with {channels} channels is not supported; give BGR")
 
 

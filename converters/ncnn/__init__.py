@@ -64,7 +64,7 @@ FORMAT = Format(
         "int8": Int8(
             emit=_emit,
             share=0.34,
-            sources=("onnxsim", "ncnn"),
+            sources=("ncnn",),
             keep=_depthwise,
             plan_suffix=".table",
             read_plan=_read_plan,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import Cli
 from ultraface_deploy.agreement.precision import PRECISIONS, parse_precision, precision_record
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.bench.count.instructions import floor
@@ -27,3 +28,10 @@ def test_an_unknown_one_is_an_error_everywhere() -> None:
             ask("int4")
     with pytest.raises(InputError, match="int4"):
         get_backend("mnn").tolerance("int4", ModelSpec("net", "slim"))  # type: ignore[arg-type]
+
+
+def test_convert_takes_any_by_name_and_one_at_a_time(cli: Cli) -> None:
+    unknown = cli("convert", "--to", "mnn", "--precision", "int4")
+    assert (unknown.code, "precision 'int4' is unknown" in unknown.error) == (2, True)
+    twice = cli("convert", "--to", "mnn", "--precision", "int8", "--fp16")
+    assert (twice.code, "exclude each other" in twice.error) == (2, True)

@@ -112,7 +112,8 @@ def _road(source_format: str, step: Step) -> list[Step]:
         return [step] if source_format == "onnx" else []
     record = get_format(step.format)
     way = record.way(step.precision)
-    sources = way.sources if isinstance(way, Int8) else (record.source,)
+    # INT8 is planned on the simplified ONNX file, whatever else it is written from.
+    sources = ("onnxsim", *way.sources) if isinstance(way, Int8) else (record.source,)
     return [*(s for source in sources if source for s in _road(source_format, Step(source))), step]
 
 
@@ -252,14 +253,19 @@ class _Work:
         # Absolute, because the runtimes that judge candidates run in folders of their own.
         sources = {
             format: [path.resolve() for path in self.folder.intact_files(self.folder.find(format))]
-            for format in (*int8.sources, "onnxsim")
+            for format in ("onnxsim", *int8.sources)
         }
         self._quantizer = self._quantizer or self._new_quantizer(sources["onnxsim"][0])
         runner = runner_of(installed(record.name, "int8"), self.folder.spec, self.scratch)
         self._quantizer.make(record.name, int8, runner, sources, self._fp32_bytes(record), outputs)
 
     def _fp32_bytes(self, record: Format) -> int:
-        """Size of a format's FP32 artifact, which is made to be measured if nobody asked for it."""
+        """Size of a format's FP32 artifact, which is made to be measured if nobody asked for it.
+
+        Where the format has none, the simplified ONNX file stands for it.
+        """
+        if "fp32" not in record.precisions:
+            return self.folder.find("onnxsim").bytes
         if self.reusable(Step(record.name)):
             return self.folder.find(record.name).bytes
         made = list(self._names(record.suffixes, "fp32").values())

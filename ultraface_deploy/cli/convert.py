@@ -9,7 +9,6 @@ from typing import Annotated, Optional
 
 import typer
 
-from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.cli.console import note, progress
 from ultraface_deploy.cli.options import InputSize
 from ultraface_deploy.cli.quantize import Calibration, CalibrationImages
@@ -34,6 +33,10 @@ def convert(
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the targets to INT8.")] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Store the targets in FP16.")] = False,
+    precision: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--precision", metavar="NAME", help="The same by name: fp16, int8, w8, ..."),
+    ] = None,
     input_size: InputSize = None,
     head: Annotated[
         Optional[str],  # noqa: UP045
@@ -86,17 +89,22 @@ def convert(
     ] = 75.0,
 ) -> None:
     """Convert a model; every artifact is compared with the original network before it is kept."""
+    from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.artifacts.convert import convert as convert_model
     from ultraface_deploy.artifacts.source import parse_head, resolve_source
     from ultraface_deploy.errors import InputError
     from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.quantize import Int8Options
 
-    if int8 + fp16 + weight_only > 1:
-        raise InputError("--int8, --fp16 and --weight-only exclude each other; run once for each")
+    flags = {"int8": int8, "fp16": fp16, "w8": weight_only}
+    asked = [name for name, given in flags.items() if given] + ([precision] if precision else [])
+    if len(asked) > 1:
+        raise InputError(
+            "--int8, --fp16, --weight-only and --precision exclude each other; run once for each"
+        )
+    chosen = parse_precision(asked[0] if asked else "fp32")
     size = None if input_size is None else parse_input_size(input_size)
     source = resolve_source(model, size, None if head is None else parse_head(head), name, ema)
-    precision: Precision = "int8" if int8 else "fp16" if fp16 else "w8" if weight_only else "fp32"
     options = Int8Options(
         calibration=calibration,
         images=calibration_images,
@@ -111,7 +119,7 @@ def convert(
         folder = convert_model(
             source,
             to or ["all"],
-            precision,
+            chosen,
             output,
             overwrite,
             report=note,

@@ -24,7 +24,7 @@ class Int8Job:
     Attributes:
         spec: what the network is.
         network: its convolutions in FP32.
-        files: its FP32 files by format, of those that the record names as `sources`.
+        files: its FP32 files by format: `onnxsim`, and what the record names as `sources`.
         images: the photographs that were calibrated on; none where a table was given.
     """
 
@@ -41,7 +41,7 @@ class Int8:
     Attributes:
         emit: writes a plan into an empty folder; returns the files in the order of the manifest.
         share: the largest size relative to the format's own FP32 artifact.
-        sources: formats whose FP32 files `emit` reads.
+        sources: formats whose FP32 files `emit` reads, besides the simplified ONNX file.
         keep: names the layers that stay FP32 whatever their range.
         others: further candidates, that need photographs and are no plan.
         plan_suffix: suffix of the foreign calibration tables that `read_plan` reads.
@@ -50,7 +50,7 @@ class Int8:
 
     emit: Callable[[Plan, Int8Job, Path], Sequence[Path]]
     share: float
-    sources: tuple[str, ...] = ("onnxsim",)
+    sources: tuple[str, ...] = ()
     keep: Callable[[Network], Iterable[str]] = lambda network: ()
     others: Callable[[Int8Job], Iterator[Candidate]] = lambda job: iter(())
     plan_suffix: str | None = None

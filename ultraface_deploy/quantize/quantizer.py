@@ -110,7 +110,7 @@ class Quantizer:
             format: its name.
             int8: how it becomes INT8.
             runner: runs what was made.
-            files: FP32 files of the formats in `int8.sources`.
+            files: FP32 files of `onnxsim` and of the formats in `int8.sources`.
             fp32_bytes: size of the format's own FP32 artifact.
             outputs: files to write, in the order of the manifest.
 

@@ -55,4 +55,3 @@ class Int8:
     others: Callable[[Int8Job], Iterator[Candidate]] = lambda job: iter(())
     plan_suffix: str | None = None
     read_plan: Callable[[Path, Int8Job], Plan] | None = None
-    pays: str = ""

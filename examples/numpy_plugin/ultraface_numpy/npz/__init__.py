@@ -50,11 +50,7 @@ FORMAT = Format(
     source="onnxsim",
     precisions={
         "fp32": _convert,
-        "int8": Int8(
-            emit=_emit,
-            share=0.4,
-            pays="INT8 in NumPy is for size: it is rounded, and computed in FP32",
-        ),
+        "int8": Int8(emit=_emit, share=0.4),
     },
     packages=("onnx",),
     extra="onnx",

@@ -33,6 +33,7 @@ _BUILT_IN = {
     "mnn": "mnn",
     "ncnn": "ncnn",
     "caffe": "caffe",
+    "tflite": "tflite",
 }
 _GROUP = "ultraface_deploy.converters"
 

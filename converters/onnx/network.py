@@ -121,9 +121,9 @@ def _with_readable_names(model: onnx.ModelProto) -> onnx.ModelProto:
     for index, node in enumerate(graph.node):
         node.name = _free_name(_short(node.name) or f"{node.op_type}_{index}", taken)
         _rename_parameters(node, names)
-        for tensor in node.output:
+        for place, tensor in enumerate(node.output):
             if tensor not in fixed:
-                names[tensor] = node.name
+                names[tensor] = f"{node.name}/{place}" if place else node.name
     _name_activations_after_layers(graph, names, fixed)
     for node in graph.node:
         for ends in (node.input, node.output):

@@ -35,8 +35,8 @@ def test_plans() -> None:
 
 
 def test_plans_that_cannot_be() -> None:
-    with pytest.raises(InputError, match="--to tflite: unknown"):
-        plan("torch", ["tflite"], "fp32")
+    with pytest.raises(InputError, match="--to hailo: unknown"):
+        plan("torch", ["hailo"], "fp32")
     with pytest.raises(InputError, match="--to onnx does not offer fp16"):
         plan("torch", ["onnx"], "fp16")
 

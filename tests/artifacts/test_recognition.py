@@ -187,7 +187,7 @@ def test_companion_files(tmp_path: Path, shared: Path) -> None:
     with pytest.raises(InputError, match=r"slim_320\.bin beside it, which is missing"):
         format_and_files(tmp_path / "slim_320.param")
     with pytest.raises(InputError, match="unknown kind of model file"):
-        format_and_files(tmp_path / "model.tflite")
+        format_and_files(tmp_path / "model.hailo")
     assert format_and_files(tmp_path / "a.onnx") == (get_format("onnx"), (tmp_path / "a.onnx",))
 
 

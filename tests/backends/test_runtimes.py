@@ -23,6 +23,7 @@ RUNTIMES = {
     "onnxruntime": "onnxsim",
     "mnn": "mnn",
     "ncnn": "ncnn",
+    "litert": "tflite",
     "opencv": "onnxsim",
 }
 TOLERANCE = {"mnn": 1e-3}
@@ -32,7 +33,9 @@ every_runtime = pytest.mark.parametrize("name", RUNTIMES)
 
 @pytest.fixture(scope="module", params=["slim", "rfb"])
 def small(request: pytest.FixtureRequest, converted: Convert, make_checkpoint: MakeCheckpoint):  # type: ignore[no-untyped-def]
-    return converted(make_checkpoint(request.param), "onnxsim", "mnn", "ncnn", size=(128, 96))
+    return converted(
+        make_checkpoint(request.param), "onnxsim", "mnn", "ncnn", "tflite", size=(128, 96)
+    )
 
 
 def load(folder: ArtifactFolder, name: str, threads: int = 1) -> Session:
@@ -119,7 +122,7 @@ for threads in (1, 4):
 def test_threads_are_honoured(
     converted: Convert, make_checkpoint: MakeCheckpoint, name: str
 ) -> None:
-    folder = converted(make_checkpoint(), "onnxsim", "mnn", "ncnn", size=(128, 96))
+    folder = converted(make_checkpoint(), "onnxsim", "mnn", "ncnn", "tflite", size=(128, 96))
     if not get_backend(name).available():
         pytest.skip(f"{name} is not installed")
     done = subprocess.run(
@@ -185,7 +188,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("name", ["onnxruntime", "mnn", "ncnn", "opencv"])
+@pytest.mark.parametrize("name", ["onnxruntime", "mnn", "ncnn", "litert", "opencv"])
 def test_damaged_files_are_an_error(
     tmp_path: Path, small: ArtifactFolder, name: str, damage: str
 ) -> None:
@@ -208,7 +211,7 @@ def test_damaged_files_are_an_error(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "mnn", "ncnn"])
+@pytest.mark.parametrize("name", ["onnxruntime", "mnn", "ncnn", "litert"])
 def test_wrong_size_is_an_error(small: ArtifactFolder, name: str) -> None:
     """OpenCV is not among them: it fits these graphs to any size."""
     files = small.files(small.find(RUNTIMES[name]))
@@ -225,7 +228,7 @@ def test_opencv_fits_the_graph_to_another_size(small: ArtifactFolder) -> None:
 
 
 def test_missing_file_is_an_error(small: ArtifactFolder, tmp_path: Path) -> None:
-    for name in ("onnxruntime", "mnn", "ncnn", "opencv", "torch"):
+    for name in ("onnxruntime", "mnn", "ncnn", "litert", "opencv", "torch"):
         files = [tmp_path / "gone.onnx", tmp_path / "gone.bin"]
         with pytest.raises(BackendError, match="gone"):
             get_backend(name).load(files, small.spec)

@@ -66,7 +66,7 @@ def test_convert_from_nothing(
         (("--input-size", "10000000x10000000"), "between 64 and 4096"),
         (("--input-size", "320"), "WIDTHxHEIGHT"),
         (("--input-size", "-1x240"), "WIDTHxHEIGHT"),
-        (("--to", "tflite"), "--to tflite: unknown; choose from onnx"),
+        (("--to", "hailo"), "--to hailo: unknown; choose from onnx"),
         (("--to", ""), "unknown"),
         (("--to", "onnx", "--fp16"), "--to onnx does not offer fp16"),
         (("--head", "boxes"), "--head boxes: unknown"),

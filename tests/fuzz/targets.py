@@ -38,10 +38,9 @@ def _artifact(format: str, folder: ArtifactFolder) -> list[Files]:
 
 
 def _load(backend: str, suffix: str, folder: Path) -> None:
-    _, files = format_and_files(folder / f"net{suffix}")
+    record, files = format_and_files(folder / f"net{suffix}")
     size = None if suffix == ".onnx" else (128, 96)
-    reader = "onnxruntime" if suffix == ".onnx" else backend
-    load_in_child([str(file) for file in files], (reader, backend), size, None, None)
+    load_in_child([str(file) for file in files], backend, record.name, size, None, None)
 
 
 def _checkpoints(folder: ArtifactFolder) -> list[Files]:
@@ -404,6 +403,9 @@ TARGETS: dict[str, Target] = {
     ),
     "mnn": Target(partial(_artifact, "mnn"), partial(_load, "mnn", ".mnn"), native=True),
     "ncnn": Target(partial(_artifact, "ncnn"), partial(_load, "ncnn", ".param"), native=True),
+    "tflite": Target(
+        partial(_artifact, "tflite"), partial(_load, "litert", ".tflite"), native=True
+    ),
     "ncnn-for-int8": Target(partial(_artifact, "ncnn"), _ncnn_weights),
     "ncnn-table": Target(_tables, _read_table),
     "caffe": Target(partial(_artifact, "caffe"), _read_caffe),

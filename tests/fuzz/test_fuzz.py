@@ -15,9 +15,10 @@ FILES = {True: 15, False: 40}
 
 @pytest.fixture(scope="module")
 def artifacts(converted: Convert, make_checkpoint: MakeCheckpoint) -> ArtifactFolder:
-    for package in ("onnx", "MNN", "ncnn", "scipy", "defusedxml"):
+    for package in ("onnx", "MNN", "ncnn", "ai_edge_litert", "scipy", "defusedxml"):
         pytest.importorskip(package, reason="every reader is fuzzed")
-    return converted(make_checkpoint(), "onnx", "onnxsim", "mnn", "ncnn", "caffe", size=(128, 96))
+    formats = ("onnx", "onnxsim", "mnn", "ncnn", "caffe", "tflite")
+    return converted(make_checkpoint(), *formats, size=(128, 96))
 
 
 @pytest.mark.parametrize("name", TARGETS)

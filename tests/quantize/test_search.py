@@ -9,6 +9,7 @@ import pytest
 from ultraface_deploy.agreement.precision import Tolerance
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.quantize.gate import Gate, Runner, Verdict
+from ultraface_deploy.quantize.int8 import Goal
 from ultraface_deploy.quantize.search import Candidate, Search, Trial, search
 
 RUNNER = Runner(lambda files, inputs: {}, Tolerance(None, None))
@@ -63,6 +64,21 @@ def test_luck_with_few_faces_does_not_end_it(tmp_path: Path) -> None:
     found = run(tmp_path, [candidate("a"), candidate("b")], verdict(1.0, 0.05), verdict(0.98, 0.01))
     assert found.best is not None
     assert found.best.name == "b"
+
+
+def test_another_goal_ends_it_earlier(tmp_path: Path) -> None:
+    gate = cast(Gate, Judge(verdict(0.985, 0.03)))
+    found = search(
+        [candidate("a"), candidate("b")],
+        gate,
+        RUNNER,
+        tmp_path,
+        max_bytes=100,
+        budget_s=100,
+        goal=Goal(f1=0.98, score_error=0.035),
+    )
+    assert found.best is not None
+    assert found.best.name == "a"
 
 
 def test_least_error_is_kept_of_those_that_passed(tmp_path: Path) -> None:

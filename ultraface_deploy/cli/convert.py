@@ -29,7 +29,9 @@ def convert(
     ] = DEFAULT_MODEL,
     to: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
-        typer.Option("--to", metavar="FORMAT", help="onnx, onnxsim, mnn, ncnn, caffe or all."),
+        typer.Option(
+            "--to", metavar="FORMAT", help="onnx, onnxsim, mnn, ncnn, caffe, tflite or all."
+        ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the targets to INT8.")] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Store the targets in FP16.")] = False,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ultraface_deploy.quantize.network import Network
     from ultraface_deploy.quantize.plan import Plan
     from ultraface_deploy.quantize.search import Candidate
+    from ultraface_deploy.quantize.table import CalibrationTable
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,21 @@ class Int8Job:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """How close to FP32 detections end a search.
+
+    A few hundred faces can agree by luck, so the scores must be close as well.
+    """
+
+    f1: float = 0.99
+    score_error: float = 0.02
+
+
+def _as_it_is(job: Int8Job, table: CalibrationTable) -> tuple[Network, CalibrationTable]:
+    return job.network, table
+
+
+@dataclass(frozen=True)
 class Int8:
     """How a format becomes INT8. Imports no runtime before one of its functions is called.
 
@@ -42,7 +58,11 @@ class Int8:
         emit: writes a plan into an empty folder; returns the files in the order of the manifest.
         share: the largest size relative to the format's own FP32 artifact.
         sources: formats whose FP32 files `emit` reads, besides the simplified ONNX file.
+        rewrite: returns the network as the format computes it, of the same function and with the
+            same layers, and the calibration table of that.
         keep: names the layers that stay FP32 whatever their range.
+        budgets: bytes to spend on further layers in FP32, in the order in which they are tried.
+        goal: what ends the search.
         others: further candidates, that need photographs and are no plan.
         plan_suffix: suffix of the foreign calibration tables that `read_plan` reads.
         read_plan: makes the plan that such a table describes.
@@ -51,7 +71,10 @@ class Int8:
     emit: Callable[[Plan, Int8Job, Path], Sequence[Path]]
     share: float
     sources: tuple[str, ...] = ()
+    rewrite: Callable[[Int8Job, CalibrationTable], tuple[Network, CalibrationTable]] = _as_it_is
     keep: Callable[[Network], Iterable[str]] = lambda network: ()
+    budgets: tuple[int, ...] = (2_000, 8_000, 12_000, 20_000, 32_000, 64_000)
+    goal: Goal = Goal()
     others: Callable[[Int8Job], Iterator[Candidate]] = lambda job: iter(())
     plan_suffix: str | None = None
     read_plan: Callable[[Path, Int8Job], Plan] | None = None

@@ -26,8 +26,6 @@ from ultraface_deploy.wider import TruthImage, read_ground_truth
 
 # Fewer photographs than this say little about a percent of lost faces.
 _FEW_IMAGES = 20
-# Tried in this order: bytes spent on layers that stay FP32, then how ranges are found.
-_BUDGETS = (2_000, 8_000, 12_000, 20_000, 32_000, 64_000)
 
 
 class Quantizer:
@@ -131,6 +129,7 @@ class Quantizer:
             scratch,
             max_bytes=constants + round(int8.share * (fp32_bytes - constants)),
             budget_s=self.options.budget_s,
+            goal=int8.goal,
             on_trial=lambda trial: self._report(f"{format:<5} {trial}"),
         )
         if found.out_of_time:
@@ -154,13 +153,14 @@ class Quantizer:
             foreign = int8.read_plan(given, job)
             yield candidate(given.name, 1.0, lambda: foreign)
             return
+        network, table = int8.rewrite(job, self.table)
         total = sum(layer.multiplications for layer in self.network.layers)
         for scheme in self._schemes(int8):
             kept = sum(self.network.layer(name).multiplications for name in scheme.keep)
             yield candidate(
                 str(scheme),
                 1 - kept / total,
-                lambda scheme=scheme: make_plan(self.network, self.table, scheme),  # type: ignore[misc]
+                lambda scheme=scheme: make_plan(network, table, scheme),  # type: ignore[misc]
             )
         if self.options.ranges is None and job.images:
             yield from int8.others(job)
@@ -168,7 +168,7 @@ class Quantizer:
     def _schemes(self, int8: Int8) -> Iterator[Scheme]:
         ranges = SEARCHED if self.options.ranges is None else (self.options.ranges,)
         always = {*self.options.keep, *int8.keep(self.network)}
-        for budget in _BUDGETS:
+        for budget in int8.budgets:
             kept = {*sensitive_layers(self.network, self.table.costs, budget, always), *always}
             keep = tuple(layer.name for layer in self.network.layers if layer.name in kept)
             yield from (Scheme(method, keep) for method in ranges)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.quantize.gate import Gate, Runner, Verdict
-
-# Detections this close to FP32's end the search. A few hundred faces can agree by luck, so the
-# scores must be close as well.
-GOAL_F1 = 0.99
-GOAL_SCORE_ERROR = 0.02
+from ultraface_deploy.quantize.int8 import Goal
 
 
 @dataclass(frozen=True)
@@ -43,12 +39,13 @@ class Trial:
     verdict: Verdict
     files: tuple[Path, ...] = ()
     judged: bool = True
+    goal: Goal = Goal()  # noqa: RUF009 - frozen
 
     @property
     def good_enough(self) -> bool:
         """Whether nothing better needs to be looked for."""
-        verdict = self.verdict
-        close = verdict.f1 >= GOAL_F1 and verdict.score_error <= GOAL_SCORE_ERROR
+        verdict, goal = self.verdict, self.goal
+        close = verdict.f1 >= goal.f1 and verdict.score_error <= goal.score_error
         return verdict.passed and close
 
     def __str__(self) -> str:
@@ -65,12 +62,13 @@ class Trial:
             return f"{what}rejected: {verdict.reason} ({measured})"
         if self.good_enough:
             return f"{what}{measured}: good enough"
-        return f"{what}{measured}: passes, but is not within F1 {GOAL_F1} and {GOAL_SCORE_ERROR}"
+        goal = self.goal
+        return f"{what}{measured}: passes, but is not within F1 {goal.f1} and {goal.score_error}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         data = asdict(self)
-        del data["files"]
+        del data["files"], data["goal"]
         return data | {"passed": self.verdict.passed}
 
 
@@ -104,6 +102,7 @@ def search(
     *,
     max_bytes: int,
     budget_s: float,
+    goal: Goal = Goal(),  # noqa: B008 - frozen
     on_trial: Callable[[Trial], None] = lambda trial: None,
 ) -> Search:
     """Try candidates in their order.
@@ -119,6 +118,7 @@ def search(
         scratch: a folder for the files; each candidate gets a folder of its own.
         max_bytes: larger artifacts are rejected: INT8 is there to be small.
         budget_s: no candidate is begun later than this; the first always is.
+        goal: what ends the search.
         on_trial: told each trial as it ends.
     """
     started = time.monotonic()
@@ -130,7 +130,8 @@ def search(
             break
         folder = scratch / f"candidate-{index}"
         folder.mkdir()
-        trials.append(_try(candidate, gate, runner, folder, max_bytes))
+        trial = _try(candidate, gate, runner, folder, max_bytes)
+        trials.append(replace(trial, goal=goal))
         on_trial(trials[-1])
         if trials[-1].good_enough:
             break

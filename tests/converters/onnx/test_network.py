@@ -6,10 +6,12 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.conftest import Convert, MakeCheckpoint, noise
 from tests.quantize.conftest import Case
 from tests.quantize.helpers import run_onnx, tensor_of
 from ultraface_deploy.converters.onnx.network import find_layers, load_network
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.pipeline import preprocess
 
 
 def test_renaming_keeps_the_function(case: Case, photos: list[Path]) -> None:
@@ -26,6 +28,19 @@ def test_layers_bear_the_names_of_the_checkpoint(slim: Case, rfb: Case) -> None:
     names = [layer.name for layer in slim.network.layers]
     assert names[:3] == ["base_net.0.0", "base_net.1.0", "base_net.1.3"]
     assert names[-2:] == ["classification_headers.3", "regression_headers.3"]
+
+
+def test_each_output_of_a_node_has_a_name_of_its_own(
+    converted: Convert, make_checkpoint: MakeCheckpoint
+) -> None:
+    """As of the Split in a decoded head, whose halves once went by one name."""
+    folder = converted(make_checkpoint(), "onnxsim", size=(128, 96), head="decoded")
+    path = folder.files(folder.find("onnxsim"))[0]
+    tensor = preprocess(noise(200, 150), folder.spec)
+    original, renamed = onnx.load(path), load_network(path)[1]
+    onnx.checker.check_model(renamed)
+    for key, value in run_onnx(original, tensor).items():
+        np.testing.assert_array_equal(run_onnx(renamed, tensor)[key], value)
 
 
 def test_readers_are_convolutions_or_unknown(slim: Case, rfb: Case) -> None:

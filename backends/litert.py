@@ -1,0 +1,159 @@
+"""LiteRT (TensorFlow Lite) on the CPU, through its XNNPACK kernels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.backends.base import Backend, Session, Tensor
+from ultraface_deploy.errors import BackendError
+from ultraface_deploy.family.spec import ModelSpec
+
+_COLOURS = 3
+_BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
+
+
+class _Session(Session):
+    def __init__(self, spec: ModelSpec, interpreter: Any) -> None:
+        super().__init__(spec)
+        self._interpreter = interpreter
+        inputs = interpreter.get_input_details()
+        if len(inputs) != 1:
+            raise BackendError(f"has {len(inputs)} inputs, a detector has one")
+        self._input = _Input(inputs[0], spec)
+        self._outputs = interpreter.get_output_details()
+
+    def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
+        self._interpreter.set_tensor(self._input.index, self._input.stored(tensor))
+        self._interpreter.invoke()
+        return {
+            output["name"]: _real(self._interpreter.get_tensor(output["index"]), output)
+            for output in self._outputs
+        }
+
+
+class _Input:
+    """How the network's input is written down: its layout, its type, its numbers.
+
+    Published files were fed in other ways by their own demos, for example stretched to the
+    darkest and brightest pixel of each photograph. The network was trained on one normalisation
+    alone, and that is what every file gets here: as real numbers, or as the integers that mean
+    them. Integers that mean nothing are the pixels themselves.
+    """
+
+    def __init__(self, details: Mapping[str, Any], spec: ModelSpec) -> None:
+        self.index: int = details["index"]
+        self._channels_last = details["shape"][-1] == _COLOURS
+        self._dtype = np.dtype(details["dtype"])
+        self._scale, zero = 1.0, 0.0
+        if self._dtype in _BYTES:
+            self._scale, zero = details["quantization"]
+            if self._scale == 0:
+                # value = (pixel - mean) / std: the integer is the pixel.
+                self._scale, zero = 1 / spec.std[0], spec.mean[0]
+        elif self._dtype not in (np.float32, np.float16):
+            raise BackendError(f"its input is {self._dtype}")
+        # Signed bytes are computed as unsigned ones, 128 higher.
+        self._offset = np.float32(zero + 128 if self._dtype == np.int8 else zero)
+        pixels = np.array([[0], [255]]) - np.array(spec.mean)
+        bytes_of_pixels = pixels / spec.std[0] / self._scale + self._offset
+        self._clip = bytes_of_pixels.min() < -0.5 or bytes_of_pixels.max() > 255.5
+
+    def stored(self, tensor: Tensor) -> npt.NDArray[Any]:
+        """A network input (1, 3, H, W) float32 as the file takes it."""
+        values = self._bytes(tensor[0]) if self._dtype in _BYTES else tensor[0].astype(self._dtype)
+        # numpy turns a tensor element by element; OpenCV takes a tenth of the instructions.
+        return (cv2.merge(list(values)) if self._channels_last else values)[None]
+
+    def _bytes(self, values: Tensor) -> npt.NDArray[Any]:
+        """Round to whole steps; few passes, as each takes a hundredth of an inference."""
+        steps = values * np.float32(1 / self._scale)
+        steps += self._offset + np.float32(0.5)
+        if self._clip:
+            np.clip(steps, 0, 255, out=steps)
+        rounded = steps.astype(np.uint8)
+        if self._dtype == np.int8:
+            rounded ^= 128
+        as_stored: npt.NDArray[Any] = rounded.view(self._dtype)
+        return as_stored
+
+
+def _real(values: npt.NDArray[Any], output: Mapping[str, Any]) -> Tensor:
+    if not np.issubdtype(values.dtype, np.integer):
+        return values.astype(np.float32)
+    scale, zero = output["quantization"]
+    real: Tensor = (values.astype(np.float32) - np.float32(zero)) * np.float32(scale)
+    return real
+
+
+class LiteRt(Backend):
+    """Runs `.tflite` files of any precision, our own and other people's."""
+
+    name = "litert"
+    formats = ("tflite",)
+    module = "ai_edge_litert"
+    distribution = "ai-edge-litert"
+    extra = "litert"
+    wheels = ("ai-edge-litert",)
+
+    def _load(
+        self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
+    ) -> Session:
+        interpreter = _open(files[0], threads)
+        _require_size(interpreter, spec)
+        return _Session(spec, interpreter)
+
+    def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
+        """Read the size off the only input, whichever way it lies."""
+        shape = [int(side) for side in _open(files[0], 1).get_input_details()[0]["shape"]]
+        if len(shape) != 4:
+            return None
+        height, width = shape[1:3] if shape[3] == _COLOURS else shape[2:4]
+        return width, height
+
+
+def _open(path: Path, threads: int) -> Any:
+    from ai_edge_litert.interpreter import Interpreter
+
+    # XNNPACK is the only delegate that this adds by itself; accelerators would have to be named.
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
+    with _quiet():
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the note that XNNPACK is used from standard error, where our own notes go.
+
+    LiteRT writes it straight to file descriptor 2 and has no switch; errors come as exceptions.
+    """
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _require_size(interpreter: Any, spec: ModelSpec) -> None:
+    shape = [int(side) for side in interpreter.get_input_details()[0]["shape"]]
+    wanted = list(spec.input_shape)
+    if shape not in (wanted, [wanted[axis] for axis in (0, 2, 3, 1)]):
+        raise BackendError(
+            f"its input is {shape}, which does not fit {spec.width}x{spec.height}; "
+            "check --input-size"
+        )
+
+
+BACKEND = LiteRt()

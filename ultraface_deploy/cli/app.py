@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn, Optional
 import typer
 
 from ultraface_deploy import __version__
-from ultraface_deploy.cli import config, console, streams
+from ultraface_deploy.cli import config, console, paths, streams
 from ultraface_deploy.cli.everywhere import Everywhere
 from ultraface_deploy.errors import UltraFaceError
 
@@ -84,12 +84,9 @@ def main(arguments: list[str] | None = None) -> None:
         asked = Everywhere.of(sys.argv[1:] if arguments is None else arguments)
         streams.arrange(show_native=asked.verbose)
         console.set_up(asked.quiet, asked.log_file)
-        app = build_app()
-        app(
-            asked.rest,
-            prog_name="ultraface-deploy",
-            default_map=config.defaults(typer.main.get_command(app)),
-        )
+        command = typer.main.get_command(build_app())
+        paths.check_first(command)
+        command(asked.rest, prog_name="ultraface-deploy", default_map=config.defaults(command))
     except UltraFaceError as error:
         if asked.debug:
             raise

@@ -60,12 +60,16 @@ def train(
 ) -> None:
     """Train a network; under torchrun, on several GPUs. The recipe decides the result."""
     from ultraface_deploy.cli.console import line, note, progress
+    from ultraface_deploy.train import require_torch
     from ultraface_deploy.train.data.classes import Classes
-    from ultraface_deploy.train.processes import rank
     from ultraface_deploy.train.recipe import choose_recipe
-    from ultraface_deploy.train.run import train as run
 
     plan = choose_recipe(arch, recipe, input_size, seed)
+    classes = Classes.parse(class_names)
+    require_torch()
+    from ultraface_deploy.train.processes import rank
+    from ultraface_deploy.train.run import train as run
+
     with progress() as display:
         bar = display.add_task("decoding")
         best = run(
@@ -75,7 +79,7 @@ def train(
             teachers=teacher or (),
             init=init,
             resume=resume,
-            classes=Classes.parse(class_names),
+            classes=classes,
             cache=cache,
             workers=workers,
             report=note if rank() == 0 else lambda message: None,

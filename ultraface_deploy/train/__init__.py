@@ -1,11 +1,18 @@
 """Training: augmentation, matching, losses, distillation and the loop.
 
-Importing this package raises `MissingDependency` where torch is not installed.
+`data` and `recipe` work everywhere; the other modules import torch.
 """
+
+from importlib.util import find_spec
 
 from ultraface_deploy.errors import MissingDependency
 
-try:
-    import torch as _torch  # noqa: F401
-except ImportError as error:
-    raise MissingDependency.package("torch", "train", "training") from error
+
+def require_torch() -> None:
+    """Refuse to go on without torch.
+
+    Raises:
+        MissingDependency: says what to install.
+    """
+    if find_spec("torch") is None:
+        raise MissingDependency.package("torch", "train", "training")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultraface_deploy.converters.base import Files, Format
-from ultraface_deploy.converters.caffe.convert import convert
+from ultraface_deploy.converters.caffe.convert import to_caffe
 
 if TYPE_CHECKING:
     import onnx
@@ -76,7 +76,7 @@ FORMAT = Format(
     name="caffe",
     suffixes=(".prototxt", ".caffemodel"),
     source="onnxsim",
-    precisions={"fp32": convert},
+    precisions={"fp32": to_caffe},
     packages=("onnx",),
     extra="onnx",
     check=_check,

@@ -6,7 +6,7 @@ from ultraface_deploy.converters.base import Conversion
 from ultraface_deploy.family.spec import ModelSpec
 
 
-def convert(job: Conversion) -> None:
+def to_caffe(job: Conversion) -> None:
     """Convert a job's ONNX file."""
     from ultraface_deploy.converters.caffe import write_caffe
     from ultraface_deploy.converters.onnx.files import load

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultraface_deploy.converters.base import Files, Format
-from ultraface_deploy.converters.mnn.convert import OPTIONS, convert
+from ultraface_deploy.converters.mnn.convert import OPTIONS, to_mnn
 from ultraface_deploy.quantize.int8 import Int8, Int8Job
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ FORMAT = Format(
     suffixes=(".mnn",),
     source="onnxsim",
     precisions={
-        **dict.fromkeys(OPTIONS, convert),
+        **dict.fromkeys(OPTIONS, to_mnn),
         "int8": Int8(
             emit=_emit,
             share=0.34,

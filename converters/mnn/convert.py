@@ -19,7 +19,7 @@ OPTIONS: dict[Precision, list[str]] = {
 }
 
 
-def convert(job: Conversion) -> None:
+def to_mnn(job: Conversion) -> None:
     """Convert a job's ONNX file, storing the weights in its precision."""
     convert_onnx(job.sources[0], job.outputs[0], OPTIONS[job.precision])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultraface_deploy.converters.base import Files, Format
-from ultraface_deploy.converters.ncnn.convert import convert
+from ultraface_deploy.converters.ncnn.convert import to_ncnn
 from ultraface_deploy.quantize.int8 import Int8, Int8Job
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ FORMAT = Format(
     suffixes=(".ncnn.param", ".ncnn.bin"),
     source="onnxsim",
     precisions={
-        "fp32": convert,
-        "fp16": convert,
+        "fp32": to_ncnn,
+        "fp16": to_ncnn,
         "int8": Int8(
             emit=_emit,
             share=0.34,

@@ -14,7 +14,7 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.child import run_program
 
 
-def convert(job: Conversion) -> None:
+def to_ncnn(job: Conversion) -> None:
     """Convert a job's ONNX file."""
     pnnx = _pnnx()
     if pnnx is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ultraface_deploy import models
 from ultraface_deploy.agreement.comparison import Reference
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.artifacts.choose import installed
+from ultraface_deploy.artifacts.choose import installed, runtimes_of
 from ultraface_deploy.artifacts.folder import (
     MANIFEST,
     Artifact,
@@ -58,7 +58,8 @@ def default_folder(name: str = models.DEFAULT_MODEL) -> Path:
 def plan(source_format: str, targets: Sequence[str], precision: Precision) -> list[Step]:
     """Return the steps to make the targets, each after what it starts from.
 
-    `all` means every format in FP32, and besides in `precision` those that have it.
+    `all` means every format that can be checked here: in FP32, and besides in `precision` those
+    that have it.
 
     Raises:
         InputError: a target is unknown or has no such precision.
@@ -68,12 +69,21 @@ def plan(source_format: str, targets: Sequence[str], precision: Precision) -> li
         if target != "all":
             steps |= dict.fromkeys(_road(source_format, Step(target, precision)))
             continue
-        for name in target_names():
+        for name in _checkable():
             steps |= dict.fromkeys(_road(source_format, Step(name)))
-        for name in target_names():
+        for name in _checkable():
             if has_precision(name, precision):
                 steps |= dict.fromkeys(_road(source_format, Step(name, precision)))
     return list(steps)
+
+
+def _checkable() -> list[str]:
+    """What `all` makes: not what could be made here and checked by no runtime."""
+    return [
+        name
+        for name in target_names()
+        if get_format(name).missing() or any(b.available() for b in runtimes_of(name))
+    ]
 
 
 def has_precision(format: str, precision: Precision) -> bool:

@@ -29,5 +29,5 @@ def installed_files() -> Iterator[tuple[str, Path]]:
         roots[f"ultraface_deploy/{name}"] = next(place for place in places if place.is_dir())
     for prefix, root in roots.items():
         for path in sorted(root.rglob("*")):
-            if path.suffix in (".py", ".jpg") or path.name == "registry.json":
+            if path.suffix in (".py", ".jpg", ".c", ".h") or path.name == "registry.json":
                 yield f"{prefix}/{path.relative_to(root).as_posix()}", path

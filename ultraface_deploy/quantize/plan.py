@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -45,12 +45,14 @@ class QuantizedLayer:
 class Plan:
     """An equalised FP32 network with corrected biases, and the numbers that make it INT8.
 
-    `quantized` holds the layers that become INT8, `ranges` (low, high) of all tensors.
+    `quantized` holds the layers that become INT8, `ranges` (low, high) of all tensors. `means` are
+    the mean inputs (C,) by tensor that the biases were corrected for; without correction none.
     """
 
     network: Network
     quantized: dict[str, QuantizedLayer]
     ranges: dict[str, Range]
+    means: dict[str, Floats] = field(default_factory=dict)
 
 
 def make_plan(network: Network, table: CalibrationTable, scheme: Scheme) -> Plan:
@@ -70,6 +72,7 @@ def make_plan(network: Network, table: CalibrationTable, scheme: Scheme) -> Plan
         for layer in equalized.layers
         if layer.name not in scheme.keep
     }
+    means: dict[str, Floats] = {}
     if rewrites:
         means = {name: mean * factors.get(name, 1) for name, mean in table.mean.items()}
         quantized = {
@@ -78,7 +81,7 @@ def make_plan(network: Network, table: CalibrationTable, scheme: Scheme) -> Plan
         }
     biased = {name: (q.layer.weight, q.layer.bias) for name, q in quantized.items()}
     ranges = {name: methods[scheme.ranges] for name, methods in table.ranges.items()}
-    return Plan(equalized.with_parameters(biased), quantized, ranges)
+    return Plan(equalized.with_parameters(biased), quantized, ranges, means)
 
 
 def quantize_weights(layer: Layer) -> QuantizedLayer:

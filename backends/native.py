@@ -1,0 +1,206 @@
+"""The detector as C: compiled once by the system's compiler, kept in the cache, called directly.
+
+A C file is a program. It is compiled only if it is one that this version writes: everything in it
+besides names and numbers is compared by its hash.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.backends.base import Backend, Session, Tensor
+from ultraface_deploy.errors import BackendError, MissingDependency
+from ultraface_deploy.family.anchors import make_anchors
+from ultraface_deploy.family.boxes import decode
+from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.safe.files import make_folder, read_text
+from ultraface_deploy.safe.limits import Limit
+
+_BINDING = Path(__file__).with_name("native.c")
+_TIMEOUT_S = 300
+_FLOATS = ctypes.POINTER(ctypes.c_float)
+
+# What `code_hash` gives for the C files that this version writes, in INT8 and in FP32;
+# tests/backends/test_native.py says what to write here after a change of the kernels.
+KNOWN_CODE = frozenset(
+    {
+        "907e4f3e708cdb1b426e6f57b75d6fc109a96e84783e67e30c4c99dedeb00033",
+        "b36a9df3ed888e74d15e9cb80c1682ad6499a01a586d3ec086a664d7e119c3ba",
+    }
+)
+_COMMENTS = re.compile(r"/\*.*?\*/", re.DOTALL)
+_ARRAYS = re.compile(
+    r"static const (?:float|int8_t|int16_t|int32_t) \w+\[\d+\] ALIGNED = "
+    r"\{[-+\d.,efB()\s]*\};"
+)
+_TABLES = re.compile(r"(static const (?:tensor|step|feature_map) \w+\[\w*\] = )\{[\w{},\s-]*\};")
+_HEADER = re.compile(r'#include "[\w.+ -]+\.h"')
+
+
+class _Session(Session):
+    def __init__(self, spec: ModelSpec, library: ctypes.CDLL) -> None:
+        super().__init__(spec)
+        self._library = library
+        self._detector = library.native_open()
+        if not self._detector:
+            raise BackendError("no memory or no threads")
+
+    def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
+        spec = self.spec
+        tensor = np.ascontiguousarray(tensor, np.float32)
+        scores = np.empty((1, spec.num_anchors, spec.num_classes), np.float32)
+        boxes = np.empty((1, spec.num_anchors, 4), np.float32)
+        status = self._library.native_run(
+            self._detector,
+            tensor.ctypes.data_as(_FLOATS),
+            spec.mean[0],
+            spec.std[0],
+            scores.ctypes.data_as(_FLOATS),
+            boxes.ctypes.data_as(_FLOATS),
+        )
+        if status:
+            raise BackendError(f"the detector returns {status}; its header says what that means")
+        if spec.head == "decoded":
+            variances = (spec.anchors.center_variance, spec.anchors.size_variance)
+            boxes = decode(boxes[0], make_anchors(spec), *variances).astype(np.float32)[None]
+        return {"scores": scores, "boxes": boxes}
+
+    def __del__(self) -> None:
+        if getattr(self, "_detector", None):
+            self._library.native_close(self._detector)
+            self._detector = None
+
+
+class Native(Backend):
+    """Runs C files of our own, on any processor that has a compiler."""
+
+    name = "native"
+    formats = ("c",)
+    module = "ctypes"
+    distribution = "cc"
+
+    def available(self) -> bool:
+        """Whether there is a C compiler."""
+        return compiler() is not None
+
+    def version(self) -> str | None:
+        """Return the first line of what the compiler says of itself."""
+        found = compiler()
+        return None if found is None else _compiler_version(found)
+
+    def require(self) -> None:
+        """Refuse to go on without a compiler.
+
+        Raises:
+            MissingDependency: says what to install.
+        """
+        if not self.available():
+            raise MissingDependency(
+                "backend native compiles C and finds no compiler `cc`; install one, for example "
+                "apt install gcc, or name it in the environment variable CC"
+            )
+
+    def _load(
+        self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
+    ) -> Session:
+        return _Session(spec, _declared(ctypes.CDLL(str(build_library(files, threads)))))
+
+
+def compiler() -> str | None:
+    """Return the path of the C compiler: what CC names, or else `cc`; None without one."""
+    return shutil.which(os.environ.get("CC") or "cc")
+
+
+def code_hash(source: str, header: str) -> str:
+    """Return the hash of a C file and its header without their names, numbers and comments."""
+    digest = hashlib.sha256()
+    for text in (source, header):
+        # Long literals first: comments stand between arrays, never inside them.
+        code = _HEADER.sub('#include ""', _COMMENTS.sub(" ", text))
+        code = _TABLES.sub(r"\1{};", _ARRAYS.sub("", code))
+        digest.update("\n".join(re.sub(r"\b\d+\b", "0", code).split()).encode())
+    return digest.hexdigest()
+
+
+def build_library(files: Sequence[Path], threads: int) -> Path:
+    """Return the shared library of a C file; compiled once for a file, compiler and thread count.
+
+    Raises:
+        BackendError: the file is not one that this version writes, or does not compile.
+    """
+    source, header = (read_text(path, Limit.TEXT) for path in files)
+    if code_hash(source, header) not in KNOWN_CODE:
+        raise BackendError(
+            f"{files[0].name} is not a C file of this version, and is not compiled; convert again"
+        )
+    found = compiler()
+    assert found is not None
+    flags = ["-O3", "-shared", "-fPIC", "-pthread", f"-DULTRAFACE_THREADS={threads}"]
+    parts = [source, header, _BINDING.read_text(), found, _compiler_version(found), *flags]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    library = _cache() / f"{key}.so"
+    if not library.is_file():
+        _compile(found, flags, source, header, files, library)
+    return library
+
+
+def _compile(
+    compiler: str,
+    flags: Sequence[str],
+    source: str,
+    header: str,
+    files: Sequence[Path],
+    library: Path,
+) -> None:
+    """Compile what was checked, not what may since lie in the folder."""
+    make_folder(library.parent)
+    with tempfile.TemporaryDirectory(dir=library.parent) as name:
+        folder = Path(name)
+        (folder / files[0].name).write_text(source, encoding="utf-8")
+        (folder / files[1].name).write_text(header, encoding="utf-8")
+        made = folder / "made.so"
+        command = [compiler, *flags, f'-DULTRAFACE_HEADER="{files[1].name}"', f"-I{folder}"]
+        command += ["-o", str(made), str(folder / files[0].name), str(_BINDING)]
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+        )
+        if answer.returncode:
+            lines = [line for line in answer.stderr.splitlines() if "error" in line]
+            raise BackendError(f"{compiler} cannot compile it: {(lines or ['no message'])[0]}")
+        made.replace(library)
+
+
+def _cache() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("ultraface-deploy") / "native"
+
+
+def _compiler_version(found: str) -> str:
+    answer = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+    return (answer.stdout.splitlines() or ["unknown"])[0]
+
+
+def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
+    library.native_open.restype = ctypes.c_void_p
+    library.native_open.argtypes = []
+    library.native_close.restype = None
+    library.native_close.argtypes = [ctypes.c_void_p]
+    library.native_run.restype = ctypes.c_int
+    library.native_run.argtypes = [ctypes.c_void_p, _FLOATS, ctypes.c_float, ctypes.c_float]
+    library.native_run.argtypes += [_FLOATS, _FLOATS]
+    return library
+
+
+BACKEND = Native()

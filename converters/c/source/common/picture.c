@@ -1,0 +1,104 @@
+/* ---- The picture, resized line by line ---- */
+
+/* Bilinear as in OpenCV's INTER_LINEAR: pixel centres coincide, borders repeat. Weights have 7 bits
+   down and 11 across, so that a result is at most 2 levels from OpenCV's. */
+typedef struct {
+    const uint8_t *pixels;
+    int width, height, stride, bytes; /* bytes of a pixel */
+    ultraface_format format;
+} picture;
+
+/* Split output place `to` of `wide` into the input place before it, of `size`, and a fraction. */
+static int32_t split(int to, int wide, int size, int bits, int32_t *fraction)
+{
+    const int64_t twice = (int64_t)(2 * to + 1) * size - wide;
+    *fraction = 0;
+    if (twice <= 0)
+        return 0;
+    const int32_t place = (int32_t)(twice / (2 * wide));
+    if (place >= size - 1) {
+        /* The last pixel, written as the right one of the last pair. */
+        *fraction = size > 1 ? 1 << bits : 0;
+        return size > 1 ? size - 2 : 0;
+    }
+    *fraction = (int32_t)((((twice % (2 * wide)) << bits) + wide) / (2 * wide));
+    return place;
+}
+
+static void split_columns(const picture *p, uint8_t *arena)
+{
+    column *columns = (column *)(void *)(arena + COLUMNS);
+    for (int x = 0; x < ULTRAFACE_WIDTH; x++) {
+        int32_t weight;
+        columns[x].left = p->bytes * split(x, ULTRAFACE_WIDTH, p->width, ACROSS, &weight);
+        columns[x].weights[0] = (int16_t)((1 << ACROSS) - weight);
+        columns[x].weights[1] = (int16_t)weight;
+    }
+}
+
+/* Blue, green and red of a pixel, 0 to 255. */
+static void read_pixel(const uint8_t *pixel, ultraface_format format, int *bgr)
+{
+    if (format == ULTRAFACE_GRAY) {
+        bgr[0] = bgr[1] = bgr[2] = pixel[0];
+    } else if (format == ULTRAFACE_RGB565) {
+        const int both = pixel[0] | pixel[1] << 8; /* low byte first */
+        const int red = both >> 11, green = both >> 5 & 63, blue = both & 31;
+        bgr[0] = blue << 3 | blue >> 2;
+        bgr[1] = green << 2 | green >> 4;
+        bgr[2] = red << 3 | red >> 2;
+    } else {
+        const int swap = format == ULTRAFACE_RGB ? 2 : 0;
+        bgr[0] = pixel[swap];
+        bgr[1] = pixel[1];
+        bgr[2] = pixel[2 - swap];
+    }
+}
+
+/* How many columns a kernel may read 8 bytes for: on the last two rows those that end inside. */
+static int readable_columns(const picture *p, int top, const column *columns)
+{
+    int count = ULTRAFACE_WIDTH;
+    if (top + 2 >= p->height)
+        while (count > 0 && columns[count - 1].left + 8 > p->width * p->bytes)
+            count--;
+    return count;
+}
+
+/* A picture of the network's size. */
+static void copy_row(const uint8_t *from, value *row)
+{
+    for (int i = 0; i < 3 * ULTRAFACE_WIDTH; i++)
+        row[i] = from_level(from[i]);
+}
+
+/* Write line y of the network's input, ULTRAFACE_WIDTH x 3 values in the order BGR. */
+static void resize_row(const kernels *k, const picture *p, const uint8_t *arena, int y, value *row)
+{
+    const column *columns = (const column *)(const void *)(arena + COLUMNS);
+    int32_t below;
+    const int32_t top = split(y, ULTRAFACE_HEIGHT, p->height, DOWN, &below);
+    const uint8_t *upper = p->pixels + (ptrdiff_t)top * p->stride;
+    const uint8_t *lower = p->height > 1 ? upper + p->stride : upper;
+    const int next = p->width > 1 ? p->bytes : 0;
+    int x = 0;
+    if (p->width == ULTRAFACE_WIDTH && p->height == ULTRAFACE_HEIGHT && p->format == ULTRAFACE_BGR) {
+        copy_row(p->pixels + (ptrdiff_t)y * p->stride, row);
+        return;
+    }
+    if (k->resize && p->format == ULTRAFACE_BGR)
+        x = k->resize(upper, lower, below, columns, readable_columns(p, top, columns), row);
+    for (; x < ULTRAFACE_WIDTH; x++) {
+        int corners[4][3];
+        read_pixel(upper + columns[x].left, p->format, corners[0]);
+        read_pixel(upper + columns[x].left + next, p->format, corners[1]);
+        read_pixel(lower + columns[x].left, p->format, corners[2]);
+        read_pixel(lower + columns[x].left + next, p->format, corners[3]);
+        for (int i = 0; i < 3; i++) {
+            const int32_t left = corners[0][i] * ((1 << DOWN) - below) + corners[2][i] * below;
+            const int32_t right = corners[1][i] * ((1 << DOWN) - below) + corners[3][i] * below;
+            const int32_t level = left * columns[x].weights[0] + right * columns[x].weights[1];
+            row[3 * x + i] = from_level((level + (1 << (DOWN + ACROSS - 1))) >> (DOWN + ACROSS));
+        }
+    }
+}

@@ -1,0 +1,86 @@
+/* ---- What the tables say ---- */
+
+#include <string.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+/* The byte dot products of x86 multiply unsigned by signed, so values are stored plus 128. */
+typedef uint8_t value;
+#define OFFSET 128
+#else
+typedef int8_t value;
+#define OFFSET 0
+#endif
+typedef int32_t sum;
+/* A bias, and what the offset of the values adds to the products of its row. */
+#define B(bias, weights) ((bias) - OFFSET * (weights))
+
+#define LANES 16
+#define ALIGNED __attribute__((aligned(64)))
+
+/* outputs = weights * inputs + bias, then to a byte by SHIFT and multiplier; without multiplier
+   the sums are kept. Weights lie as [outputs / 16][inputs / 4][16][4]. */
+typedef struct {
+    const int8_t *weights;
+    const int32_t *bias;
+    const int16_t *multiplier;
+    int inputs, outputs;
+} matrix;
+
+/* A depthwise 3x3 convolution. Weights lie as [channels / 16][column][16][row 0, 1, 2 and a 0]. */
+typedef struct {
+    const int8_t *weights;
+    const int32_t *bias;
+    const int16_t *multiplier;
+    int channels;
+} filter;
+
+/* sum >> SHIFT limited to 16 bits, times multiplier / 2**15, rounded, limited to 8 bits. */
+static inline value rescaled(sum total, int multiplier)
+{
+    int32_t narrow = total >> SHIFT;
+    narrow = narrow < -32768 ? -32768 : narrow > 32767 ? 32767 : narrow;
+    int32_t q = (narrow * multiplier + 16384) >> 15;
+    q = q < -128 ? -128 : q > 127 ? 127 : q;
+    return (value)(q + OFFSET);
+}
+
+/* Where an output column of the picture reads: the byte offset of its left pixel, and the weights
+   of that and the next, which add up to 2**ACROSS. */
+enum { DOWN = 7, ACROSS = 11 };
+typedef struct {
+    int32_t left;
+    int16_t weights[2];
+} column;
+
+/* The kernels of one instruction set.
+   depthwise: rows[i] starts at the pixel left of the first; `apart` is from one output pixel to
+   the next. multiply: `lines` holds pixels x inputs. first: 3x3 of stride 2 over three colours;
+   its matrix has 12 inputs a row, of which the last 3 have no weight. resize, where there is one:
+   some first columns of a line, from two rows of BGR of which it reads 8 bytes a pixel; `below` is
+   the weight of the lower row; returns how many columns it made. */
+typedef struct {
+    const char *name;
+    void (*depthwise)(const filter *f, const value *const rows[3], value *out, int pixels,
+                      int stride, int apart);
+    void (*multiply)(const matrix *m, const value *lines, void *out, int pixels);
+    void (*first)(const matrix *m, const value *const rows[3], value *out, int pixels);
+    int (*resize)(const uint8_t *upper, const uint8_t *lower, int below, const column *columns,
+                  int count, value *row);
+} kernels;
+
+/* Store a signed byte many times. */
+static void fill(value *to, int byte, int count)
+{
+    memset(to, byte + OFFSET, (size_t)count);
+}
+
+static inline value from_level(int32_t level)
+{
+    return (value)(level - 128 + OFFSET);
+}
+
+/* A sum with 16 bits behind the point; `scale` has 16 + 20. */
+static inline int64_t to_point(sum made, int32_t scale)
+{
+    return ((int64_t)made * scale + (1 << 19)) >> 20;
+}

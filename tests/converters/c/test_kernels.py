@@ -1,0 +1,92 @@
+"""Every instruction set that this processor has computes the integers of the NumPy reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from tests.converters.c.conftest import Case, Library, pictures
+from ultraface_deploy.converters.c import reference
+
+SETS = ("portable", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm")
+NETWORKS = ("slim-320", "rfb-320")
+
+
+@pytest.mark.parametrize("kernels", SETS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_same_bytes_on_every_instruction_set(
+    name: str,
+    kernels: str,
+    make_case: Callable[..., Case],
+    open_library: Callable[..., Library],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case, library = make_case(name), open_library(name)
+    monkeypatch.setenv("ULTRAFACE_KERNELS", kernels)
+    if library.kernels != kernels:
+        pytest.skip(f"this processor has no {kernels}")
+    for picture in pictures(case.spec):
+        wanted, found = reference.run(case.int8, picture), library.run(picture)
+        np.testing.assert_array_equal(found["scores"], wanted["scores"])
+        np.testing.assert_array_equal(found["boxes"], wanted["boxes"])
+
+
+# Sides that no stride divides, and a line shorter than any kernel's tile.
+def test_the_same_bytes_at_odd_sizes(
+    make_case: Callable[..., Case],
+    open_library: Callable[..., Library],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = (173, 66)
+    case, library = make_case("rfb-320", size), open_library("rfb-320", "int8", size)
+    picture = pictures(case.spec)[0]
+    wanted = reference.run(case.int8, picture)
+    for kernels in SETS:
+        monkeypatch.setenv("ULTRAFACE_KERNELS", kernels)
+        if library.kernels == kernels:
+            found = library.run(picture, threads=2)
+            np.testing.assert_array_equal(found["scores"], wanted["scores"], err_msg=kernels)
+            np.testing.assert_array_equal(found["boxes"], wanted["boxes"], err_msg=kernels)
+
+
+def test_bands_change_nothing(
+    make_case: Callable[..., Case], open_library: Callable[..., Library]
+) -> None:
+    case, library = make_case("slim-320"), open_library("slim-320")
+    picture = pictures(case.spec)[0]
+    one, two = library.run(picture, threads=1), library.run(picture, threads=2)
+    np.testing.assert_array_equal(one["scores"], two["scores"])
+    np.testing.assert_array_equal(one["boxes"], two["boxes"])
+
+
+def test_an_unknown_instruction_set_is_refused(
+    open_library: Callable[..., Library], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ULTRAFACE_KERNELS", "abacus")
+    assert open_library("slim-320").kernels == "none"
+
+
+@pytest.mark.parametrize("kernels", ["portable", "avx2", "avx512", "neon"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_fp32_computes_what_onnx_runtime_computes(
+    name: str,
+    kernels: str,
+    make_case: Callable[..., Case],
+    open_library: Callable[..., Library],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import onnxruntime
+
+    case, library = make_case(name), open_library(name, "fp32")
+    monkeypatch.setenv("ULTRAFACE_KERNELS", kernels)
+    if library.kernels != kernels:
+        pytest.skip(f"this processor has no {kernels}")
+    session = onnxruntime.InferenceSession(case.onnx_file)
+    for picture in pictures(case.spec):
+        tensor = (picture[None, ..., ::-1].transpose(0, 3, 1, 2).astype(np.float32) - 127) / 128
+        scores, boxes = session.run(["scores", "boxes"], {session.get_inputs()[0].name: tensor})
+        found = library.run(picture, threads=2)
+        np.testing.assert_allclose(found["scores"], scores, atol=5e-5)
+        np.testing.assert_allclose(found["boxes"], boxes, atol=5e-4)

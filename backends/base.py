@@ -19,6 +19,8 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.preprocess import Tensor as Tensor
 
 Outputs = dict[str, Tensor]
+# Outputs that a refusal lists.
+_SHOWN = 4
 # Corners are offsets times at most a fifth of the image; see `family.boxes.decode`.
 _DECODED_SCALE = 0.2
 
@@ -29,6 +31,8 @@ class Session(ABC):
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self._alone = Lock()
+        self.further: dict[str, tuple[int, ...]] = {}
+        """Outputs of the last run that nobody asked for: shapes by name."""
 
     def run(self, tensor: Tensor) -> Outputs:
         """Run the network once.
@@ -37,13 +41,18 @@ class Session(ABC):
             tensor: (1, 3, H, W) float32, contiguous, as `pipeline.preprocess` makes it.
 
         Returns:
-            `scores` (1, N, C) after softmax and `boxes` (1, N, 4), float32, owned by the caller.
+            `scores` (1, N, C) after softmax and `boxes` (1, N, 4), float32, owned by the caller;
+            of networks that have them, `landmarks` (1, N, 10).
 
         Raises:
             BackendError: the runtime failed.
         """
         with self._alone:
-            return bind_outputs(self._run(tensor), self.spec)
+            named = self._run(tensor)
+            bound = bind_outputs(named, self.spec)
+            known = names_of_outputs(named, self.spec)
+            self.further = {key: value.shape for key, value in named.items() if key not in known}
+            return bound
 
     @abstractmethod
     def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
@@ -174,31 +183,36 @@ def implausible(outputs: Outputs) -> str | None:
 
 
 def bind_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> Outputs:
-    """Find scores and boxes among a runtime's outputs, by name or else by shape.
+    """Find scores, boxes and landmarks among a runtime's outputs, by name or else by shape.
 
     Raises:
         BackendError: they are not there, or have another size than the network's anchors.
     """
-    count, classes = spec.num_anchors, spec.num_classes
-    expected = {"scores": count * classes, "boxes": count * 4}
-    by_name = {key: named[key] for key in expected if key in named}
-    found = by_name if len(by_name) == 2 else _by_last_dimension(named, classes)
-    if found is None or any(found[key].size != size for key, size in expected.items()):
-        shapes = ", ".join(f"{name} {tuple(value.shape)}" for name, value in named.items())
+    count, wanted = spec.num_anchors, spec.outputs
+    found = dict(zip(wanted, names_of_outputs(named, spec), strict=True))
+    if any(name is None or named[name].size != count * wanted[key] for key, name in found.items()):
+        shown = [f"{name} {tuple(value.shape)}" for name, value in named.items()]
+        more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
         raise BackendError(
-            f"outputs {shapes or 'none'} do not fit {count} anchors of "
-            f"{classes} classes at {spec.width}x{spec.height}; check --input-size"
+            f"not an UltraFace network at {spec.width}x{spec.height}: {len(shown)} outputs, "
+            f"{', '.join(shown[:_SHOWN]) or 'none'}{more}, do not fit {count} anchors of "
+            f"{spec.num_classes} classes; check --input-size"
         )
-    return {
-        "scores": found["scores"].reshape(1, count, classes),
-        "boxes": found["boxes"].reshape(1, count, 4),
-    }
+    return {key: named[str(name)].reshape(1, count, wanted[key]) for key, name in found.items()}
 
 
-def _by_last_dimension(named: Mapping[str, Tensor], classes: int) -> Outputs | None:
+def names_of_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> list[str | None]:
+    """Return what the file calls the network's outputs, None for one that is not there."""
+    wanted = spec.outputs
+    if all(key in named for key in wanted):
+        return list(wanted)
     last = {name: value.shape[-1] for name, value in named.items() if value.ndim >= 2}
-    scores = [name for name, size in last.items() if size == classes]
-    boxes = [name for name, size in last.items() if size == 4]
-    if classes == 4 or len(scores) != 1 or len(boxes) != 1:
-        return None
-    return {"scores": named[scores[0]], "boxes": named[boxes[0]]}
+    # Outputs whose other dimension is not the anchors are something else.
+    rows = {
+        name: size for name, size in last.items() if named[name].size == spec.num_anchors * size
+    }
+    names: list[str | None] = []
+    for width in wanted.values():
+        fitting = [name for name, size in rows.items() if size == width]
+        names.append(fitting[0] if len(fitting) == 1 else None)
+    return names

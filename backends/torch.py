@@ -29,8 +29,9 @@ class _Session(Session):
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         with torch.inference_mode():
-            scores, boxes = self._network(torch.from_numpy(tensor))
-        return {"scores": scores.numpy(), "boxes": boxes.numpy()}
+            outputs = self._network(torch.from_numpy(tensor))
+        named = zip(self.spec.outputs, outputs, strict=True)
+        return {name: output.numpy() for name, output in named}
 
 
 class Torch(Backend):

@@ -69,6 +69,7 @@ class Format:
     check: Callable[[Files], None] = lambda files: None
     stated_spec: Callable[[Files], ModelSpec | None] = lambda files: None
     input_size: Callable[[Files], tuple[int, int] | None] = lambda files: None
+    channels: Callable[[Files], int] = lambda files: 3
     adopt: Callable[[Files], onnx.ModelProto] | None = None
 
     def missing(self) -> str | None:

@@ -71,7 +71,7 @@ def rename_blobs(param: str, spec: ModelSpec) -> str:
     pnnx numbers outputs in the order of the ONNX file, which `converters.onnx.prepare` fixes as
     scores, boxes; that the names sit right is checked when the artifact is verified.
     """
-    names = {"in0": "input", "out0": "scores", "out1": "boxes"}
+    names = {"in0": "input", "out0": "scores", "out1": "boxes", "out2": "landmarks"}
     lines = []
     for line in param.splitlines():
         words = [names.get(word, word) for word in line.split()]

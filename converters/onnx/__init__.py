@@ -58,6 +58,12 @@ def _input_size(files: Files) -> tuple[int, int] | None:
     return input_size(files[0])
 
 
+def _channels(files: Files) -> int:
+    from ultraface_deploy.converters.onnx.header import input_channels
+
+    return input_channels(files[0])
+
+
 def _adopt(files: Files) -> onnx.ModelProto:
     from ultraface_deploy.converters.onnx.files import load
 
@@ -79,5 +85,6 @@ FORMAT = Format(
     check=_check,
     stated_spec=_stated_spec,
     input_size=_input_size,
+    channels=_channels,
     adopt=_adopt,
 )

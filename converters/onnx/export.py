@@ -32,7 +32,7 @@ def export(net: object, spec: ModelSpec) -> onnx.ModelProto:
             (torch.zeros(spec.input_shape),),
             buffer,  # type: ignore[arg-type]  # a file object is fine for this exporter
             input_names=["input"],
-            output_names=["scores", "boxes"],
+            output_names=list(spec.outputs),
             opset_version=OPSET,
             dynamo=False,
         )

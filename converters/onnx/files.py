@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.shape_inference
 from onnx import numpy_helper
 
 from ultraface_deploy.converters.onnx.header import refuse_external_data
@@ -23,6 +24,7 @@ def load(path: Path) -> onnx.ModelProto:
     refuse_external_data(path)
     try:
         model = onnx.load(str(path), load_external_data=False)
+        _give_types(model)
         onnx.checker.check_model(model)
         bad = next((tensor for tensor in model.graph.initializer if not _is_finite(tensor)), None)
         for node in model.graph.node:
@@ -37,6 +39,30 @@ def load(path: Path) -> onnx.ModelProto:
     if bad is not None:
         raise InputError(f"{path}: {bad.name} holds values that are not finite")
     return model
+
+
+def _give_types(model: onnx.ModelProto) -> None:
+    """Give a type to outputs that are listed without one; runtimes run them, the checker does not.
+
+    What no inference finds a type for is dropped: it is not one of the network's outputs.
+    """
+    graph = model.graph
+    typed = [value for value in graph.value_info if value.HasField("type")]
+    if len(typed) < len(graph.value_info):
+        del graph.value_info[:]
+        graph.value_info.extend(typed)
+    if all(value.HasField("type") for value in graph.output):
+        return
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    kept = [value for value in bare.graph.output if value.HasField("type")]
+    del bare.graph.output[:]
+    bare.graph.output.extend(kept)
+    inferred = onnx.shape_inference.infer_shapes(bare).graph
+    known = {value.name: value for value in (*inferred.value_info, *inferred.output)}
+    found = [known.get(value.name, value) for value in graph.output]
+    del graph.output[:]
+    graph.output.extend(value for value in found if value.HasField("type"))
 
 
 def _is_finite(tensor: onnx.TensorProto) -> bool:

@@ -70,14 +70,25 @@ def input_size(path: Path) -> tuple[int, int] | None:
     Raises:
         InputError: the file is damaged.
     """
+    sides = _input_sides(path)
+    return (sides[3], sides[2]) if len(sides) == 4 and min(sides[2:]) > 0 else None
+
+
+def input_channels(path: Path) -> int:
+    """Return the channels of the first input that is no weight, 3 where it does not say."""
+    sides = _input_sides(path)
+    return sides[1] if len(sides) == 4 and sides[1] in (1, 3) else 3
+
+
+def _input_sides(path: Path) -> list[int]:
+    """The sides of the first input that is no weight, 0 where one is not fixed."""
     for graph in _read(path).field_7:
         weights = {name for tensor in graph.field_5 for name in tensor.field_8}
         for value in graph.field_11:
             if not weights.issuperset(value.field_1):
                 shapes = [s for t in value.field_2 for k in t.field_1 for s in k.field_2]
-                sides = [side for dim in shapes[-1].field_1 for side in dim.field_1 or [0]]
-                return (sides[3], sides[2]) if len(sides) == 4 and min(sides[2:]) > 0 else None
-    return None
+                return [side for dim in shapes[-1].field_1 for side in dim.field_1 or [0]]
+    return []
 
 
 def _read(path: Path) -> Any:

@@ -23,7 +23,7 @@ def prepare(model: onnx.ModelProto, current: ModelSpec, wanted: ModelSpec) -> on
     out = onnx.ModelProto()
     out.CopyFrom(model)
     _initializers_out_of_inputs(out)
-    _scores_before_boxes(out)
+    _canonical_outputs(out, current)
     same_size = (current.width, current.height) == (wanted.width, wanted.height)
     if current.head == "decoded" and not (same_size and wanted.head == "decoded"):
         raise InputError(
@@ -47,11 +47,42 @@ def _initializers_out_of_inputs(model: onnx.ModelProto) -> None:
     model.graph.input.extend(inputs)
 
 
-def _scores_before_boxes(model: onnx.ModelProto) -> None:
-    # pnnx knows outputs by their place alone; see `converters.ncnn.rename_blobs`.
-    outputs = sorted(model.graph.output, key=lambda value: value.name != "scores")
+def _canonical_outputs(model: onnx.ModelProto, spec: ModelSpec) -> None:
+    """Name the network's outputs as ours and bring them into our order; drop all others.
+
+    pnnx knows outputs by their place alone; see `converters.ncnn.rename_blobs`.
+    """
+    values = {value.name: value for value in model.graph.output}
+    if not all(name in values for name in spec.outputs):
+        wide = {name: _last_side(value) for name, value in values.items()}
+        for wanted, width in spec.outputs.items():
+            fitting = [name for name, last in wide.items() if last == width]
+            if len(fitting) != 1:
+                raise InputError(
+                    f"{spec.name}: which of the outputs {', '.join(values)} holds the {wanted} "
+                    "cannot be told"
+                )
+            _rename(model, fitting[0], wanted)
+        values = {value.name: value for value in model.graph.output}
+    ordered = [values[name] for name in spec.outputs]
     del model.graph.output[:]
-    model.graph.output.extend(outputs)
+    model.graph.output.extend(ordered)
+
+
+def _last_side(value: onnx.ValueInfoProto) -> int:
+    sides = value.type.tensor_type.shape.dim
+    return int(sides[-1].dim_value) if len(sides) == 3 else 0
+
+
+def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for index, name in enumerate(names):
+                if name == old:
+                    names[index] = new
+    for value in (*model.graph.output, *model.graph.value_info):
+        if value.name == old:
+            value.name = new
 
 
 def _resize(model: onnx.ModelProto, spec: ModelSpec) -> None:
@@ -72,8 +103,7 @@ def _resize(model: onnx.ModelProto, spec: ModelSpec) -> None:
                     shape.CopyFrom(numpy_helper.from_array(values, shape.name))
     _set_shape(model.graph.input[0], spec.input_shape)
     for output in model.graph.output:
-        last = spec.num_classes if output.name == "scores" else 4
-        _set_shape(output, (1, spec.num_anchors, last))
+        _set_shape(output, (1, spec.num_anchors, spec.outputs[output.name]))
     del model.graph.value_info[:]
 
 
@@ -87,8 +117,7 @@ def _append_decoding(model: onnx.ModelProto, spec: ModelSpec) -> None:
     anchors = make_anchors(spec)
     for node in graph.node:
         for index, name in enumerate(node.output):
-            if name == "boxes":
-                node.output[index] = "offsets"
+            node.output[index] = {"boxes": "offsets", "landmarks": "point_offsets"}.get(name, name)
     constants = {
         "decode/anchor_centers": anchors[None, :, :2],
         "decode/center_scale": anchors[None, :, 2:] * np.float32(coding.center_variance),
@@ -111,6 +140,19 @@ def _append_decoding(model: onnx.ModelProto, spec: ModelSpec) -> None:
         ("Add", ["decode/centers", "decode/halves"], ["decode/bottom_right"]),
         ("Concat", ["decode/top_left", "decode/bottom_right"], ["boxes"]),
     ]
+    if spec.landmarks:
+        constants = {
+            "decode/point_scale": np.tile(constants["decode/center_scale"], spec.landmarks),
+            "decode/point_centers": np.tile(anchors[None, :, :2], spec.landmarks),
+        }
+        graph.initializer.extend(
+            numpy_helper.from_array(np.ascontiguousarray(value), name)
+            for name, value in constants.items()
+        )
+        steps += [
+            ("Mul", ["point_offsets", "decode/point_scale"], ["decode/point_shift"]),
+            ("Add", ["decode/point_shift", "decode/point_centers"], ["landmarks"]),
+        ]
     for operator, inputs, outputs in steps:
         node = helper.make_node(operator, inputs, outputs, name=f"{outputs[0]}/{operator}")
         if operator in ("Split", "Concat"):

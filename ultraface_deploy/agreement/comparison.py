@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,6 +62,21 @@ class Comparison:
         """Return the JSON form."""
         return asdict(self)
 
+    @property
+    def proves_nothing(self) -> bool:
+        """Whether neither network found a face, so that equal faces say nothing."""
+        return self.passed and not (self.detections or self.reference_detections)
+
+    def needing_faces(self) -> Comparison:
+        """Return the comparison; one without any face has not passed."""
+        if not self.proves_nothing:
+            return self
+        reason = (
+            "neither network found a face, which proves nothing; compare on pictures with faces, "
+            "check --mean, --std and --color, or give --allow-no-faces"
+        )
+        return replace(self, passed=False, reason=reason)
+
 
 @dataclass(frozen=True)
 class Comparisons:
@@ -96,7 +111,9 @@ class _Agreement:
         """
         self.images += 1
         self.scores.append(float(np.abs(reference["scores"] - candidate["scores"]).max()))
-        self.boxes.append(float(np.abs(reference["boxes"] - candidate["boxes"]).max()))
+        # Landmarks are offsets like those of boxes.
+        offsets = [key for key in reference if key != "scores"]
+        self.boxes += [float(np.abs(reference[key] - candidate[key]).max()) for key in offsets]
         self.cosines += [_cosine(reference[key], candidate[key]) for key in reference]
         self.faces.add(
             _faces(reference, spec),
@@ -208,7 +225,9 @@ def failed(artifact: str, backend: str, reference: Reference, reason: str) -> Co
 def _faces(outputs: Outputs, spec: ModelSpec, borderline: float = 0.0) -> Faces:
     options = PostprocessOptions(_SCORE_THRESHOLD - borderline, candidates=_CANDIDATES)
     size = (spec.width, spec.height)
-    return postprocess(outputs["scores"], outputs["boxes"], spec, size, options)
+    return postprocess(
+        outputs["scores"], outputs["boxes"], spec, size, options, outputs.get("landmarks")
+    )
 
 
 def _cosine(first: np.ndarray, second: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from ultraface_deploy.artifacts.source import owning_folder
 from ultraface_deploy.backends import Backend, backend_names, get_backend
 from ultraface_deploy.converters import Format, format_and_files, get_format
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.family.spec import Head, ModelSpec
+from ultraface_deploy.family.spec import NOTHING, Head, Known, ModelSpec
 from ultraface_deploy.safe.files import require_file
 
 
@@ -85,6 +85,7 @@ def find_files(
     precision: Precision,
     input_size: tuple[int, int] | None,
     head: Head | None,
+    known: Known = NOTHING,
 ) -> tuple[Backend, tuple[Path, ...], ModelSpec]:
     """Return what a MODEL argument means to a runtime: the files in its order, and the spec.
 
@@ -102,7 +103,7 @@ def find_files(
     require_file(model, "model")
     record, files = format_and_files(model)
     runtime = _reader_of(record.name, backend)
-    spec = _spec_of_file(model, record, files, runtime, input_size, head)
+    spec = _spec_of_file(model, record, files, runtime, input_size, head, known)
     return runtime, files, spec
 
 
@@ -125,6 +126,7 @@ def _spec_of_file(
     runtime: Backend,
     input_size: tuple[int, int] | None,
     head: Head | None,
+    known: Known,
 ) -> ModelSpec:
     if (folder := owning_folder(model)) is not None:
         artifact = next(each for each in folder.artifacts if model.name in each.files)
@@ -139,8 +141,8 @@ def _spec_of_file(
 
         spec = load_checkpoint(model, size_known=input_size is not None).spec
         spec = spec if input_size is None else spec.resized(*input_size)
-        return spec if head is None else replace(spec, head=head)
-    return recognise(runtime, record, files, input_size, head)
+        return known.of(spec if head is None else replace(spec, head=head))
+    return recognise(runtime, record, files, input_size, head, known)
 
 
 def _reader_of(format: str, backend: str | None) -> Backend:

@@ -136,6 +136,7 @@ def convert(
     report: Report = lambda message: None,
     int8: Int8Options | None = None,
     progress: OnPhotograph | None = None,
+    needs_faces: bool = False,
 ) -> ArtifactFolder:
     """Convert a model and compare every artifact with it before it appears in the folder.
 
@@ -148,6 +149,8 @@ def convert(
         report: called with a line as each step is done.
         int8: how to quantise, for the precision `int8`; None for the defaults.
         progress: called with (done, all) during calibration.
+        needs_faces: refuse an artifact when neither it nor the original finds any face, because
+            then nothing is shown about the faces.
 
     Returns:
         The folder with all its artifacts, earlier ones included.
@@ -167,6 +170,7 @@ def convert(
     with folder.scratch() as scratch:
         work = _Work(folder, source, scratch, report)
         work.int8, work.progress = int8 or Int8Options(), progress
+        work.needs_faces = needs_faces
         work.add_source()
         for step in steps:
             asked = step.format in targets or "all" in targets
@@ -211,6 +215,7 @@ class _Work:
         self.report = report
         self.int8 = Int8Options()
         self.progress: OnPhotograph | None = None
+        self.needs_faces = False
         self._reference: Reference | None = None
         self._quantizer: Quantizer | None = None
 
@@ -332,7 +337,7 @@ class _Work:
         comparison = verify_artifact(
             self.folder.spec, artifact, made, judge, self._reference, embedded_images()
         )
-        require_passed(comparison)
+        require_passed(comparison.needing_faces() if self.needs_faces else comparison)
         verified = replace(artifact, verification=asdict(comparison))
         self.folder = self.folder.publish(verified, made, tools)
         names = ", ".join(artifact.files)

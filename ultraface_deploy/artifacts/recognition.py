@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,18 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy import models
-from ultraface_deploy.backends import Backend, get_backend
+from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.converters import Format, format_and_files, get_format
 from ultraface_deploy.errors import BackendError, InputError, ToolFailed, UltraFaceError
 from ultraface_deploy.family.anchors import make_anchors
 from ultraface_deploy.family.checkpoint import model_name
-from ultraface_deploy.family.spec import Head, ModelSpec
+from ultraface_deploy.family.spec import NOTHING, WITH_LANDMARKS, Head, Known, ModelSpec
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.limits import Limit
 
 _TIMEOUT_S = 60.0
+_log = logging.getLogger(__name__)
 
 
 def recognise(
@@ -30,6 +32,7 @@ def recognise(
     files: Sequence[Path],
     input_size: tuple[int, int] | None = None,
     head: Head | None = None,
+    known: Known = NOTHING,
 ) -> ModelSpec:
     """Find out what a file without manifest holds, by asking and by running it once.
 
@@ -42,21 +45,26 @@ def recognise(
         files: the file with its companions.
         input_size: (width, height) where the user knows it.
         head: head where the user knows it.
+        known: what else the user knows.
 
     Raises:
         InputError: the files are damaged, or the input size is not stated and was not given.
         BackendError: the file does not run, or is not a network of this family.
     """
     if _ships(files):
-        return _recognise_here(runtime, record, files, input_size, head)
-    return _recognised_in_child(
+        return _recognise_here(runtime, record, files, input_size, head, known)
+    spec, remarks = _recognised_in_child(
         tuple(path.resolve() for path in files),
         tuple(sha256_of(path) for path in files),
         (runtime.name, record.name),
         input_size,
         head,
         None,
+        known,
     )
+    for remark in remarks:
+        _log.warning("%s: %s", files[0], remark)
+    return spec
 
 
 def prove_harmless(
@@ -70,7 +78,7 @@ def prove_harmless(
     """
     digests = tuple(sha256_of(path) for path in files)
     paths = tuple(path.resolve() for path in files)
-    _recognised_in_child(paths, digests, (runtime.name, record.name), None, None, spec)
+    _recognised_in_child(paths, digests, (runtime.name, record.name), None, None, spec, NOTHING)
 
 
 @lru_cache(maxsize=64)
@@ -81,7 +89,8 @@ def _recognised_in_child(
     input_size: tuple[int, int] | None,
     head: Head | None,
     spec: ModelSpec | None,
-) -> ModelSpec:
+    known: Known,
+) -> tuple[ModelSpec, tuple[str, ...]]:
     """Ask a child process; `digests` tell apart what a path held before and holds now."""
     for path in files:
         Limit.MODEL.check(path)
@@ -94,6 +103,7 @@ def _recognised_in_child(
         "input_size": input_size,
         "head": head,
         "stated": None if spec is None else spec.to_dict(),
+        "known": asdict(known),
     }
     try:
         found = run_in_child(
@@ -107,7 +117,7 @@ def _recognised_in_child(
         raise BackendError(f"{files[0]}: {runtime} cannot run it ({error})") from error
     if tuple(sha256_of(path) for path in files) != digests:
         raise InputError(f"{files[0]}: was replaced while it was read; try again")
-    return ModelSpec.from_dict(found)
+    return ModelSpec.from_dict(found["spec"]), tuple(found["remarks"])
 
 
 def load_in_child(
@@ -117,6 +127,7 @@ def load_in_child(
     input_size: tuple[int, int] | None,
     head: Head | None,
     stated: dict[str, Any] | None,
+    known: dict[str, Any],
 ) -> dict[str, Any]:
     """Recognise a file by loading it with the runtime that shall run it."""
     paths, backend = [Path(file) for file in files], get_backend(runtime)
@@ -124,9 +135,23 @@ def load_in_child(
         spec = ModelSpec.from_dict(stated)
     else:
         size = None if input_size is None else (input_size[0], input_size[1])
-        spec = _recognise_here(backend, get_format(record), paths, size, head)
-    backend.load(paths, spec)
-    return spec.to_dict()
+        spec = _recognise_here(backend, get_format(record), paths, size, head, Known(**known))
+    session = backend.load(paths, spec)
+    remarks = [] if stated is not None else _remarks(session, spec, Known(**known))
+    return {"spec": spec.to_dict(), "remarks": remarks}
+
+
+def _remarks(session: Session, spec: ModelSpec, known: Known) -> list[str]:
+    """What a user must know of how a file was understood."""
+    remarks = []
+    if session.further:
+        remarks.append(f"its further outputs are ignored: {', '.join(session.further)}")
+    if spec.landmarks and not known.says_input:
+        remarks.append(
+            f"gives landmarks; like all such networks it is taken to read {spec.color} minus "
+            f"{spec.mean}; --mean, --std and --color say otherwise"
+        )
+    return remarks
 
 
 def stated_size(runtime: Backend, files: Sequence[Path]) -> tuple[int, int] | None:
@@ -148,30 +173,67 @@ def _recognise_here(
     files: Sequence[Path],
     input_size: tuple[int, int] | None,
     head: Head | None,
+    known: Known,
 ) -> ModelSpec:
     try:
-        if (stated := record.stated_spec(files)) is not None:
-            return stated
-        size = input_size or record.input_size(files) or backend.input_size(files)
+        stated = record.stated_spec(files)
+        size = record.input_size(files) or backend.input_size(files)
     except UltraFaceError:
         raise
     except Exception as error:  # every runtime raises its own kinds
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise BackendError(f"{files[0]}: {backend.name} cannot read it ({reason})") from error
+    if size is not None and input_size not in (None, size):
+        raise InputError(
+            f"{files[0]}: is fixed at {size[0]}x{size[1]}; leave out --input-size, or convert the "
+            "file to another size first"
+        )
+    if stated is not None:
+        if known.says_input and known.of(stated) != stated:
+            raise InputError(
+                f"{files[0]}: states itself what it reads; leave out --mean, --std and --color"
+            )
+        return stated
+    size = size or input_size
     if size is None:
         raise InputError(f"{files[0]}: does not state its input size; give --input-size 320x240")
-    spec = ModelSpec(model_name(files[0]), "unknown", *size)
-    for classes in (2, 3, 4, 5):
+    gray = known.color is None and record.channels(files) == 1
+    known = replace(known, color="gray") if gray else known
+    session = _loaded_as_any(
+        backend, files, ModelSpec(model_name(files[0]), "unknown", *size), known
+    )
+    spec = session.spec
+    unknown = {name: shape for name, shape in session.further.items() if spec.num_anchors in shape}
+    if unknown and not known.ignore_outputs:
+        shown = ", ".join(f"{name} {shape}" for name, shape in unknown.items())
+        raise InputError(
+            f"{files[0]}: gives more for each anchor than scores and boxes ({shown}), so it is "
+            "another network, which may read another input; --ignore-outputs runs it without, "
+            "--mean, --std and --color say what it reads"
+        )
+    gray_picture = np.zeros(spec.input_shape, np.float32)
+    return replace(spec, head=head or head_of(session.run(gray_picture)["boxes"][0], spec))
+
+
+def _loaded_as_any(
+    backend: Backend, files: Sequence[Path], spec: ModelSpec, known: Known
+) -> Session:
+    """Load a file as the member of the family whose outputs it has."""
+    kinds = [
+        known.of(replace(spec, num_classes=classes, **extra))
+        for extra in (WITH_LANDMARKS, {})
+        for classes in (2, 3, 4, 5)
+    ]
+    problem: BackendError | None = None
+    for kind in kinds:
         try:
-            session = backend.load(files, replace(spec, num_classes=classes))
+            return backend.load(files, kind)
         except BackendError as error:
-            if "do not fit" not in str(error) or classes == 5:
+            if "do not fit" not in str(error):
                 raise
-            continue
-        found = replace(spec, num_classes=classes)
-        gray = np.zeros(spec.input_shape, np.float32)
-        return replace(found, head=head or head_of(session.run(gray)["boxes"][0], found))
-    raise AssertionError("unreachable")
+            problem = error
+    assert problem is not None
+    raise problem
 
 
 def head_of(boxes: np.ndarray, spec: ModelSpec) -> Head:
@@ -187,7 +249,7 @@ def head_of(boxes: np.ndarray, spec: ModelSpec) -> Head:
     return "decoded" if (sizes > 0).all() and near.mean() > 0.9 else "raw"
 
 
-def spec_of_file(path: Path, name: str | None = None) -> ModelSpec:
+def spec_of_file(path: Path, name: str | None = None, known: Known = NOTHING) -> ModelSpec:
     """Return the spec of a file that can be converted from: the stated one, or by running it.
 
     Raises:
@@ -200,7 +262,7 @@ def spec_of_file(path: Path, name: str | None = None) -> ModelSpec:
     record, files = format_and_files(path)
     assert record.adopt is not None
     model = record.adopt(files)
-    spec = recognise(installed(record.name), record, files)
+    spec = recognise(installed(record.name), record, files, known=known)
     if spec.architecture == "unknown":
         spec = replace(spec, architecture=architecture_of(model))
     return spec if name is None else replace(spec, name=name)

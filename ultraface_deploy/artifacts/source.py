@@ -12,7 +12,7 @@ from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.converters import format_names, format_of, get_format
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.family.spec import Head, ModelSpec
+from ultraface_deploy.family.spec import NOTHING, Head, Known, ModelSpec
 from ultraface_deploy.models import RegistryEntry
 from ultraface_deploy.safe.files import require_file, sha256_of
 
@@ -55,6 +55,7 @@ def resolve_source(
     head: Head | None = None,
     name: str | None = None,
     ema: bool = False,
+    known: Known = NOTHING,
 ) -> ModelSource:
     """Find what to convert.
 
@@ -64,6 +65,7 @@ def resolve_source(
         head: head the artifacts shall have; None for raw, or what an ONNX file has.
         name: name of the model; None for one after the file.
         ema: take the averaged weights of a checkpoint that holds both.
+        known: what the user knows of a foreign file: its normalisation, outputs to ignore.
 
     Returns:
         The source with the spec that the artifacts shall have.
@@ -73,8 +75,9 @@ def resolve_source(
     """
     if ema:
         source = _from_averaged(Path(model), name, input_size is not None)
+        source = _as_known(source, known)
     else:
-        source = _open_source(model, name, input_size is not None)
+        source = _open_source(model, name, input_size is not None, known)
     spec = source.spec
     if input_size is not None and input_size != (spec.width, spec.height):
         own_name = sized_name(spec, input_size)
@@ -84,7 +87,16 @@ def resolve_source(
     return replace(source, spec=spec)
 
 
-def _open_source(model: str | Path, name: str | None, size_known: bool) -> ModelSource:
+def _as_known(source: ModelSource, known: Known) -> ModelSource:
+    """Apply what the user says of the input of a checkpoint, which does not state it."""
+    if not known.says_input:
+        return source
+    return replace(source, spec=known.of(source.spec), own_spec=known.of(source.own_spec))
+
+
+def _open_source(
+    model: str | Path, name: str | None, size_known: bool, known: Known
+) -> ModelSource:
     path = Path(model)
     if path.is_dir():
         return _from_folder(path)
@@ -93,7 +105,7 @@ def _open_source(model: str | Path, name: str | None, size_known: bool) -> Model
     if not path.exists() and not path.suffix:
         models.find(str(model))
     require_file(path, "model")
-    return _from_file(path, name, size_known)
+    return _from_file(path, name, size_known, known)
 
 
 def _from_folder(path: Path) -> ModelSource:
@@ -117,7 +129,7 @@ def _from_registry(name: str) -> ModelSource:
         return _from_checkpoint(cached_checkpoint(entry), name)
     if find_spec("torch") is not None:
         return _from_checkpoint(models.FOLDER / str(entry.file), name)
-    return _from_file(models.FOLDER / str(entry.onnx), name, True)
+    return _from_file(models.FOLDER / str(entry.onnx), name, True, NOTHING)
 
 
 def _from_checkpoint(path: Path, name: str | None, size_known: bool = False) -> ModelSource:
@@ -144,23 +156,23 @@ def _from_averaged(path: Path, name: str | None, size_known: bool) -> ModelSourc
     return ModelSource(file, "torch", spec, spec, sha256_of(file), folder)
 
 
-def _from_file(path: Path, name: str | None, size_known: bool) -> ModelSource:
+def _from_file(path: Path, name: str | None, size_known: bool, known: Known) -> ModelSource:
     record = format_of(path)
     if record is not None and record.name == "torch":
-        return _from_checkpoint(path, name, size_known)
+        return _as_known(_from_checkpoint(path, name, size_known), known)
     if record is None or record.adopt is None:
-        known = ", ".join(
+        suffixes = ", ".join(
             each.known_by[0] for each in map(get_format, format_names()) if each.adopt
         )
         raise InputError(
             f"{path}: cannot convert from {path.suffix or 'a file without suffix'}; "
-            f"give a .pth, {known}, an artifact folder or a registry name"
+            f"give a .pth, {suffixes}, an artifact folder or a registry name"
         )
     _require_onnx(path)
     from ultraface_deploy.artifacts.recognition import spec_of_file
 
     digest = sha256_of(path)
-    spec = spec_of_file(path, name)
+    spec = spec_of_file(path, name, known)
     return ModelSource(path, record.name, spec, spec, digest)
 
 

@@ -10,7 +10,14 @@ from typing import Annotated, Optional
 import typer
 
 from ultraface_deploy.cli.console import note, progress
-from ultraface_deploy.cli.options import InputSize
+from ultraface_deploy.cli.options import (
+    AllowNoFaces,
+    ColorOrder,
+    IgnoreOutputs,
+    InputSize,
+    Mean,
+    Std,
+)
 from ultraface_deploy.cli.quantize import Calibration, CalibrationImages
 from ultraface_deploy.models import DEFAULT_MODEL
 
@@ -40,6 +47,10 @@ def convert(
         typer.Option("--precision", metavar="NAME", help="The same by name: fp16, int8, w8, ..."),
     ] = None,
     input_size: InputSize = None,
+    mean: Mean = None,
+    std: Std = None,
+    color: ColorOrder = None,
+    ignore_outputs: IgnoreOutputs = False,
     head: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--head", help="raw (offsets, default) or decoded (corners in 0..1)."),
@@ -58,6 +69,7 @@ def convert(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another network's artifacts there.")
     ] = False,
+    allow_no_faces: AllowNoFaces = False,
     weight_only: Annotated[
         bool,
         typer.Option(
@@ -95,7 +107,7 @@ def convert(
     from ultraface_deploy.artifacts.convert import convert as convert_model
     from ultraface_deploy.artifacts.source import parse_head, resolve_source
     from ultraface_deploy.errors import InputError
-    from ultraface_deploy.family.spec import parse_input_size
+    from ultraface_deploy.family.spec import parse_input_size, parse_known
     from ultraface_deploy.quantize import Int8Options
 
     flags = {"int8": int8, "fp16": fp16, "w8": weight_only}
@@ -106,7 +118,9 @@ def convert(
         )
     chosen = parse_precision(asked[0] if asked else "fp32")
     size = None if input_size is None else parse_input_size(input_size)
-    source = resolve_source(model, size, None if head is None else parse_head(head), name, ema)
+    known = parse_known(mean, std, color, ignore_outputs)
+    wanted_head = None if head is None else parse_head(head)
+    source = resolve_source(model, size, wanted_head, name, ema, known)
     options = Int8Options(
         calibration=calibration,
         images=calibration_images,
@@ -125,6 +139,7 @@ def convert(
             output,
             overwrite,
             report=note,
+            needs_faces=not allow_no_faces,
             int8=options,
             progress=lambda done, total: bar.update(
                 task, description="calibrating", completed=done, total=total

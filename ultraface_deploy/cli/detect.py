@@ -10,7 +10,16 @@ from typing import Annotated, Optional
 import typer
 
 from ultraface_deploy.cli.console import counted, line, note, progress
-from ultraface_deploy.cli.options import InputSize, JsonTarget, ScoreThreshold, Threads
+from ultraface_deploy.cli.options import (
+    ColorOrder,
+    IgnoreOutputs,
+    InputSize,
+    JsonTarget,
+    Mean,
+    ScoreThreshold,
+    Std,
+    Threads,
+)
 from ultraface_deploy.models import DEFAULT_MODEL
 
 
@@ -37,6 +46,10 @@ def detect(
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
     threads: Threads = 1,
     input_size: InputSize = None,
+    mean: Mean = None,
+    std: Std = None,
+    color: ColorOrder = None,
+    ignore_outputs: IgnoreOutputs = False,
     threshold: ScoreThreshold = None,
     iou: Annotated[
         float, typer.Option("--iou", min=0, max=1, help="IoU above which NMS suppresses.")
@@ -117,7 +130,7 @@ def detect(
     from ultraface_deploy.detect.sinks import Wanted, open_sinks
     from ultraface_deploy.detect.sources import open_source
     from ultraface_deploy.errors import CheckFailed, InputError
-    from ultraface_deploy.family.spec import parse_input_size
+    from ultraface_deploy.family.spec import parse_input_size, parse_known
     from ultraface_deploy.pipeline.nms import parse_nms
     from ultraface_deploy.pipeline.postprocess import PostprocessOptions
     from ultraface_deploy.pipeline.view import View, parse_roi, parse_tiles
@@ -145,9 +158,18 @@ def detect(
         max_size,
         clip,
     )
+    known = parse_known(mean, std, color, ignore_outputs)
     frames = open_source(source, reconnect)
     detector = open_detector(
-        model, backend, parse_precision(precision), threads, options, size, report=note, view=view
+        model,
+        backend,
+        parse_precision(precision),
+        threads,
+        options,
+        size,
+        report=note,
+        view=view,
+        known=known,
     )
     total = limit if frames.count is None else min(frames.count, limit or frames.count)
     with detector, open_sinks(frames, wanted) as sinks, progress() as bar:

@@ -35,6 +35,26 @@ JsonTarget = Annotated[
         "--json", metavar="FILE", help="Write the result as JSON; `-` for standard output."
     ),
 ]
+Mean = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--mean", metavar="N|R,G,B", help="Of a foreign file: subtracted from pixels."),
+]
+Std = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--std", metavar="N", help="Of a foreign file: pixels are divided by it."),
+]
+ColorOrder = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--color", help="Of a foreign file: rgb, bgr or gray."),
+]
+IgnoreOutputs = Annotated[
+    bool,
+    typer.Option("--ignore-outputs", help="Run a foreign file without outputs nobody knows."),
+]
+AllowNoFaces = Annotated[
+    bool,
+    typer.Option("--allow-no-faces", help="Let a comparison in which no face was found pass."),
+]
 ClassNames = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(

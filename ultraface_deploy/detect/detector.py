@@ -13,7 +13,7 @@ from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.choose import find_files, installed
 from ultraface_deploy.backends import Backend, Session, get_backend
-from ultraface_deploy.family.spec import Head, ModelSpec
+from ultraface_deploy.family.spec import NOTHING, Head, Known, ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
 from ultraface_deploy.pipeline.view import View, letterbox, merge
 from ultraface_deploy.safe.images import Image, as_bgr
@@ -53,6 +53,7 @@ class Detector:
         input_size: tuple[int, int] | None = None,
         head: Head | None = None,
         view: View | None = None,
+        known: Known = NOTHING,
     ) -> Detector:
         """Open an artifact folder, a single artifact (our own or not), or an embedded model.
 
@@ -66,13 +67,14 @@ class Detector:
             input_size: (width, height), for foreign files that do not state it.
             head: for foreign files, where the guess from one run is wrong.
             view: what of an image is looked at (aspect ratio, tiles, region) and what is kept.
+            known: of foreign files that do not state it: normalisation, outputs to ignore.
 
         Raises:
             InputError: no such model, or not in this format or precision.
             MissingDependency: the runtime is not installed.
             BackendError: the runtime cannot run the file.
         """
-        runtime, files, spec = find_files(Path(model), backend, precision, input_size, head)
+        runtime, files, spec = find_files(Path(model), backend, precision, input_size, head, known)
         return cls(runtime.load(files, spec, threads, precision), runtime, options, view)
 
     def detect(self, image: npt.NDArray[Any]) -> Faces:
@@ -141,6 +143,7 @@ def open_detector(
     input_size: tuple[int, int] | None = None,
     report: Callable[[str], None] = lambda message: None,
     view: View | None = None,
+    known: Known = NOTHING,
 ) -> Detector:
     """Open a detector as `Detector.open` does; an embedded model is converted first if missing.
 
@@ -158,4 +161,6 @@ def open_detector(
             step = step_for(runtime, precision)
             model = str(ensure(model, [step], input_size, report).path)
             input_size = None
-    return Detector.open(model, backend, precision, threads, options, input_size, view=view)
+    return Detector.open(
+        model, backend, precision, threads, options, input_size, view=view, known=known
+    )

@@ -8,12 +8,18 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.family.spec import MAX_CLASSES, METADATA_KEY, Architecture, ModelSpec
+from ultraface_deploy.family.spec import (
+    MAX_CLASSES,
+    METADATA_KEY,
+    WITH_LANDMARKS,
+    Architecture,
+    ModelSpec,
+)
 from ultraface_deploy.models import known_checkpoint
 from ultraface_deploy.safe.files import require_file, sha256_of
 from ultraface_deploy.safe.limits import Limit
@@ -28,8 +34,17 @@ _ASSUMED_SIZE = (320, 240)
 _HEAD = "classification_headers.3.bias"
 # A parameter of the family, behind whatever prefix wrappers of modules leave.
 _PARAMETER = re.compile(
-    r"((?:.*\.)?)((?:base_net|extras|classification_headers|regression_headers)\..+)", re.DOTALL
+    r"((?:.*\.)?)((?:base_net|extras|(?:classification|regression|landmark)_headers"
+    r"|conv\d+|loc|conf|landm)\.(?!.*(?:base_net|extras|_headers)\.).+?)",
+    re.DOTALL,
 )
+# The blocks of the backbone, and what networks with landmarks call the heads.
+_BLOCKS = 13
+_HEADS = {
+    "loc": "regression_headers",
+    "conf": "classification_headers",
+    "landm": "landmark_headers",
+}
 # What scripts call weights that are an average over training.
 _AVERAGED = re.compile(r"(?:^|[._])(?:ema|averaged?|shadow|swa)(?:$|[._])", re.IGNORECASE)
 # How deep wrapping dicts are looked into.
@@ -49,7 +64,8 @@ class Checkpoint:
         """Return the network with these weights, in evaluation mode."""
         from ultraface_deploy.family.nets import UltraFace
 
-        net = UltraFace(self.spec.architecture, self.spec.num_classes)
+        spec = self.spec
+        net = UltraFace(spec.architecture, spec.num_classes, spec.landmarks, spec.channels)
         net.load_state_dict(self.state_dict, strict=False)
         return net.eval()
 
@@ -83,12 +99,15 @@ def load_checkpoint(
     path = Path(path)
     content = load_tensors(path)
     tensors = find_weights(content, path, ema)
-    architecture, num_classes = _recognise(tensors, path)
+    spec = replace(_recognise(tensors, path), name=name or model_name(path))
     described = content.get(METADATA_KEY) if isinstance(content, Mapping) else None
     if isinstance(described, Mapping):
-        spec = ModelSpec.from_dict(described)
-        width, height = spec.width, spec.height
-    elif entry := known_checkpoint(sha256_of(path)):
+        stated = ModelSpec.from_dict(described)
+        shape = (spec.architecture, spec.num_classes, spec.landmarks, spec.channels)
+        if shape != (stated.architecture, stated.num_classes, stated.landmarks, stated.channels):
+            raise InputError(f"{path}: its description is of another network than its weights")
+        return Checkpoint(tensors, replace(stated, name=spec.name, head="raw"))
+    if entry := known_checkpoint(sha256_of(path)):
         width, height = entry.width, entry.height
     else:
         width, height = _ASSUMED_SIZE
@@ -100,8 +119,7 @@ def load_checkpoint(
                 width,
                 height,
             )
-    spec = ModelSpec(name or model_name(path), architecture, width, height, num_classes)
-    return Checkpoint(tensors, spec)
+    return Checkpoint(tensors, spec.resized(width, height))
 
 
 def load_tensors(path: Path) -> Any:
@@ -194,13 +212,30 @@ def _sets_of_weights(
         return
     groups: dict[str, dict[str, torch.Tensor]] = {}
     for key, value in content.items():
-        if isinstance(value, torch.Tensor) and (match := _PARAMETER.match(str(key))):
+        if isinstance(value, torch.Tensor) and (match := _PARAMETER.fullmatch(str(key))):
             groups.setdefault(match[1], {})[match[2]] = value
     # The shortest prefix first: `net.` is the network, `distiller.student.` a part of something.
     for prefix in sorted(groups, key=len):
-        yield f"{place}.{prefix}", groups[prefix]
+        yield f"{place}.{prefix}", _by_our_names(groups[prefix])
     for key, value in content.items():
         yield from _sets_of_weights(f"{place}.{key}", value, depth + 1)
+
+
+def _by_our_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Name the parameters of a network with landmarks as ours; others are named so already.
+
+    Source: github.com/biubug6/Face-Detector-1MB-with-landmark, models/net_slim.py, net_rfb.py.
+    """
+    if not any(name.startswith("landm.") for name in weights):
+        return weights
+    named = {}
+    for name, value in weights.items():
+        first, _, rest = name.partition(".")
+        if number := re.fullmatch(r"conv(\d+)", first):
+            index = int(number[1]) - 1
+            first = f"base_net.{index}" if index < _BLOCKS else f"extras.{index - _BLOCKS}"
+        named[f"{_HEADS.get(first, first)}.{rest}"] = value
+    return named
 
 
 def _tensor_names(content: Any, depth: int) -> Iterator[str]:
@@ -213,13 +248,14 @@ def _tensor_names(content: Any, depth: int) -> Iterator[str]:
             yield from _tensor_names(value, depth + 1)
 
 
-def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> tuple[Architecture, int]:
+def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:
+    """Tell what the network is by its tensors; the input size and the name are not in them."""
     from ultraface_deploy.family.nets import UltraFace
 
     architecture: Architecture = (
         "rfb" if any(key.startswith("base_net.7.branch") for key in tensors) else "slim"
     )
-    head = tensors.get(_HEAD)
+    head, first = tensors.get(_HEAD), tensors.get("base_net.0.0.weight")
     if head is None:
         raise InputError(
             f"{path}: not an UltraFace network, {_HEAD} is missing "
@@ -227,7 +263,13 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> tuple[Archite
         )
     # A tensor may claim any shape over little data; nothing is built from what it claims.
     num_classes = min(max(2, head.numel() // 3), MAX_CLASSES)
-    expected = UltraFace(architecture, num_classes).state_dict()
+    gray = first is not None and first.ndim == 4 and first.shape[1] == 1
+    spec = ModelSpec("model", architecture, num_classes=num_classes)
+    if any(key.startswith("landmark_headers.") for key in tensors):
+        spec = replace(spec, **WITH_LANDMARKS)
+    if gray:
+        spec = replace(spec, color="gray")
+    expected = UltraFace(architecture, num_classes, spec.landmarks, spec.channels).state_dict()
     wrong = [
         key
         for key, value in expected.items()
@@ -241,7 +283,7 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> tuple[Archite
     for key in expected:
         if key in tensors and not tensors[key].isfinite().all():
             raise InputError(f"{path}: {key} holds values that are not finite; was it trained?")
-    return architecture, num_classes
+    return spec
 
 
 def _fits(tensor: torch.Tensor, expected: torch.Tensor) -> bool:

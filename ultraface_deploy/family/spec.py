@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.records import convert, decode, plain
@@ -226,6 +226,80 @@ class ModelSpec:
         except InputError as error:
             raise InputError(f"model description is damaged: {error}; convert again") from error
         return cls.from_description(found)
+
+
+# The second member of the family, slim and RFB with five landmarks: what its networks are trained
+# with. Source: github.com/biubug6/Face-Detector-1MB-with-landmark, data/config.py and detect.py.
+WITH_LANDMARKS: dict[str, Any] = {
+    "mean": (104.0, 117.0, 123.0),
+    "std": (1.0, 1.0, 1.0),
+    "color": "bgr",
+    "anchors": AnchorSpec(centers="stride", clip=False),
+    "landmarks": 5,
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the user knows of a file that does not state it; None for what its kind usually has.
+
+    `ignore_outputs`: run a network whose further outputs nobody knows, without them.
+    """
+
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    color: Color | None = None
+    ignore_outputs: bool = False
+
+    @property
+    def says_input(self) -> bool:
+        """Whether it says anything about the input."""
+        return any(value is not None for value in (self.mean, self.std, self.color))
+
+    def of(self, spec: ModelSpec) -> ModelSpec:
+        """Return the spec with what is known."""
+        return replace(
+            spec,
+            mean=self.mean or spec.mean,
+            std=self.std or spec.std,
+            color=self.color or spec.color,
+        )
+
+
+NOTHING = Known()
+
+
+def parse_known(
+    mean: str | None, std: str | None, color: str | None, ignore_outputs: bool = False
+) -> Known:
+    """Read `--mean 104,117,123 --std 1 --color bgr`; one number stands for all channels.
+
+    Raises:
+        InputError: no numbers, or no such order of colours.
+    """
+    if color is not None and color not in get_args(Color):
+        raise InputError(f"--color {color}: choose from {', '.join(get_args(Color))}")
+    known = Known(
+        _channels("--mean", mean),
+        _channels("--std", std),
+        cast("Color | None", color),
+        ignore_outputs,
+    )
+    known.of(ModelSpec("model", "unknown"))
+    return known
+
+
+def _channels(option: str, text: str | None) -> tuple[float, float, float] | None:
+    if text is None:
+        return None
+    try:
+        values = [float(word) for word in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) not in (1, 3) or not all(math.isfinite(value) for value in values):
+        raise InputError(f"{option} {text}: give one number or three, such as 104,117,123")
+    first, second, third = values * (3 // len(values))
+    return first, second, third
 
 
 @dataclass(frozen=True)

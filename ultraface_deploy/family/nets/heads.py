@@ -13,20 +13,20 @@ from ultraface_deploy.family.spec import ModelSpec
 
 
 class RawHead(nn.Module):
-    """Scores (B, N, C) after softmax and undecoded offsets (B, N, 4)."""
+    """Scores (B, N, C) after softmax, undecoded offsets (B, N, 4) and, if any, of landmarks."""
 
     def __init__(self, net: UltraFace) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, 3, H, W) to scores and offsets."""
-        logits, offsets = self.net(x)
-        return torch.softmax(logits, dim=2), offsets
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(B, channels, H, W) to scores and offsets."""
+        logits, *offsets = self.net.with_landmarks(x) if self.net.landmarks else self.net(x)
+        return torch.softmax(logits, dim=2), *offsets
 
 
 class DecodedHead(nn.Module):
-    """Scores (B, N, C) after softmax and boxes (B, N, 4) as corners in 0..1."""
+    """Scores (B, N, C) after softmax and boxes (B, N, 4) as corners in 0..1; landmarks too."""
 
     anchors: torch.Tensor
 
@@ -36,13 +36,17 @@ class DecodedHead(nn.Module):
         self.spec = spec
         self.register_buffer("anchors", torch.from_numpy(make_anchors(spec).copy()))
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, 3, H, W) to scores and corners; the formula is `pipeline.boxes.decode`'s."""
-        scores, offsets = self.raw(x)
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(B, channels, H, W) to scores and corners; the formulas are those of `family.boxes`."""
+        scores, offsets, *points = self.raw(x)
         coding, anchors = self.spec.anchors, self.anchors
         centers = offsets[..., :2] * coding.center_variance * anchors[:, 2:] + anchors[:, :2]
         halves = torch.exp(offsets[..., 2:] * coding.size_variance) * anchors[:, 2:] * 0.5
-        return scores, torch.cat([centers - halves, centers + halves], dim=2)
+        decoded = [torch.cat([centers - halves, centers + halves], dim=2)]
+        for each in points:
+            scale = (anchors[:, 2:] * coding.center_variance).repeat(1, self.spec.landmarks)
+            decoded.append(each * scale + anchors[:, :2].repeat(1, self.spec.landmarks))
+        return scores, *decoded
 
 
 def deployed(net: UltraFace, spec: ModelSpec) -> nn.Module:

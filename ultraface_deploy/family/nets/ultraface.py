@@ -38,12 +38,19 @@ class UltraFace(nn.Module):
     `classification_headers`, `regression_headers`.
     """
 
-    def __init__(self, architecture: Architecture = "slim", num_classes: int = 2) -> None:
+    def __init__(
+        self,
+        architecture: Architecture = "slim",
+        num_classes: int = 2,
+        landmarks: int = 0,
+        channels: int = 3,
+    ) -> None:
         super().__init__()
         self.architecture = architecture
         self.num_classes = num_classes
         anchors_per_cell = [len(sides) for sides in AnchorSpec().min_boxes]
-        self.base_net = _backbone(architecture)
+        self.landmarks = landmarks
+        self.base_net = _backbone(architecture, channels)
         self.extras = nn.ModuleList(
             [
                 nn.Sequential(
@@ -53,12 +60,14 @@ class UltraFace(nn.Module):
         )
         self.classification_headers = _headers([k * num_classes for k in anchors_per_cell])
         self.regression_headers = _headers([k * 4 for k in anchors_per_cell])
+        if landmarks:
+            self.landmark_headers = _headers([k * 2 * landmarks for k in anchors_per_cell])
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return class logits (B, N, num_classes) and box offsets (B, N, 4).
 
         Args:
-            x: (B, 3, H, W) float32 RGB, normalised; see `ModelSpec`.
+            x: (B, channels, H, W) float32, normalised; see `ModelSpec`.
         """
         return self.predict(self.sources(x))
 
@@ -71,6 +80,15 @@ class UltraFace(nn.Module):
             offsets.append(_per_anchor(regress(features), 4))
         return torch.cat(logits, dim=1), torch.cat(offsets, dim=1)
 
+    def with_landmarks(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return what `forward` does, and landmark offsets (B, N, 2 * landmarks)."""
+        sources = list(self.sources(x))
+        points = [
+            _per_anchor(head(features), 2 * self.landmarks)
+            for features, head in zip(sources, self.landmark_headers, strict=True)
+        ]
+        return (*self.predict(sources), torch.cat(points, dim=1))
+
     def sources(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield the four feature maps that the heads read, at strides 8, 16, 32 and 64."""
         for index, block in enumerate(self.base_net):
@@ -80,8 +98,8 @@ class UltraFace(nn.Module):
         yield self.extras[0](x)
 
 
-def _backbone(architecture: Architecture) -> nn.Sequential:
-    blocks: list[nn.Module] = [conv_bn(3, 16, 2)]
+def _backbone(architecture: Architecture, channels: int) -> nn.Sequential:
+    blocks: list[nn.Module] = [conv_bn(channels, 16, 2)]
     blocks += [conv_dw(*block) for block in _BLOCKS]
     if architecture == "rfb":
         blocks[_RFB_BLOCK] = BasicRFB(64, 64)

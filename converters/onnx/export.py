@@ -9,10 +9,8 @@ import warnings
 
 import onnx
 
+from ultraface_deploy.converters.onnx.opset import OPSET
 from ultraface_deploy.family.spec import ModelSpec
-
-# 13 is the newest opset that every converter downstream (pnnx, MNN, OpenCV) reads without quirks.
-OPSET = 13
 
 
 def export(net: object, spec: ModelSpec) -> onnx.ModelProto:

@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from ultraface_deploy.converters.onnx.files import load
 from ultraface_deploy.converters.onnx.int8 import emit_onnx
+from ultraface_deploy.converters.onnx.opset import raise_opset
 from ultraface_deploy.converters.onnx.walk import Graph, attributes
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.quantize.network import Floats, Layer, Network, Outputs
@@ -24,7 +25,10 @@ def load_network(path: Path) -> tuple[Network, onnx.ModelProto]:
     Raises:
         InputError: no readable ONNX file, or one without convolutions.
     """
-    return find_layers(load(path), str(path))
+    model = load(path)
+    # A folder made by others, or long ago, may hold what no quantiser has operators for.
+    raise_opset(model)
+    return find_layers(model, str(path))
 
 
 def find_layers(model: onnx.ModelProto, what: str = "model") -> tuple[Network, onnx.ModelProto]:

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from ultraface_deploy.converters.onnx.metadata import describe
-from ultraface_deploy.converters.onnx.walk import Graph
+from ultraface_deploy.converters.onnx.opset import raise_opset
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.anchors import make_anchors
 from ultraface_deploy.family.spec import ModelSpec
@@ -22,6 +22,7 @@ def prepare(model: onnx.ModelProto, current: ModelSpec, wanted: ModelSpec) -> on
     """
     out = onnx.ModelProto()
     out.CopyFrom(model)
+    raise_opset(out)
     _initializers_out_of_inputs(out)
     _canonical_outputs(out, current)
     same_size = (current.width, current.height) == (wanted.width, wanted.height)
@@ -157,9 +158,6 @@ def _append_decoding(model: onnx.ModelProto, spec: ModelSpec) -> None:
         node = helper.make_node(operator, inputs, outputs, name=f"{outputs[0]}/{operator}")
         if operator in ("Split", "Concat"):
             node.attribute.append(helper.make_attribute("axis", 2))
-        if operator == "Split" and Graph(model).opset < 13:  # before it, the sizes are an attribute
-            del node.input[1:]
-            node.attribute.append(helper.make_attribute("split", [2, 2]))
         graph.node.append(node)
 
 

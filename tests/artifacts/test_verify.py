@@ -12,7 +12,10 @@ import pytest
 from onnx import numpy_helper
 
 from tests.conftest import Convert, MakeCheckpoint
+from ultraface_deploy import models
+from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
+from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.artifacts.verify import open_reference, verify_folder
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.errors import InputError, ToolFailed
@@ -171,3 +174,21 @@ def test_changed_reference_is_refused(folder: ArtifactFolder) -> None:
 def test_three_classes(converted: Convert, make_checkpoint: MakeCheckpoint) -> None:
     folder = converted(make_checkpoint("rfb", 3), "onnx", "mnn", "ncnn", size=(128, 96))
     assert all(result.passed for result in verify_folder(folder, images()))
+
+
+def test_an_original_alone_is_compared_with_itself_on_every_runtime(tmp_path: Path) -> None:
+    onnx_file = models.FOLDER / "slim-320.onnx"
+    folder = convert(resolve_source(onnx_file), ["onnx"], output=tmp_path / "out")
+    comparisons = verify_folder(folder, embedded_images())
+    assert {comparison.backend for comparison in comparisons} >= {"onnxruntime"}
+    assert all(comparison.passed for comparison in comparisons)
+
+
+def test_a_comparison_without_any_face_proves_nothing(tmp_path: Path) -> None:
+    onnx_file = models.FOLDER / "slim-320.onnx"
+    folder = convert(resolve_source(onnx_file), ["onnx"], output=tmp_path / "out")
+    black = [np.zeros((240, 320, 3), np.uint8)]
+    (comparison, *_) = verify_folder(folder, black, ["onnxruntime"])
+    assert comparison.passed and comparison.proves_nothing
+    strict = comparison.needing_faces()
+    assert not strict.passed and "--allow-no-faces" in (strict.reason or "")

@@ -76,10 +76,11 @@ def verify_folder(
         InputError: there is nothing to compare, or nothing to compare with.
     """
     reference = open_reference(folder)
+    others = [artifact for artifact in folder.artifacts if artifact.id != reference.name]
     loaded = [
         _load_checked(folder, artifact, backend, reference)
-        for artifact in folder.artifacts
-        if artifact.id != reference.name
+        # The original alone is compared with itself, on every runtime.
+        for artifact in others or folder.artifacts
         for backend in runtimes_of(artifact.format, artifact.precision)
         if (not backends or backend.name in backends) and backend.available()
     ]

@@ -14,9 +14,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.conftest import Convert, MakeCheckpoint
-from ultraface_deploy.converters.onnx.export import OPSET, export
+from ultraface_deploy.converters.onnx.export import export
 from ultraface_deploy.converters.onnx.files import load
 from ultraface_deploy.converters.onnx.metadata import architecture_of, read_spec
+from ultraface_deploy.converters.onnx.opset import OPSET
 from ultraface_deploy.converters.onnx.prepare import prepare
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec

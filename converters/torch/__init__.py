@@ -14,4 +14,6 @@ def _stated_spec(files: Files) -> ModelSpec:
     return load_checkpoint(files[0]).spec
 
 
-FORMAT = Format("torch", (".pth",), aliases=(".pt", ".ckpt"), stated_spec=_stated_spec)
+FORMAT = Format(
+    "torch", (".pth",), aliases=(".pt", ".ckpt", ".safetensors"), stated_spec=_stated_spec
+)

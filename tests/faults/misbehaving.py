@@ -37,3 +37,9 @@ def eat_memory(**arguments: Any) -> None:
 def copy_other_network(source: str, output: str, other: str) -> None:
     """Write a file that is sound and runs, of a network with other weights."""
     Path(output).write_bytes(Path(other).read_bytes())
+
+
+def read_checkpoint(path: str) -> None:
+    from ultraface_deploy.family.tensors import load_tensors
+
+    load_tensors(Path(path))

@@ -9,6 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.converters.onnx.header import refuse_external_data
 from ultraface_deploy.errors import BackendError, InputError
 from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
+from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import inside
 from ultraface_deploy.safe.images import read_image
 from ultraface_deploy.safe.limits import Limit
@@ -71,6 +73,7 @@ def test_checkpoint_whose_tensors_are_not_what_they_claim(
     from ultraface_deploy.family.checkpoint import load_checkpoint
 
     state = torch.load(make_checkpoint(), weights_only=True)
+    said = "not an UltraFace slim network"
     counter = next(key for key in state if key.endswith("num_batches_tracked"))
     if claim == "stride":  # 3 G values over one number
         state["classification_headers.3.bias"] = torch.zeros(1).expand(3 << 30)
@@ -78,9 +81,102 @@ def test_checkpoint_whose_tensors_are_not_what_they_claim(
         state[counter] = torch.zeros((), dtype=torch.long).expand(1 << 40)
     else:
         state["base_net.0.0.weight"] = torch.empty(16, 3, 3, 3, device="meta")
+        said = "holds more than tensors"
     path = tmp_path / "claims.pth"
     torch.save(state, path)
-    with pytest.raises(InputError, match="not an UltraFace slim network"):
+    with pytest.raises(InputError, match=said):
+        load_checkpoint(path)
+
+
+def _bytearray_bomb(path: Path) -> None:
+    size = (2500 << 20).to_bytes(5, "little")
+    with zipfile.ZipFile(path, "w") as archive:
+        call = b"\x80\x02cbuiltins\nbytearray\n\x8a\x05" + size + b"\x85R."
+        archive.writestr("archive/data.pkl", call)
+
+
+def _old_bytearray_bomb(path: Path) -> None:
+    # As Python 2 called it; the first pickle of the format before zip.
+    path.write_bytes(b"\x80\x02c__builtin__\nbytearray\nJ\0\0\0\x7f\x85R.")
+
+
+def _endless_pickle(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + b"]" * (20 << 20) + b".")
+
+
+def _two_spellings(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02].")
+        archive.writestr("archive/data/aaaaaaaa", bytes(1 << 20))
+
+
+def _two_directories(path: Path) -> None:
+    """What just precedes the end says 1 byte, what the end points to 64 MB."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(64 << 20))
+    content = path.read_bytes()
+    end = content.rindex(b"PK\x05\x06")
+    (start,) = struct.unpack("<L", content[end + 16 : end + 20])
+    shown = bytearray(content[start:end])
+    shown[24:28] = struct.pack("<L", 1)
+    path.write_bytes(content[:end] + shown + content[end:])
+
+
+def _huge_header(path: Path) -> None:
+    path.write_bytes(struct.pack("<Q", 90 << 20) + b"{" + b" " * 1000)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (_bytearray_bomb, "holds more than tensors"),
+        (_old_bytearray_bomb, "holds more than tensors"),
+        (_endless_pickle, "more than 1000000 steps"),
+        (_two_spellings, "a record named"),
+        (_two_directories, "directory is not where it says"),
+        (_huge_header, "90 MiB are more than the 32 allowed"),
+    ],
+)
+def test_checkpoint_that_would_take_memory_is_refused_before_it_does(
+    tmp_path: Path, make: Callable[[Path], None], said: str
+) -> None:
+    path = tmp_path / ("a.safetensors" if make is _huge_header else "a.pth")
+    make(path)
+    with pytest.raises(InputError, match=said):
+        run_in_child(
+            "tests.faults.misbehaving:read_checkpoint",
+            {"path": str(path)},
+            what="reading",
+            timeout=30,
+            memory=300 << 20,
+        )
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("kind", ["get", "nested", "float8", "complex", "overflow"])
+def test_checkpoint_of_odd_tensors(
+    make_checkpoint: Callable[..., Path], tmp_path: Path, kind: str
+) -> None:
+    torch = pytest.importorskip("torch", reason="checkpoints are read with torch")
+    from ultraface_deploy.family.checkpoint import load_checkpoint
+
+    state, first = torch.load(make_checkpoint(), weights_only=True), "base_net.0.0.weight"
+    path, weight = tmp_path / "odd.pth", state["base_net.0.0.weight"]
+    if kind == "get":
+        state = OrderedDict(state)
+        vars(state)["get"] = 5
+        torch.save(state, path)
+        assert load_checkpoint(path).spec.architecture == "slim"
+        return
+    state[first] = {
+        "nested": lambda: torch.nested.nested_tensor([torch.zeros(3)] * 2),
+        "float8": lambda: weight.to(torch.float8_e4m3fn),
+        "complex": lambda: weight.to(torch.complex64),
+        "overflow": lambda: weight.double() * 1e300,
+    }[kind]()
+    torch.save(state, path)
+    with pytest.raises(InputError, match=r"more than tensors|not an UltraFace|not finite"):
         load_checkpoint(path)
 
 

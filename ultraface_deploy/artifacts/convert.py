@@ -31,6 +31,7 @@ from ultraface_deploy.converters import (
     target_names,
 )
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.tensors import SAFETENSORS
 from ultraface_deploy.quantize import Int8, Int8Options
 from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.safe.images import embedded_images
@@ -229,7 +230,8 @@ class _Work:
     def add_source(self) -> None:
         """Put the checkpoint beside its artifacts, so that the folder can always be verified."""
         if self.source.format == "torch" and not self.reusable(Step("torch")):
-            name = f"{self.folder.spec.name}.pth"
+            suffix = SAFETENSORS if self.source.file.suffix == SAFETENSORS else ".pth"
+            name = f"{self.folder.spec.name}{suffix}"
             copy = self.scratch / name
             shutil.copyfile(self.source.file, copy)
             self.source.require_unchanged(copy)

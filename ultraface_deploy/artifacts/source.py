@@ -166,7 +166,7 @@ def _from_file(path: Path, name: str | None, size_known: bool, known: Known) -> 
         )
         raise InputError(
             f"{path}: cannot convert from {path.suffix or 'a file without suffix'}; "
-            f"give a .pth, {suffixes}, an artifact folder or a registry name"
+            f"give a .pth, .safetensors, {suffixes}, an artifact folder or a registry name"
         )
     _require_onnx(path)
     from ultraface_deploy.artifacts.recognition import spec_of_file

@@ -1,18 +1,15 @@
-"""Reading `.pth` checkpoints: safely, and recognising the network from its tensors."""
+"""Checkpoints: the network recognised from its tensors."""
 
 from __future__ import annotations
 
 import logging
-import pickle
 import re
-import warnings
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import (
     MAX_CLASSES,
     METADATA_KEY,
@@ -20,9 +17,9 @@ from ultraface_deploy.family.spec import (
     Architecture,
     ModelSpec,
 )
+from ultraface_deploy.family.tensors import SAFETENSORS, load_tensors, save_safetensors
 from ultraface_deploy.models import known_checkpoint
-from ultraface_deploy.safe.files import require_file, sha256_of
-from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.files import sha256_of
 
 if TYPE_CHECKING:
     import torch
@@ -70,16 +67,23 @@ class Checkpoint:
         return net.eval()
 
     def save(self, path: Path) -> None:
-        """Write weights and spec as a checkpoint that states its input size."""
+        """Write weights and spec as a checkpoint that states its input size.
+
+        Args:
+            path: `.safetensors` for a file that cannot hold code, else a `.pth`.
+        """
         import torch
 
+        if path.suffix == SAFETENSORS:
+            save_safetensors(self.state_dict, self.spec.to_dict(), path)
+            return
         torch.save({"state_dict": self.state_dict, METADATA_KEY: self.spec.to_dict()}, path)
 
 
 def load_checkpoint(
     path: str | Path, name: str | None = None, *, size_known: bool = False, ema: bool = False
 ) -> Checkpoint:
-    """Read a checkpoint in the old or the zip format, in whatever training scripts wrap it.
+    """Read a `.pth` (old or zip) or `.safetensors`, in whatever training scripts wrap it.
 
     The architecture and the number of classes are read off the tensors; the input size from the
     file's own description if it has one, else from the registry by SHA-256, else 320x240. The
@@ -100,7 +104,7 @@ def load_checkpoint(
     content = load_tensors(path)
     tensors = find_weights(content, path, ema)
     spec = replace(_recognise(tensors, path), name=name or model_name(path))
-    described = content.get(METADATA_KEY) if isinstance(content, Mapping) else None
+    described = dict(_items(content)).get(METADATA_KEY)
     if isinstance(described, Mapping):
         stated = ModelSpec.from_dict(described)
         shape = (spec.architecture, spec.num_classes, spec.landmarks, spec.channels)
@@ -122,56 +126,10 @@ def load_checkpoint(
     return Checkpoint(tensors, spec.resized(width, height))
 
 
-def load_tensors(path: Path) -> Any:
-    """Read what `torch.save` wrote, of bounded size and without running code.
-
-    Raises:
-        InputError: missing, damaged, too large, or code inside.
-        MissingDependency: torch is not installed.
-    """
-    require_file(path, "checkpoint")
-    _check_size(path)
-    return _load_safely(path)
-
-
 def model_name(path: Path) -> str:
     """Name a model after its file: `version-RFB-320.pth` is `rfb-320`."""
     stem = path.stem.removeprefix("version-").lower()
     return re.sub(r"[^\w.+ -]", "-", stem).lstrip(".+ -")[:100] or "model"
-
-
-def _check_size(path: Path) -> None:
-    """Refuse a file that is too large, packed or, in the zip format, unpacked."""
-    Limit.MODEL.check(path)
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                Limit.MODEL.check(path, sum(record.file_size for record in archive.infolist()))
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise InputError(f"{path}: not a torch checkpoint, or damaged ({error})") from error
-
-
-def _load_safely(path: Path) -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependency.package("torch", "convert", f"reading {path.name}") from error
-    try:
-        with warnings.catch_warnings():
-            # Its advice is for whoever wrote the file, or for torch's own developers.
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
-            raise InputError(
-                f"{path}: refused, it holds more than tensors and loading it could run code; "
-                "save only the state dict"
-            ) from error
-        raise InputError(f"{path}: not a torch checkpoint, or damaged") from error
-    except Exception as error:  # torch raises nearly everything on damaged files
-        raise InputError(
-            f"{path}: not a torch checkpoint, or damaged ({type(error).__name__})"
-        ) from error
 
 
 def find_weights(content: Any, path: Path, ema: bool = False) -> dict[str, torch.Tensor]:
@@ -208,16 +166,16 @@ def _sets_of_weights(
     """Yield where a network's tensors are, and the tensors; the outer before the inner."""
     import torch
 
-    if not isinstance(content, Mapping) or depth > _DEPTH:
+    if depth > _DEPTH:
         return
     groups: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in content.items():
+    for key, value in _items(content):
         if isinstance(value, torch.Tensor) and (match := _PARAMETER.fullmatch(str(key))):
             groups.setdefault(match[1], {})[match[2]] = value
     # The shortest prefix first: `net.` is the network, `distiller.student.` a part of something.
     for prefix in sorted(groups, key=len):
         yield f"{place}.{prefix}", _by_our_names(groups[prefix])
-    for key, value in content.items():
+    for key, value in _items(content):
         yield from _sets_of_weights(f"{place}.{key}", value, depth + 1)
 
 
@@ -241,11 +199,16 @@ def _by_our_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def _tensor_names(content: Any, depth: int) -> Iterator[str]:
     import torch
 
-    if isinstance(content, Mapping) and depth <= _DEPTH:
-        for key, value in content.items():
+    if depth <= _DEPTH:
+        for key, value in _items(content):
             if isinstance(value, torch.Tensor):
                 yield str(key)
             yield from _tensor_names(value, depth + 1)
+
+
+def _items(content: Any) -> Iterable[tuple[Any, Any]]:
+    """Return what a dict holds; a pickle can give its instance a `get` or `items` of its own."""
+    return dict.items(content) if isinstance(content, dict) else ()
 
 
 def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:
@@ -281,16 +244,25 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:
             f"{', '.join(wrong[:3])}{' and more' if len(wrong) > 3 else ''}"
         )
     for key in expected:
-        if key in tensors and not tensors[key].isfinite().all():
+        # As the network will hold them: a double can be finite and no float.
+        if key in tensors and not tensors[key].to(expected[key].dtype).isfinite().all():
             raise InputError(f"{path}: {key} holds values that are not finite; was it trained?")
     return spec
 
 
 def _fits(tensor: torch.Tensor, expected: torch.Tensor) -> bool:
     """Whether a tensor can take the place of another: not sparse, quantised, or without data."""
+    import torch
+
+    floats = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
     return (
-        tensor.layout == expected.layout
+        not tensor.is_nested
+        and tensor.layout == expected.layout
         and not tensor.is_meta
         and tensor.shape == expected.shape
-        and tensor.is_floating_point() == expected.is_floating_point()
+        and (
+            tensor.dtype in floats
+            if expected.is_floating_point()
+            else not (tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized)
+        )
     )

@@ -27,6 +27,8 @@ MAX_CLASSES = 100
 # is not of this family, and would fill the memory.
 MAX_ANCHORS = 2_000_000
 # The name becomes file names and source code, and may come from a stranger's file.
+# Far above every sensible number of a description; what lies beyond would overflow.
+_LARGEST = 100_000
 _NAME = re.compile(r"\w[\w.+ -]{0,99}")
 
 
@@ -56,8 +58,10 @@ class AnchorSpec:
     def __post_init__(self) -> None:
         values = [*self.strides, *(side for sides in self.min_boxes for side in sides)]
         values += [self.center_variance, self.size_variance]
-        if not all(math.isfinite(value) and value > 0 for value in values):
-            raise ValueError("strides, anchor sides and variances must be positive")
+        if not all(0 < value <= _LARGEST for value in values):
+            raise ValueError(
+                f"strides, anchor sides and variances must be positive, at most {_LARGEST}"
+            )
         if not self.strides or len(self.strides) != len(self.min_boxes):
             raise ValueError(f"{len(self.strides)} strides, {len(self.min_boxes)} sets of anchors")
         if self.centers not in get_args(Centers):
@@ -114,9 +118,9 @@ class ModelSpec:
         if self.landmarks not in (0, 5):
             raise InputError(f"model {self.name}: {self.landmarks} landmarks; give 0 or 5")
         # What preprocessing does not do must not be described: it would be silently left out.
-        finite = all(math.isfinite(value) for value in (*self.mean, *self.std))
+        finite = all(abs(value) <= _LARGEST for value in (*self.mean, *self.std))
         known = self.color in get_args(Color)
-        if not known or len(set(self.std)) != 1 or not self.std[0] > 0 or not finite:
+        if not known or len(set(self.std)) != 1 or not self.std[0] > 1e-6 or not finite:
             raise InputError(
                 f"model {self.name}: colour order {self.color!r}, mean {self.mean}, std "
                 f"{self.std}; only {', '.join(get_args(Color))} with one positive std for all "

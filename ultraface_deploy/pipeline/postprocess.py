@@ -96,9 +96,11 @@ def _faces_of_class(
             corners = np.concatenate([corners, points], axis=1)
         found = corners
     pixels = found * np.array([*image_size] * (found.shape[1] // 2), dtype=np.float32)
+    # The exponential of a wild offset is no box, and JSON knows no such number.
+    finite = np.isfinite(pixels).all(axis=1)
     kept, values = nms(
-        pixels,
-        scores[chosen],
+        pixels[finite],
+        scores[chosen][finite],
         kind=options.nms,
         iou_threshold=options.iou_threshold,
         score_threshold=threshold,

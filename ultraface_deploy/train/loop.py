@@ -17,10 +17,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.family.checkpoint import Checkpoint, load_tensors
+from ultraface_deploy.family.checkpoint import Checkpoint
 from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec, parse_input_size
-from ultraface_deploy.safe.files import PARSE_ERRORS, make_folder, write_bytes
+from ultraface_deploy.family.tensors import SAFETENSORS, load_tensors, save_safetensors
+from ultraface_deploy.safe.files import PARSE_ERRORS, make_folder, replacing, write_bytes
 from ultraface_deploy.train import processes
 from ultraface_deploy.train.data.cache import ImageCache
 from ultraface_deploy.train.data.samples import Sample
@@ -274,6 +275,8 @@ class StageRun:
         if not precision < trainer.best:
             trainer.best = precision
             save(weights, trainer.folder / "best.pth")
+            with replacing(trainer.folder / f"best{SAFETENSORS}") as temporary:
+                save_safetensors(weights["state_dict"], weights[METADATA_KEY], temporary)
         training = {
             "recipe": repr(trainer.recipe),
             "position": [self.number, self.epoch],

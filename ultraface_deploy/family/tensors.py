@@ -1,0 +1,149 @@
+"""Files of tensors: `.pth` of both kinds and `.safetensors`, of bounded size and without code."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.family.spec import METADATA_KEY
+from ultraface_deploy.safe.files import require_file
+from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.pickles import NotPlain, require_plain
+from ultraface_deploy.safe.zips import records_of
+
+if TYPE_CHECKING:
+    import torch
+
+SAFETENSORS = ".safetensors"
+_ZIP = b"PK\x03\x04"
+# Before torch 1.6: magic number, version, about the machine, the object, the keys of its storages.
+_OLD_PICKLES = 5
+
+
+def load_tensors(path: Path) -> Any:
+    """Read what `torch.save` wrote, or a safetensors file.
+
+    Returns:
+        The object that was saved; of a safetensors file `{"state_dict": {name: tensor}}` and,
+        where the file states it, the description of the network.
+
+    Raises:
+        InputError: missing, damaged, too large, or it holds more than tensors.
+        MissingDependency: torch or safetensors is not installed.
+    """
+    require_file(path, "checkpoint", Limit.MODEL)
+    if path.suffix == SAFETENSORS:
+        return _load_safetensors(path)
+    try:
+        _require_plain(path)
+    except NotPlain as error:
+        raise InputError(
+            f"{path}: refused, it holds more than tensors and loading it could run code "
+            f"({str(error)[:80]}); save only the state dict"
+        ) from error
+    except (ValueError, KeyError, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+        raise InputError(f"{path}: not a torch checkpoint, or damaged ({_why(error)})") from error
+    return _load_pickled(path)
+
+
+def save_safetensors(
+    tensors: Mapping[str, torch.Tensor], described: Mapping[str, Any], path: Path
+) -> None:
+    """Write tensors with the description of their network in the metadata.
+
+    Raises:
+        MissingDependency: safetensors is not installed.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ImportError as error:
+        raise _missing("safetensors", f"writing {path.name}") from error
+    plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(plain, path, {"format": "pt", METADATA_KEY: json.dumps(described)})
+
+
+def _require_plain(path: Path) -> None:
+    """Look at sizes and pickles before torch does: it does what a pickle says, however large."""
+    with path.open("rb") as file:
+        is_zip = file.read(len(_ZIP)) == _ZIP
+        file.seek(0)
+        # Pickles say what the tensors are; the numbers lie elsewhere.
+        content = b"" if is_zip else file.read(Limit.TEXT.bytes)
+    if not is_zip:
+        require_plain(io.BytesIO(content), _OLD_PICKLES)
+        return
+    records = records_of(path, Limit.MODEL)
+    pickles = [name for name in records if name.endswith(".pkl")]
+    for name in records:
+        _, inner, key = name.partition("/data/")
+        # Any other name might be read twice under two spellings.
+        if inner and not (key.isascii() and key.isdecimal()):
+            raise ValueError(f"a record named {key[:40]!r}")
+    with zipfile.ZipFile(path) as archive:
+        for record in archive.infolist():
+            if record.filename.lower() in pickles:
+                Limit.TEXT.check(path, record.file_size)
+                require_plain(io.BytesIO(archive.read(record)))
+
+
+def _load_pickled(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise _missing("torch", f"reading {path.name}") from error
+    try:
+        with warnings.catch_warnings():
+            # Its advice is for whoever wrote the file, or for torch's own developers.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises nearly everything on damaged files
+        if isinstance(error, pickle.UnpicklingError) and "unsupported" in str(error).lower():
+            raise InputError(
+                f"{path}: refused, it holds more than tensors and loading it could run code; "
+                "save only the state dict"
+            ) from error
+        raise InputError(
+            f"{path}: not a torch checkpoint, or damaged ({type(error).__name__})"
+        ) from error
+
+
+def _load_safetensors(path: Path) -> Mapping[str, Any]:
+    """Layout: a length, a JSON header of names, types, shapes and offsets, then the numbers."""
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise _missing("safetensors", f"reading {path.name}") from error
+    with path.open("rb") as file:
+        Limit.TEXT.check(path, int.from_bytes(file.read(8), "little"))
+    try:
+        import torch  # noqa: F401 - safetensors makes its tensors
+
+        with safe_open(path, framework="pt", device="cpu") as opened:
+            described = (opened.metadata() or {}).get(METADATA_KEY)
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except ImportError as error:
+        raise _missing("torch", f"reading {path.name}") from error
+    except (SafetensorError, ValueError, TypeError, KeyError, OverflowError, RuntimeError) as error:
+        raise InputError(f"{path}: not a safetensors file, or damaged ({_why(error)})") from error
+    content: dict[str, Any] = {"state_dict": tensors}
+    if described is not None:
+        try:
+            content[METADATA_KEY] = json.loads(described)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: its description is damaged ({_why(error)})") from error
+    return content
+
+
+def _missing(package: str, purpose: str) -> MissingDependency:
+    return MissingDependency.package(package, "convert", purpose)
+
+
+def _why(error: BaseException) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

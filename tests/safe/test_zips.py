@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.zips import records_of
 
@@ -36,7 +35,7 @@ def test_zip64_as_torch_writes_it(tmp_path: Path) -> None:
     damaged = bytearray(content)
     damaged[content.rindex(b"PK\x06\x07") + 8] ^= 1
     path.write_bytes(damaged)
-    with pytest.raises(InputError, match="not where it says"):
+    with pytest.raises(ValueError, match="not where it says"):
         records_of(path, Limit.MODEL)
 
 
@@ -49,7 +48,7 @@ def test_files_that_readers_could_read_differently(whole: Path, change: str) -> 
     else:
         changed = {"behind": content + b"x", "before": b"x" + content, "cut": content[:-1]}
         whole.write_bytes(changed[change])
-    with pytest.raises(InputError, match="not a sound zip file"):
+    with pytest.raises(ValueError, match="no sound zip file"):
         records_of(whole, Limit.MODEL)
 
 
@@ -57,5 +56,5 @@ def test_what_is_no_zip_file(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     for content in (b"PK", io.BytesIO(bytes(200)).getvalue()):
         path.write_bytes(content)
-        with pytest.raises(InputError, match="does not end with its directory"):
+        with pytest.raises(ValueError, match="does not end with its directory"):
             records_of(path, Limit.MODEL)

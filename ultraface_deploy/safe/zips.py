@@ -6,7 +6,6 @@ import struct
 import zipfile
 from pathlib import Path
 
-from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.limits import Limit
 
 # PKWARE, "APPNOTE.TXT", 4.3.14 to 4.3.16: the ends of a directory, the longer one from zip64.
@@ -25,19 +24,20 @@ def records_of(path: Path, limit: Limit) -> dict[str, int]:
     is one with something behind its end, or with a name twice.
 
     Raises:
-        InputError: not a zip file, damaged, ambiguous, or unpacked larger than the limit.
+        ValueError: no zip file, damaged or ambiguous.
+        InputError: unpacked larger than the limit.
     """
     try:
         _require_one_directory(path)
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
-        raise InputError(f"{path}: not a sound zip file ({error})") from error
+        raise ValueError(f"no sound zip file: {error}") from error
     limit.check(path, sum(record.file_size for record in records))
     # Readers differ in whether A is a.
     sizes = {record.filename.lower(): record.file_size for record in records}
     if len(sizes) < len(records):
-        raise InputError(f"{path}: not a sound zip file (a name is there twice)")
+        raise ValueError("no sound zip file: a name is there twice")
     return sizes
 
 

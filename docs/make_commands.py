@@ -16,11 +16,11 @@ _HEAD = """# Commands
 All commands and options. This page is made from the command line itself
 (`python docs/make_commands.py`); `--help` after any command prints the same.
 
-`MODEL` is a `.pth` or `.safetensors`, an `.onnx`, a Caffe `.prototxt`, an artifact folder, or the name of a model
-(`ultraface-deploy models list`); the default is the embedded `slim-320`. `DIR` is an artifact
-folder. `--json -` writes to standard output, and nothing else goes there: progress and notes go to
-standard error. Exit codes: 0 done, 1 a check failed, 2 the input or the usage is wrong, 3 a needed
-package or program is missing, 130 interrupted.
+`MODEL` is a `.pth` or `.safetensors`, an `.onnx`, a Caffe `.prototxt`, an artifact folder, or the
+name of a model (`ultraface-deploy models list`); the default is the embedded `slim-320`. `DIR` is
+an artifact folder. `--json -` writes to standard output, and nothing else goes there: progress and
+notes go to standard error. Exit codes: 0 done, 1 a check failed, 2 the input or the usage is wrong,
+3 a needed package or program is missing, 130 interrupted.
 """
 
 

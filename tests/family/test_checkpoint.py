@@ -179,7 +179,7 @@ def test_zip_that_claims_to_span_disks(tensors: dict[str, Any], tmp_path: Path) 
     locator = b"PK\x06\x07" + bytes(12) + (9).to_bytes(4, "little")
     end = content.rindex(b"PK\x05\x06")
     path.write_bytes(content[:end].removesuffix(content[end - 20 : end]) + locator + content[end:])
-    with pytest.raises(InputError, match="damaged .*zip"):
+    with pytest.raises(InputError, match=r"damaged .*zip"):
         load_checkpoint(path)
 
 

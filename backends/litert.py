@@ -95,10 +95,13 @@ def _real(values: npt.NDArray[Any], output: Mapping[str, Any]) -> Tensor:
 
 
 class LiteRt(Backend):
-    """Runs `.tflite` files of any precision, our own and other people's."""
+    """Runs `.tflite` files of any precision, our own and other people's.
+
+    Of what is compiled for an Ethos-U it runs the network in integers that was compiled.
+    """
 
     name = "litert"
-    formats = ("tflite",)
+    formats = ("tflite", "ethosu")
     module = "ai_edge_litert"
     distribution = "ai-edge-litert"
     extra = "litert"

@@ -34,6 +34,7 @@ _BUILT_IN = {
     "ncnn": "ncnn",
     "caffe": "caffe",
     "tflite": "tflite",
+    "ethosu": "ethosu",
     "c": "c",
 }
 _GROUP = "ultraface_deploy.converters"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError, MissingDependency
@@ -57,6 +57,8 @@ class Format:
         input_size: reads (width, height) off the files, None where they do not say or where only
             a runtime can tell.
         adopt: reads other people's files as ONNX; None where they cannot be converted from.
+        in_all: whether `--to all` means it too.
+        estimate: returns what the tool that made the files expects of them, for the manifest.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Format:
     input_size: Callable[[Files], tuple[int, int] | None] = lambda files: None
     channels: Callable[[Files], int] = lambda files: 3
     adopt: Callable[[Files], onnx.ModelProto] | None = None
+    in_all: bool = True
+    estimate: Callable[[Files], Mapping[str, Any] | None] = lambda files: None
 
     def missing(self) -> str | None:
         """Return the first package that is not installed, without importing any."""

@@ -83,7 +83,8 @@ def _checkable() -> list[str]:
     return [
         name
         for name in target_names()
-        if get_format(name).missing() or any(b.available() for b in runtimes_of(name))
+        if get_format(name).in_all
+        and (get_format(name).missing() or any(b.available() for b in runtimes_of(name)))
     ]
 
 
@@ -340,7 +341,8 @@ class _Work:
             self.folder.spec, artifact, made, judge, self._reference, embedded_images()
         )
         require_passed(comparison.needing_faces() if self.needs_faces else comparison)
-        verified = replace(artifact, verification=asdict(comparison))
+        estimate = get_format(artifact.format).estimate(made)
+        verified = replace(artifact, verification=asdict(comparison), estimate=estimate)
         self.folder = self.folder.publish(verified, made, tools)
         names = ", ".join(artifact.files)
         self.report(
@@ -349,6 +351,9 @@ class _Work:
             f"{comparison.max_abs_scores:.1e}, faces {comparison.detections} of "
             f"{comparison.reference_detections})"
         )
+        if estimate is not None:
+            words = ", ".join(f"{key} {value}" for key, value in estimate.items())
+            self.report(f"{artifact.id:<14} estimated: {words}")
 
 
 def _tools(record: Format) -> dict[str, str]:

@@ -39,7 +39,8 @@ def artifact_id(format: str, precision: Precision) -> str:
 class Artifact:
     """One entry of a manifest: a network in one format and precision.
 
-    `files` are plain names within the folder; `verification` is the result of `verify`, or None.
+    `files` are plain names within the folder; `verification` is the result of `verify`, or None;
+    `estimate` is what the compiler for an accelerator expects of it, which nobody measured.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Artifact:
     sha256: Mapping[str, str]
     bytes: Natural
     verification: Mapping[str, Any] | None = None
+    estimate: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for name in self.files:

@@ -37,7 +37,7 @@ def convert(
     to: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
         typer.Option(
-            "--to", metavar="FORMAT", help="onnx, onnxsim, mnn, ncnn, caffe, tflite or all."
+            "--to", metavar="FORMAT", help="onnx, onnxsim, mnn, ncnn, caffe, tflite, ethosu or all."
         ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the targets to INT8.")] = False,
@@ -98,6 +98,9 @@ def convert(
         Optional[list[str]],  # noqa: UP045
         typer.Option("--keep", metavar="LAYER", help="INT8: a layer that stays FP32; repeat."),
     ] = None,
+    accelerator: Annotated[
+        str, typer.Option("--accelerator", help="ethosu: what to compile for, as Vela names it.")
+    ] = "ethos-u55-128",
     search_seconds: Annotated[
         float, typer.Option("--search-seconds", min=1, help="INT8: time to search per runtime.")
     ] = 75.0,
@@ -106,6 +109,7 @@ def convert(
     from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.artifacts.convert import convert as convert_model
     from ultraface_deploy.artifacts.source import parse_head, resolve_source
+    from ultraface_deploy.converters.ethosu.vela import require_accelerator
     from ultraface_deploy.errors import InputError
     from ultraface_deploy.family.spec import parse_input_size, parse_known
     from ultraface_deploy.quantize import Int8Options
@@ -121,6 +125,7 @@ def convert(
     known = parse_known(mean, std, color, ignore_outputs)
     wanted_head = None if head is None else parse_head(head)
     source = resolve_source(model, size, wanted_head, name, ema, known)
+    require_accelerator(accelerator)
     options = Int8Options(
         calibration=calibration,
         images=calibration_images,
@@ -129,6 +134,7 @@ def convert(
         ranges=ranges,
         keep=tuple(keep or ()),
         budget_s=search_seconds,
+        accelerator=accelerator,
     )
     with progress() as bar:
         task = bar.add_task(f"converting {source.spec.name}", total=None)

@@ -27,12 +27,14 @@ class Int8Job:
         network: its convolutions in FP32.
         files: its FP32 files by format: `onnxsim`, and what the record names as `sources`.
         images: the photographs that were calibrated on; none where a table was given.
+        accelerator: what a format for accelerators compiles for.
     """
 
     spec: ModelSpec
     network: Network
     files: Mapping[str, Sequence[Path]]
     images: Sequence[Path] = ()
+    accelerator: str = "ethos-u55-128"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class Int8Options:
         ranges: one of `ranges.SEARCHED`; None for all.
         keep: layers that stay FP32 in every candidate.
         budget_s: seconds to search for each runtime.
+        accelerator: what a format for accelerators compiles for.
     """
 
     calibration: Path | None = None
@@ -35,6 +36,7 @@ class Int8Options:
     ranges: str | None = None
     keep: tuple[str, ...] = ()
     budget_s: float = 75.0
+    accelerator: str = "ethos-u55-128"
 
     def __post_init__(self) -> None:
         if self.ranges is not None and self.ranges not in SEARCHED:

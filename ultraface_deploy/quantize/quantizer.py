@@ -122,8 +122,10 @@ class Quantizer:
         make_folder(scratch)
         # Constants stay what they are.
         constants = 4 * self.network.constants
+        accelerator = self.options.accelerator
+        job = Int8Job(self.spec, self.network, files, self._photographs, accelerator)
         found = search(
-            self._candidates(int8, Int8Job(self.spec, self.network, files, self._photographs)),
+            self._candidates(int8, job),
             self.gate,
             runner,
             scratch,

@@ -40,7 +40,7 @@ def _artifact(format: str, folder: ArtifactFolder) -> list[Files]:
 def _load(backend: str, suffix: str, folder: Path) -> None:
     record, files = format_and_files(folder / f"net{suffix}")
     size = None if suffix == ".onnx" else (128, 96)
-    load_in_child([str(file) for file in files], backend, record.name, size, None, None)
+    load_in_child([str(file) for file in files], backend, record.name, size, None, None, {})
 
 
 def _checkpoints(folder: ArtifactFolder) -> list[Files]:

@@ -18,6 +18,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 from ultraface_deploy.safe.files import require_file
 from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.wire import count_fields
 
 # The fields of onnx.proto3 that lead to tensors, to the metadata and to the input's shape:
 # message -> field number -> message, or the kind of a number or a text.
@@ -37,6 +38,28 @@ _FIELDS = {
     "TensorType": {2: "Shape"},
     "Shape": {1: "Dimension"},
     "Dimension": {1: "int64"},
+}
+# Where else a file has messages, none of which is read here.
+_MORE = {
+    "Model": {8: "Pair", 26: "Device"},
+    "Function": {9: "Pair", 12: "Value", 14: "Metadata"},
+    "Graph": {12: "Value", 13: "Value", 14: "Annotation", 16: "Metadata"},
+    "Annotation": {2: "Metadata"},
+    "Node": {9: "Metadata", 10: "Device"},
+    "Attribute": {14: "Type", 15: "Type"},
+    "Tensor": {16: "Metadata"},
+    "Value": {4: "Metadata"},
+    "Type": {4: "Inner", 5: "Map", 8: "TensorType", 9: "Inner"},
+    "Inner": {1: "Type"},
+    "Map": {2: "Type"},
+}
+_MESSAGES = {
+    name: {
+        number: kind
+        for number, kind in (_FIELDS.get(name, {}) | _MORE.get(name, {})).items()
+        if kind not in ("string", "int64")
+    }
+    for name in _FIELDS | _MORE
 }
 _KIND = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {"string": _KIND.TYPE_BYTES, "int64": _KIND.TYPE_INT64}
@@ -93,9 +116,11 @@ def _input_sides(path: Path) -> list[int]:
 
 def _read(path: Path) -> Any:
     require_file(path, "ONNX file", Limit.MODEL)
+    content = path.read_bytes()
     try:
-        return _model_class().FromString(path.read_bytes())
-    except DecodeError as error:
+        count_fields(content, "Model", _MESSAGES)
+        return _model_class().FromString(content)
+    except (DecodeError, ValueError) as error:
         raise InputError(f"{path}: not an ONNX model, or damaged ({error})") from error
 
 

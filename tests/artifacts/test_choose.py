@@ -88,7 +88,7 @@ def test_only_what_was_verified_is_loaded_without_a_trial(
 ) -> None:
     tried: list[tuple[Path, ...]] = []
     monkeypatch.setattr(
-        "ultraface_deploy.artifacts.choose.prove_harmless",
+        "ultraface_deploy.artifacts.recognition.prove_harmless",
         lambda runtime, record, files, spec: tried.append(tuple(files)),
     )
     (file,) = folder.files(folder.find("mnn"))

@@ -286,10 +286,8 @@ def test_file_swapped_within_a_folder_is_not_opened(folder: ArtifactFolder) -> N
 def test_folder_that_claims_but_was_never_verified_is_tried_in_a_child(
     folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ultraface_deploy.detect import detector
-
     asked = []
-    monkeypatch.setattr(detector, "prove_harmless", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(foreign, "prove_harmless", lambda *arguments: asked.append(arguments))
     Detector.open(folder.path, backend="onnxruntime").close()
     assert not asked
     manifest = json.loads((folder.path / MANIFEST).read_text())

@@ -12,7 +12,7 @@ from typing import Any
 from ultraface_deploy.agreement.precision import PRECISIONS, Precision
 from ultraface_deploy.artifacts.choose import choose_artifact, find_files, runtimes_of
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.artifacts.recognition import stated_size
+from ultraface_deploy.artifacts.recognition import sound_files, stated_size
 from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
@@ -95,7 +95,8 @@ def _subject(
     if path.is_dir():
         folder = ArtifactFolder.open(path)
         runtime, artifact = choose_artifact(folder, name, precision)
-        files, spec, identifier = folder.intact_files(artifact), folder.spec, artifact.id
+        files, spec = sound_files(folder, artifact, runtime), folder.spec
+        identifier = artifact.id
     else:
         runtime, files, spec = find_files(path, name, precision, size, None)
         identifier = files[0].name
@@ -108,9 +109,9 @@ def _everything(
     found = []
     for artifact in folder.artifacts:
         if artifact.precision in precisions:
-            files = folder.intact_files(artifact)
             for runtime in runtimes_of(artifact.format, artifact.precision):
                 if runtime.available():
+                    files = sound_files(folder, artifact, runtime)
                     subject = Subject(
                         artifact.id, runtime.name, artifact.precision, files, folder.spec
                     )

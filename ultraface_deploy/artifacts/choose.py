@@ -8,10 +8,10 @@ from pathlib import Path
 from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
-from ultraface_deploy.artifacts.recognition import prove_harmless, recognise
+from ultraface_deploy.artifacts.recognition import recognise, sound_files
 from ultraface_deploy.artifacts.source import owning_folder
 from ultraface_deploy.backends import Backend, backend_names, get_backend
-from ultraface_deploy.converters import Format, format_and_files, get_format
+from ultraface_deploy.converters import Format, format_and_files
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import NOTHING, Head, Known, ModelSpec
 from ultraface_deploy.safe.files import require_file
@@ -97,7 +97,7 @@ def find_files(
     if model.is_dir():
         folder = ArtifactFolder.open(model)
         runtime, artifact = choose_artifact(folder, backend, precision)
-        return runtime, _sound_files(folder, artifact, runtime), folder.spec
+        return runtime, sound_files(folder, artifact, runtime), folder.spec
     if not model.exists() and (entry := models.registry().get(str(model))) and entry.embedded:
         model = models.FOLDER / str(entry.file if _runs_original(backend) else entry.onnx)
     require_file(model, "model")
@@ -109,14 +109,6 @@ def find_files(
 
 def _runs_original(backend: str | None) -> bool:
     return backend is not None and get_backend(backend).runs_original
-
-
-def _sound_files(folder: ArtifactFolder, artifact: Artifact, runtime: Backend) -> tuple[Path, ...]:
-    """Return an artifact's files: as recorded, and known or now shown to do no harm."""
-    files = folder.intact_files(artifact)
-    if not artifact.verified and not runtime.runs_original:
-        prove_harmless(runtime, get_format(artifact.format), files, folder.spec)
-    return files
 
 
 def _spec_of_file(
@@ -134,7 +126,7 @@ def _spec_of_file(
             raise InputError(
                 f"{model}: {runtime.name} does not run {artifact.precision}; choose another"
             )
-        _sound_files(folder, artifact, runtime)
+        sound_files(folder, artifact, runtime)
         return folder.spec
     if runtime.runs_original:
         from ultraface_deploy.family.checkpoint import load_checkpoint

@@ -20,6 +20,7 @@ from ultraface_deploy.artifacts.folder import (
     Source,
     describe_files,
 )
+from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.artifacts.source import ModelSource
 from ultraface_deploy.artifacts.verify import open_reference, require_passed, verify_artifact
 from ultraface_deploy.backends import Backend
@@ -261,7 +262,7 @@ class _Work:
 
     def _convert(self, record: Format, precision: Precision, outputs: list[Path]) -> None:
         assert record.source is not None
-        sources = self.folder.intact_files(self.folder.find(record.source))
+        sources = self._sound(record.source)
         record.convert(Conversion(sources, self.folder.spec, precision, tuple(outputs)))
 
     def _quantize(self, record: Format, int8: Int8, outputs: list[Path]) -> None:
@@ -270,12 +271,15 @@ class _Work:
 
         # Absolute, because the runtimes that judge candidates run in folders of their own.
         sources = {
-            format: [path.resolve() for path in self.folder.intact_files(self.folder.find(format))]
+            format: [path.resolve() for path in self._sound(format)]
             for format in ("onnxsim", *int8.sources)
         }
         self._quantizer = self._quantizer or self._new_quantizer(sources["onnxsim"][0])
         runner = runner_of(installed(record.name, "int8"), self.folder.spec, self.scratch)
         self._quantizer.make(record.name, int8, runner, sources, self._fp32_bytes(record), outputs)
+
+    def _sound(self, format: str) -> tuple[Path, ...]:
+        return sound_files(self.folder, self.folder.find(format), installed(format))
 
     def _fp32_bytes(self, record: Format) -> int:
         """Size of a format's FP32 artifact, which is made to be measured if nobody asked for it.

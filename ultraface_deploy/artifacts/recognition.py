@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy import models
+from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
 from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.converters import Format, format_and_files, get_format
 from ultraface_deploy.errors import BackendError, InputError, ToolFailed, UltraFaceError
@@ -65,6 +66,22 @@ def recognise(
     for remark in remarks:
         _log.warning("%s: %s", files[0], remark)
     return spec
+
+
+def sound_files(folder: ArtifactFolder, artifact: Artifact, runtime: Backend) -> tuple[Path, ...]:
+    """Return an artifact's files: as recorded, and known or now shown to do no harm.
+
+    Whatever loads an artifact in this process takes its files from here.
+
+    Raises:
+        InputError: a file is missing, was changed, or reads other files.
+        BackendError: nobody has verified them, and the runtime refuses them, crashes or hangs.
+    """
+    files = folder.intact_files(artifact)
+    get_format(artifact.format).check(files)
+    if not artifact.verified and not runtime.runs_original:
+        prove_harmless(runtime, get_format(artifact.format), files, folder.spec)
+    return files
 
 
 def prove_harmless(

@@ -117,7 +117,11 @@ def _from_folder(path: Path) -> ModelSource:
             f"{path}: holds neither a checkpoint that can be read here nor an ONNX file; "
             "convert from the original model"
         )
-    file = folder.intact_files(folder.find(usable[0]))[0]
+    from ultraface_deploy.artifacts.choose import installed
+    from ultraface_deploy.artifacts.recognition import sound_files
+
+    original = folder.find(usable[0])
+    file = sound_files(folder, original, installed(original.format))[0]
     return ModelSource(file, usable[0], folder.spec, folder.spec, sha256_of(file))
 
 

@@ -16,11 +16,14 @@ from ultraface_deploy.agreement.comparison import (
 )
 from ultraface_deploy.artifacts.choose import runtimes_of
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
+from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.backends import Backend, get_backend
+from ultraface_deploy.converters import get_format
 from ultraface_deploy.errors import CheckFailed, InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.images import Image
+from ultraface_deploy.safe.limits import Limit
 
 
 def open_reference(folder: ArtifactFolder) -> Reference:
@@ -34,8 +37,9 @@ def open_reference(folder: ArtifactFolder) -> Reference:
         files = folder.intact_files(folder.find("torch"))
         return Reference("torch", torch.load(files, folder.spec))
     if folder.has("onnx"):
-        files = folder.intact_files(folder.find("onnx"))
-        return Reference("onnx", get_backend("onnxruntime").load(files, folder.spec))
+        runtime = get_backend("onnxruntime")
+        files = sound_files(folder, folder.find("onnx"), runtime)
+        return Reference("onnx", runtime.load(files, folder.spec))
     raise InputError(
         f"{folder.path}: holds no original network to compare with; "
         f"convert again from the checkpoint or the ONNX file"
@@ -108,11 +112,14 @@ def _load_checked(
     }
     try:
         # A damaged file can crash a runtime; and the user wants to know how far off it is.
-        measured = Comparison(
-            **run_in_child(
-                "ultraface_deploy.artifacts.verify:measure", arguments, what=f"{backend.name} run"
-            )
+        get_format(artifact.format).check(folder.files(artifact))
+        found = run_in_child(
+            "ultraface_deploy.artifacts.verify:measure",
+            arguments,
+            what=f"{backend.name} run",
+            memory=Limit.MODEL.bytes,
         )
+        measured = Comparison(**found)
     except UltraFaceError as error:
         measured = failed(artifact.id, backend.name, reference, str(error))
     if problem is None:

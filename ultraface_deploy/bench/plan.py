@@ -14,6 +14,7 @@ from ultraface_deploy.artifacts.choose import best
 from ultraface_deploy.artifacts.convert import Step, find_step, step_for
 from ultraface_deploy.artifacts.ensure import ensure
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
+from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.errors import InputError
 
@@ -127,5 +128,5 @@ def _pairs(
             note(f"left out: {name} is not installed here")
             continue
         for artifact in artifacts:
-            folder.intact_files(artifact)
+            sound_files(folder, artifact, backend)
             yield artifact, name

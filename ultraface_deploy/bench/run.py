@@ -27,6 +27,7 @@ from ultraface_deploy.errors import WorkerFailed
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.images import DEMO_PHOTO
+from ultraface_deploy.safe.limits import Limit
 
 _MB_PER_WORKER = 300
 _BUSY_CORES = 0.15
@@ -170,6 +171,7 @@ def _record_references(
                 "ultraface_deploy.bench.reference:record",
                 {"folder": str(folder.absolute()), "images": images, "target": target},
                 what="the original network",
+                memory=Limit.MODEL.bytes,
             )
             recorded[folder] = target
     return recorded

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo docs test mutants lowest test-cpp test-arm fuzz soak licences schemas lint format clean
+.PHONY: demo docs test mutants lowest test-cpp test-c test-arm fuzz soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,12 @@ lowest:
 # The C++ project, built against ncnn's sources (2.5 minutes the first time), here and for Arm.
 test-cpp: $(STAMP)
 	ULTRAFACE_BUILD_RUNTIMES=1 $(BIN)/python -m pytest tests/sdk
+
+# The C detector on emulated processors of other kinds, and under every warning. Debian's packages:
+# qemu-user clang gcc-{aarch64,riscv64,s390x}-linux-gnu gcc-arm-linux-gnueabihf with their libc6-dev.
+test-c: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check ziglang==0.13.0
+	$(BIN)/python -m pytest tests/converters/c
 
 # Artifacts on emulated Arm cores (Pi 3, 4, 5); the set-up says what it downloads, once.
 CORES ?= cortex-a53,cortex-a72,cortex-a76

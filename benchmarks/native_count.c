@@ -1,0 +1,39 @@
+/* Counts instructions on an emulated core: SOURCE is a generated C file, which is included so that
+   its steps can be run one by one. bench/count/counter.c counts between two marks. */
+#include SOURCE
+#include <stdio.h>
+#include <unistd.h>
+
+enum { MARK = 0x55460000 };
+static uint8_t pixels[3 * ULTRAFACE_WIDTH * ULTRAFACE_HEIGHT];
+static uint8_t arena[ULTRAFACE_ARENA_BYTES];
+static ultraface_face faces[200];
+
+int main(void)
+{
+    const ultraface_options o = ultraface_defaults();
+    const int stride = 3 * ULTRAFACE_WIDTH;
+    if (fread(pixels, 1, sizeof pixels, stdin) != sizeof pixels)
+        return 1;
+    int found = 0;
+    /* The second call is counted: memory and branches of the C library are warm. */
+    for (int i = 0; i < 2; i++) {
+        getpgid(MARK);
+        found = ultraface_detect(pixels, ULTRAFACE_WIDTH, ULTRAFACE_HEIGHT, stride, arena,
+                                 sizeof arena, faces, 200);
+        if (i)
+            getpgid(MARK + 1);
+    }
+    printf("%s %d\n", ultraface_kernels(), found);
+    /* Every step again, alone, over what is left in the arena: counts do not depend on values. */
+    call c;
+    begin(&o, pixels, ULTRAFACE_WIDTH, ULTRAFACE_HEIGHT, stride, arena, sizeof arena, &c);
+    const band b = band_of(&c, 0);
+    for (int i = 0; i < STEPS; i++) {
+        getpgid(MARK);
+        for (int y = 0; y < steps[i].height; y++)
+            make_row(&c, &b, &steps[i], y);
+        getpgid(MARK + 1);
+    }
+    return 0;
+}

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends.base import Backend, Session, Tensor
 from ultraface_deploy.family.spec import ModelSpec
@@ -20,10 +22,14 @@ class _Session(Session):
         super().__init__(spec)
         self._session = session
         self._input = session.get_inputs()[0].name
+        half = session.get_inputs()[0].type == "tensor(float16)"
+        self._type = np.float16 if half else np.float32
         self._names = [output.name for output in session.get_outputs()]
 
     def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
-        return dict(zip(self._names, self._session.run(None, {self._input: tensor}), strict=True))
+        outputs = self._session.run(None, {self._input: tensor.astype(self._type, copy=False)})
+        named = zip(self._names, outputs, strict=True)
+        return {name: value.astype(np.float32, copy=False) for name, value in named}
 
 
 class OnnxRuntime(Backend):

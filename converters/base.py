@@ -56,9 +56,11 @@ class Format:
         stated_spec: reads what a file of our own says it is, None for other people's files.
         input_size: reads (width, height) off the files, None where they do not say or where only
             a runtime can tell.
+        channels: reads the channels of the input off the files, 3 where they do not say.
         adopt: reads other people's files as ONNX; None where they cannot be converted from.
         in_all: whether `--to all` means it too.
         estimate: returns what the tool that made the files expects of them, for the manifest.
+        sources: the format it is made from in a precision, where that is not `source`.
     """
 
     name: str
@@ -75,6 +77,11 @@ class Format:
     adopt: Callable[[Files], onnx.ModelProto] | None = None
     in_all: bool = True
     estimate: Callable[[Files], Mapping[str, Any] | None] = lambda files: None
+    sources: Mapping[Precision, str] = field(default_factory=dict)
+
+    def source_for(self, precision: Precision) -> str | None:
+        """Return the format it is made from in a precision."""
+        return self.sources.get(precision, self.source)
 
     def missing(self) -> str | None:
         """Return the first package that is not installed, without importing any."""

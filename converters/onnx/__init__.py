@@ -29,6 +29,12 @@ def _convert(job: Conversion) -> None:
     save(prepare(model, raw, job.spec), job.outputs[0])
 
 
+def _halve(job: Conversion) -> None:
+    from ultraface_deploy.converters.onnx.half import to_half
+
+    to_half(job.sources[0], job.outputs[0])
+
+
 def _emit(plan: Plan, job: Int8Job, folder: Path) -> Files:
     import onnx
 
@@ -76,6 +82,7 @@ FORMAT = Format(
     source="torch",
     precisions={
         "fp32": _convert,
+        "fp16": _halve,
         "int8": Int8(
             emit=_emit,
             share=0.45,
@@ -87,4 +94,5 @@ FORMAT = Format(
     input_size=_input_size,
     channels=_channels,
     adopt=_adopt,
+    sources={"fp16": "onnxsim"},
 )

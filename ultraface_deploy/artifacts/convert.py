@@ -126,7 +126,9 @@ def _road(source_format: str, step: Step) -> list[Step]:
     record = get_format(step.format)
     way = record.way(step.precision)
     # INT8 is planned on the simplified ONNX file, whatever else it is written from.
-    sources = ("onnxsim", *way.sources) if isinstance(way, Int8) else (record.source,)
+    sources = (
+        ("onnxsim", *way.sources) if isinstance(way, Int8) else (record.source_for(step.precision),)
+    )
     return [*(s for source in sources if source for s in _road(source_format, Step(source))), step]
 
 
@@ -140,6 +142,7 @@ def convert(
     int8: Int8Options | None = None,
     progress: OnPhotograph | None = None,
     needs_faces: bool = False,
+    opset: int | None = None,
 ) -> ArtifactFolder:
     """Convert a model and compare every artifact with it before it appears in the folder.
 
@@ -154,6 +157,7 @@ def convert(
         progress: called with (done, all) during calibration.
         needs_faces: refuse an artifact when neither it nor the original finds any face, because
             then nothing is shown about the faces.
+        opset: of the ONNX files; None for the one that every converter reads.
 
     Returns:
         The folder with all its artifacts, earlier ones included.
@@ -166,6 +170,10 @@ def convert(
             candidate finds the same faces.
     """
     steps = plan(source.root, targets, precision)
+    if opset is not None:
+        from ultraface_deploy.converters.onnx.opset import check_opset
+
+        check_opset(opset)
     for step in steps:
         if step.format != source.root:
             get_format(step.format).require()
@@ -173,7 +181,7 @@ def convert(
     with folder.scratch() as scratch:
         work = _Work(folder, source, scratch, report)
         work.int8, work.progress = int8 or Int8Options(), progress
-        work.needs_faces = needs_faces
+        work.needs_faces, work.opset = needs_faces, opset
         work.add_source()
         for step in steps:
             asked = step.format in targets or "all" in targets
@@ -219,6 +227,7 @@ class _Work:
         self.int8 = Int8Options()
         self.progress: OnPhotograph | None = None
         self.needs_faces = False
+        self.opset: int | None = None
         self._reference: Reference | None = None
         self._quantizer: Quantizer | None = None
 
@@ -242,7 +251,7 @@ class _Work:
 
     def make(self, step: Step) -> None:
         """Convert, compare and publish one artifact."""
-        if step.format == "onnx" and self.source.root == "onnx":
+        if step == Step("onnx") and self.source.root == "onnx":
             self._adopt()
             return
         record = get_format(step.format)
@@ -261,9 +270,20 @@ class _Work:
             )
 
     def _convert(self, record: Format, precision: Precision, outputs: list[Path]) -> None:
-        assert record.source is not None
-        sources = self._sound(record.source)
+        source = record.source_for(precision)
+        assert source is not None
+        sources = self._sound(source)
         record.convert(Conversion(sources, self.folder.spec, precision, tuple(outputs)))
+        if record.name == "onnx" and precision == "fp32":
+            self._set_opset(outputs[0])
+
+    def _set_opset(self, file: Path) -> None:
+        if self.opset is None:
+            return
+        from ultraface_deploy.converters.onnx.files import load, save
+        from ultraface_deploy.converters.onnx.opset import set_opset
+
+        save(set_opset(load(file), self.opset), file)
 
     def _quantize(self, record: Format, int8: Int8, outputs: list[Path]) -> None:
         """Search for the INT8 artifact of a format; one calibration serves them all."""
@@ -324,6 +344,7 @@ class _Work:
         model, format = record.adopt(originals), record.name
         self.source.require_unchanged()
         save(prepare(model, own, wanted), output)
+        self._set_opset(output)
         # At another size or with another head the file itself is the only reference there is.
         if replace(own, name=wanted.name) != wanted:
             format, originals = "onnx", (output,)

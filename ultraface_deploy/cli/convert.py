@@ -70,6 +70,10 @@ def convert(
         bool, typer.Option("--overwrite", help="Replace another network's artifacts there.")
     ] = False,
     allow_no_faces: AllowNoFaces = False,
+    opset: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--opset", help="Operator set of the ONNX files; default: 13."),
+    ] = None,
     weight_only: Annotated[
         bool,
         typer.Option(
@@ -146,6 +150,7 @@ def convert(
             overwrite,
             report=note,
             needs_faces=not allow_no_faces,
+            opset=opset,
             int8=options,
             progress=lambda done, total: bar.update(
                 task, description="calibrating", completed=done, total=total

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -43,6 +44,13 @@ def train(
         typer.Option("--init", help="Start from this checkpoint (fine-tuning)."),
     ] = None,
     class_names: ClassNames = None,
+    classes: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--classes", metavar="A,B", help="Train several classes, labelled 1, 2, ..."),
+    ] = None,
+    gray: Annotated[
+        bool, typer.Option("--gray", help="A network with one channel, for gray or infrared.")
+    ] = False,
     seed: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--seed", min=0, help="Seed; default: the recipe's."),
@@ -60,12 +68,17 @@ def train(
 ) -> None:
     """Train a network; under torchrun, on several GPUs. The recipe decides the result."""
     from ultraface_deploy.cli.console import line, note, progress
+    from ultraface_deploy.errors import InputError
     from ultraface_deploy.train import require_torch
     from ultraface_deploy.train.data.classes import Classes
     from ultraface_deploy.train.recipe import choose_recipe
 
+    if classes is not None and class_names:
+        raise InputError("--class and --classes exclude each other")
+    chosen = Classes.parse(class_names) if classes is None else Classes.in_order(classes)
     plan = choose_recipe(arch, recipe, input_size, seed)
-    classes = Classes.parse(class_names)
+    if gray:
+        plan = replace(plan, color="gray")
     require_torch()
     from ultraface_deploy.train.processes import rank
     from ultraface_deploy.train.run import train as run
@@ -79,7 +92,7 @@ def train(
             teachers=teacher or (),
             init=init,
             resume=resume,
-            classes=classes,
+            classes=chosen,
             cache=cache,
             workers=workers,
             report=note if rank() == 0 else lambda message: None,

@@ -111,11 +111,18 @@ def visible_faces(
     """
     clipped = placed.clip(0, 1)
     sizes = clipped[:, 2:] - clipped[:, :2]
-    seen = (sizes > 0).all(axis=1)
+    seen = seen_faces(placed)
     centers = (placed[:, :2] + placed[:, 2:]) / 2
     outside = ((centers < 0) | (centers > 1)).any(axis=1)
     small = (sizes * np.array(input_size, np.float32)).mean(axis=1) < min_face
     return clipped[seen], (ignored | outside | small)[seen]
+
+
+def seen_faces(placed: Boxes) -> npt.NDArray[np.bool_]:
+    """Return which faces (N, 4) have any part in the window: those that `visible_faces` keeps."""
+    clipped = placed.clip(0, 1)
+    seen: npt.NDArray[np.bool_] = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
+    return seen
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,19 @@ import torch
 from torch.utils.data import Dataset
 
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.train.augment import Augmentation, Colours, choose_window, visible_faces
+from ultraface_deploy.train.augment import (
+    Augmentation,
+    Colours,
+    choose_window,
+    seen_faces,
+    visible_faces,
+)
 from ultraface_deploy.train.data.cache import Image, ImageCache
 from ultraface_deploy.train.data.samples import Sample
 from ultraface_deploy.train.matching import match
 
+# Of R, G and B in a gray picture: ITU-R BT.601, as OpenCV has it.
+_GRAY = (0.299, 0.587, 0.114)
 Key = tuple[int, int]  # which of the recurring windows, and which sample
 
 
@@ -99,10 +107,10 @@ class Faces(Dataset[Item]):
         window = choose_window((image.shape[1], image.shape[0]), boxes, size, self.plan, rng)
         rng = np.random.default_rng((self.seed, self.epoch, index, 1))
         colours = Colours.draw(self.plan.photometric, rng)
-        faces, ignored = visible_faces(
-            window.place(boxes), sample.ignored, size, self.plan.min_face
-        )
-        targets = match(faces, ignored, self.spec)
+        placed = window.place(boxes)
+        faces, ignored = visible_faces(placed, sample.ignored, size, self.plan.min_face)
+        classes = sample.labels[seen_faces(placed)]
+        targets = match(faces, ignored, self.spec, classes=classes)
         view = None
         if self.teacher_size and key not in self.answered:
             view = window.warp(image, *self.teacher_size)
@@ -127,9 +135,15 @@ def collate(items: Sequence[Item]) -> Batch:
 
 def normalise(images: torch.Tensor, spec: ModelSpec) -> torch.Tensor:
     """(B, 3, H, W) uint8 RGB to what the network reads, float32 channels-last."""
-    mean = torch.tensor(spec.mean, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(spec.std, device=images.device).view(1, 3, 1, 1)
-    return ((images.float() - mean) / std).contiguous(memory_format=torch.channels_last)
+    pixels, channels = images.float(), spec.channels
+    if spec.color == "gray":
+        weights = torch.tensor(_GRAY, device=images.device).view(1, 3, 1, 1)
+        pixels = (pixels * weights).sum(dim=1, keepdim=True).round()
+    elif spec.color == "bgr":
+        pixels = pixels.flip(1)
+    mean = torch.tensor(spec.mean[:channels], device=images.device).view(1, channels, 1, 1)
+    std = torch.tensor(spec.std[:channels], device=images.device).view(1, channels, 1, 1)
+    return ((pixels - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def _stack(images: Sequence[Image]) -> torch.Tensor:

@@ -84,9 +84,10 @@ class Trainer:
         make_folder(folder)
         self.cache = cache or ImageCache(samples, folder / "cache", cache_side(recipe))
         torch.manual_seed(recipe.seed)
-        self.net = UltraFace(recipe.architecture, self.spec.num_classes)
+        spec = self.spec
+        self.net = UltraFace(recipe.architecture, spec.num_classes, channels=spec.channels)
         if init is not None:
-            self.net.load_state_dict(init.state_dict)
+            start_from(self.net, init)
         self.training, self.held_out = split(samples, recipe.holdout)
         if not self.training:
             raise InputError("the data set has no image left to train on; give more images")
@@ -319,6 +320,30 @@ def save(content: Mapping[str, Any], path: Path) -> None:
     write_bytes(path, file.getvalue())
 
 
+def start_from(net: UltraFace, init: Checkpoint) -> list[str]:
+    """Take over the weights of a checkpoint as far as they fit; say what was made anew.
+
+    The classification heads of another number of classes stay random. The first convolution of a
+    colour network becomes that of a gray one by summing over its channels.
+    """
+    own, remarks = net.state_dict(), []
+    weights = dict(init.state_dict)
+    if init.spec.num_classes != net.num_classes:
+        weights = {k: v for k, v in weights.items() if not k.startswith("classification_headers.")}
+        remarks.append(
+            f"{init.spec.num_classes} classes become {net.num_classes}: the classification heads "
+            "are new, the rest is kept"
+        )
+    first = "base_net.0.0.weight"
+    if weights[first].shape != own[first].shape:
+        gray = own[first].shape[1] == 1
+        summed = weights[first].sum(dim=1, keepdim=True)
+        weights[first] = summed if gray else weights[first].expand_as(own[first]) / 3
+        remarks.append("the first convolution is made from that of another number of channels")
+    net.load_state_dict(own | {k: v for k, v in weights.items() if k in own})
+    return remarks
+
+
 def split(samples: Sequence[Sample], holdout: float) -> tuple[list[int], list[int]]:
     """Return the indices to train on and those held out, chosen by a hash of the file name.
 
@@ -363,6 +388,11 @@ def _teacher(
         raise InputError(
             f"stage {stage.name} learns from {stage.teacher}; give that checkpoint with --teacher"
         ) from None
+    if teacher.spec.num_classes != spec.num_classes:
+        raise InputError(
+            f"stage {stage.name}: its teacher has {teacher.spec.num_classes} classes, this run "
+            f"trains {spec.num_classes}; give a --recipe whose stages learn from labels alone"
+        )
     if stage.layerwise or stage.weights.features:
         if teacher.spec.architecture != spec.architecture:
             raise InputError(

@@ -31,6 +31,7 @@ def match(
     ignored: npt.NDArray[np.bool_],
     spec: ModelSpec,
     iou_threshold: float = 0.35,
+    classes: npt.NDArray[np.int64] | None = None,
 ) -> Targets:
     """Assign faces to anchors.
 
@@ -43,6 +44,7 @@ def match(
         ignored: (N,) faces that are neither to be found nor background.
         spec: the network whose anchors are matched.
         iou_threshold: 0.35 is the published training's.
+        classes: (N,) class of each face from 1; None where all are faces.
     """
     anchors = make_anchors(spec)
     labels = np.zeros(len(anchors), np.int64)
@@ -57,9 +59,10 @@ def match(
     for number in np.argsort(~ignored, kind="stable"):
         if overlaps[best[number], number] > 0:
             face[best[number]], taken[best[number]] = number, True
-    labels[taken] = np.where(ignored[face[taken]], IGNORE, FACE)
+    kinds = np.full(len(boxes), FACE) if classes is None else classes
+    labels[taken] = np.where(ignored[face[taken]], IGNORE, kinds[face[taken]])
     coding = spec.anchors
-    real = labels == FACE
+    real = labels >= FACE
     offsets[real] = encode(
         boxes[face[real]], anchors[real], coding.center_variance, coding.size_variance
     )

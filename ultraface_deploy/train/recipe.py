@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.spec import Architecture, ModelSpec, parse_input_size
+from ultraface_deploy.family.spec import Architecture, Color, ModelSpec, parse_input_size
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.records import Amount, Natural, Positive, Strict, convert
@@ -84,7 +84,10 @@ class Stage(Strict):
 
 @dataclass(frozen=True)
 class Recipe(Strict):
-    """The network, the seed and the stages. `holdout` is the share of images kept for AP."""
+    """The network, the seed and the stages. `holdout` is the share of images kept for AP.
+
+    `num_classes` counts the background; `color` is `gray` for a network with one channel.
+    """
 
     architecture: Architecture
     width: Natural
@@ -92,12 +95,21 @@ class Recipe(Strict):
     stages: tuple[Stage, ...]
     seed: Natural = 1
     holdout: Amount = 0.04
+    num_classes: Natural = 2
+    color: Color = "rgb"
 
     @property
     def spec(self) -> ModelSpec:
         """What the trained network will be."""
         name = f"{self.architecture}-{self.width}"
-        return ModelSpec(name, self.architecture, self.width, self.height)
+        return ModelSpec(
+            name,
+            self.architecture,
+            self.width,
+            self.height,
+            num_classes=self.num_classes,
+            color=self.color,
+        )
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -5,17 +5,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import Checkpoint, load_checkpoint
+from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.models import find, known_checkpoint
 from ultraface_deploy.models.pull import cached_checkpoint
 from ultraface_deploy.safe.files import make_folder, sha256_of
 from ultraface_deploy.train import processes
 from ultraface_deploy.train.data import Classes, Sample, read_dataset
 from ultraface_deploy.train.data.cache import ImageCache
-from ultraface_deploy.train.loop import Progress, Trainer, cache_side
+from ultraface_deploy.train.loop import Progress, Trainer, cache_side, start_from
 from ultraface_deploy.train.recipe import Recipe
 
 
@@ -58,6 +60,8 @@ def train(
         checkpoint = output / "last.pth"
         if checkpoint.exists() and not resume:
             raise InputError(f"{output}: holds a run; go on with --resume or choose another folder")
+        if classes is not None and classes.count > recipe.num_classes:
+            recipe = replace(recipe, num_classes=classes.count)
         samples = read_dataset(data, "train", report, classes)
         make_folder(output)
         trainer = Trainer(
@@ -65,7 +69,7 @@ def train(
             samples,
             output,
             teachers=find_teachers(recipe, teachers),
-            init=None if init is None else _start(init, recipe),
+            init=None if init is None else _start(init, recipe, report),
             cache=_decoded(samples, cache or output / "cache", cache_side(recipe), on_image),
             workers=workers,
             on_step=on_step,
@@ -94,18 +98,17 @@ def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, Checkpoint
     return found
 
 
-def _start(init: Path, recipe: Recipe) -> Checkpoint:
+def _start(init: Path, recipe: Recipe, report: Callable[[str], None]) -> Checkpoint:
     checkpoint = load_checkpoint(init, size_known=True)
-    spec = recipe.spec
-    if (checkpoint.spec.architecture, checkpoint.spec.num_classes) != (
-        spec.architecture,
-        spec.num_classes,
-    ):
+    wanted = recipe.spec.architecture
+    if checkpoint.spec.architecture != wanted:
         raise InputError(
-            f"{init}: is a {checkpoint.spec.architecture} network with "
-            f"{checkpoint.spec.num_classes} classes; this run trains {spec.architecture} with "
-            f"{spec.num_classes}"
+            f"{init}: is a {checkpoint.spec.architecture} network; this run trains {wanted}"
         )
+    spec = recipe.spec
+    net = UltraFace(wanted, spec.num_classes, channels=spec.channels)
+    for remark in start_from(net, checkpoint):
+        report(f"{init}: {remark}")
     return checkpoint
 
 

@@ -32,8 +32,8 @@ def average_precision(
 ) -> float:
     """Return the AP at IoU 0.5 over the given samples, each resized whole to the input.
 
-    Faces that are ignored or smaller than `min_face` pixels of the network input neither count
-    as missed nor, when found, as false.
+    Of several classes it is the mean. Faces that are ignored or smaller than `min_face` pixels of
+    the network input neither count as missed nor, when found, as false.
     """
     net.eval()
     found = []
@@ -46,8 +46,18 @@ def average_precision(
         sample = samples[index]
         boxes = sample.boxes * np.float32(factor)
         inputs = (boxes[:, 2:] - boxes[:, :2]) * np.array([spec.width, spec.height]) / size
-        found.append((faces, boxes, sample.ignored | (inputs.mean(axis=1) < min_face)))
-    return _area_under_curve(found)
+        ignored = sample.ignored | (inputs.mean(axis=1) < min_face)
+        found.append((faces, boxes, ignored, sample.labels))
+    areas = [
+        _area_under_curve(
+            [
+                (faces[faces.labels == label], boxes[labels == label], ignored[labels == label])
+                for faces, boxes, ignored, labels in found
+            ]
+        )
+        for label in range(1, spec.num_classes)
+    ]
+    return float(np.mean(areas))
 
 
 def _area_under_curve(

@@ -14,6 +14,7 @@ from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
 from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.sdk.cpp import embedded_model, model_values
 
@@ -57,9 +58,10 @@ def write_project(
         The written files, relative to `output`.
 
     Raises:
-        InputError: the folder has no such artifact, its files were changed, or `output` is there
+        InputError: a network that the C++ code does not know; the folder has no such artifact, its files were changed, or `output` is there
             already.
     """
+    _refuse_other_members(folder.spec)
     files = folder.intact_files(folder.find(runtime, precision))
     with _new_folder(output) as project:
         values = model_values(folder.spec, precision, files) | _readme_values(
@@ -69,6 +71,15 @@ def write_project(
         _write_model(project, files, embed_model)
         written = sorted(path.relative_to(project) for path in project.rglob("*") if path.is_file())
     return tuple(written)
+
+
+def _refuse_other_members(spec: ModelSpec) -> None:
+    """Refuse what the generated code does not do: it would find other faces in silence."""
+    if spec.landmarks or spec.color != "rgb" or spec.anchors != AnchorSpec():
+        raise InputError(
+            f"{spec.name}: the C++ project reads RGB and gives boxes alone; networks with "
+            "landmarks, BGR or gray input are not packaged yet, run them from Python"
+        )
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

@@ -58,7 +58,8 @@ def write_project(
         The written files, relative to `output`.
 
     Raises:
-        InputError: a network that the C++ code does not know; the folder has no such artifact, its files were changed, or `output` is there
+        InputError: a network that the C++ code does not know; the folder has no such artifact, its
+            files were changed, or `output` is there
             already.
     """
     _refuse_other_members(folder.spec)

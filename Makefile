@@ -41,10 +41,11 @@ test-c: $(STAMP)
 	$(BIN)/python -m pytest tests/converters/c
 
 # Artifacts on emulated Arm cores (Pi 3, 4, 5); the set-up says what it downloads, once.
+# ONLY=published_int8 runs the tests of that name alone.
 CORES ?= cortex-a53,cortex-a72,cortex-a76
 test-arm: $(STAMP)
 	$(BIN)/ultraface-deploy bench count --setup
-	ARM_CORES=$(CORES) $(BIN)/python -m pytest -n 2 tests/bench/count
+	ARM_CORES=$(CORES) $(BIN)/python -m pytest -n 2 tests/bench/count $(if $(ONLY),-k '$(ONLY)')
 
 # Damaged files for every reader, kills at random moments: hours. The suite has a short run of each.
 fuzz: $(STAMP)

@@ -55,13 +55,14 @@ static void read_pixel(const uint8_t *pixel, ultraface_format format, int *bgr)
     }
 }
 
-/* How many columns a kernel may read 8 bytes for: on the last two rows those that end inside. */
+/* How many columns a kernel may read 8 bytes for: those that end inside the picture. */
 static int readable_columns(const picture *p, int top, const column *columns)
 {
+    const int below = p->height - 1 > top ? p->height - 2 - top : 0; /* rows under the lower one */
+    const ptrdiff_t readable = (ptrdiff_t)below * p->stride + p->width * p->bytes;
     int count = ULTRAFACE_WIDTH;
-    if (top + 2 >= p->height)
-        while (count > 0 && columns[count - 1].left + 8 > p->width * p->bytes)
-            count--;
+    while (count > 0 && columns[count - 1].left + 8 > readable)
+        count--;
     return count;
 }
 

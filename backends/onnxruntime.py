@@ -12,9 +12,24 @@ import numpy as np
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends.base import Backend, Session, Tensor
+from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 
 _ERRORS_ONLY = 3
+# Names people know for ONNX Runtime's execution providers.
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "xnnpack": "XnnpackExecutionProvider",
+    "acl": "ACLExecutionProvider",
+    "nnapi": "NNAPIExecutionProvider",
+    "qnn": "QNNExecutionProvider",
+}
 
 
 class _Session(Session):
@@ -40,23 +55,48 @@ class OnnxRuntime(Backend):
     module = "onnxruntime"
     distribution = "onnxruntime"
     wheels = ("onnxruntime",)
+    device = "cpu"
+    """The execution provider that networks are loaded on from now on."""
+
+    def use(self, device: str) -> None:
+        """Choose an execution provider by its short name.
+
+        Raises:
+            InputError: there is none of that name.
+            MissingDependency: this build of ONNX Runtime does not have it.
+        """
+        import onnxruntime
+
+        if device not in PROVIDERS:
+            raise InputError(f"--device {device}: choose from {', '.join(PROVIDERS)}")
+        have = [name for name, full in PROVIDERS.items() if full in _available(onnxruntime)]
+        if device not in have:
+            raise MissingDependency(
+                f"--device {device}: this ONNX Runtime has {', '.join(have)} only; install the "
+                f"package of ONNX Runtime for {device}"
+            )
+        self.device = device
 
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
     ) -> Session:
-        return _Session(spec, _open(files[0], threads))
+        return _Session(spec, _open(files[0], threads, self.device))
 
 
-def _open(path: Path, threads: int) -> Any:
+def _available(onnxruntime: Any) -> list[str]:
+    return list(onnxruntime.get_available_providers())
+
+
+def _open(path: Path, threads: int, device: str) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    return onnxruntime.InferenceSession(
-        str(path), sess_options=options, providers=["CPUExecutionProvider"]
-    )
+    # The CPU takes what the provider has no kernel for.
+    providers = list(dict.fromkeys([PROVIDERS[device], PROVIDERS["cpu"]]))
+    return onnxruntime.InferenceSession(str(path), sess_options=options, providers=providers)
 
 
 BACKEND = OnnxRuntime()

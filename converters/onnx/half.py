@@ -27,8 +27,8 @@ def to_half(source: Path, output: Path) -> None:
 
 def _sort(graph: onnx.GraphProto) -> None:
     """Put every node after those that it reads: the casts of the input were added at the end."""
-    made = {value.name for value in (*graph.input, *graph.initializer)}
-    waiting, ordered = list(graph.node), []
+    made = {value.name for value in graph.input} | {value.name for value in graph.initializer}
+    waiting, ordered = list(graph.node), list[onnx.NodeProto]()
     while waiting:
         ready = [node for node in waiting if made.issuperset(filter(None, node.input))]
         if not ready:

@@ -16,9 +16,9 @@ from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
 from ultraface_deploy.artifacts.source import resolve_source
-from ultraface_deploy.artifacts.verify import open_reference, verify_folder
+from ultraface_deploy.artifacts.verify import open_reference, verify_file, verify_folder
 from ultraface_deploy.backends import get_backend
-from ultraface_deploy.errors import InputError, ToolFailed
+from ultraface_deploy.errors import BackendError, InputError, MissingDependency, ToolFailed
 from ultraface_deploy.safe.images import embedded_images
 
 
@@ -192,3 +192,34 @@ def test_a_comparison_without_any_face_proves_nothing(tmp_path: Path) -> None:
     assert comparison.passed and comparison.proves_nothing
     strict = comparison.needing_faces()
     assert not strict.passed and "--allow-no-faces" in (strict.reason or "")
+
+
+def test_a_single_file_is_compared_with_itself_on_every_runtime() -> None:
+    comparisons = verify_file(models.FOLDER / "slim-320.onnx", embedded_images())
+    assert {comparison.backend for comparison in comparisons} >= {"onnxruntime", "opencv"}
+    assert all(c.passed and c.detections for c in comparisons)
+    assert comparisons[0].reference == "itself on onnxruntime"
+
+
+def test_a_single_file_that_cannot_run_says_so(shared: Path) -> None:
+    file = shared / "reference/mnn/RFB-320-quant-KL-5792.mnn"
+    if not get_backend("mnn").available():
+        pytest.skip("needs MNN")
+    with pytest.raises(BackendError, match="cannot run"):
+        verify_file(file, embedded_images())
+
+
+def test_a_single_file_where_a_folder_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "a.mnn").write_bytes(b"x")
+    with pytest.raises(InputError, match="is a single file, not an artifact folder"):
+        ArtifactFolder.open(tmp_path / "a.mnn")
+
+
+def test_execution_providers_that_are_not_there_are_named() -> None:
+    from ultraface_deploy.backends.onnxruntime import BACKEND
+
+    BACKEND.use("cpu")
+    with pytest.raises(MissingDependency, match="--device tensorrt"):
+        BACKEND.use("tensorrt")
+    with pytest.raises(InputError, match="choose from cpu, cuda"):
+        BACKEND.use("gpu")

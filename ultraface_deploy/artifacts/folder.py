@@ -111,6 +111,12 @@ class ArtifactFolder:
             InputError: there is no folder or manifest, or it is damaged.
         """
         path = Path(path)
+        if path.is_file():
+            raise InputError(
+                f"{path}: is a single file, not an artifact folder; detect and verify take it as "
+                "it is, for all else convert it or its original: ultraface-deploy convert "
+                f"{path} --to all -o artifacts/{path.stem}"
+            )
         manifest = path / MANIFEST
         if not manifest.is_file():
             raise InputError(

@@ -14,14 +14,15 @@ from ultraface_deploy.agreement.comparison import (
     compare_with_original,
     failed,
 )
-from ultraface_deploy.artifacts.choose import runtimes_of
-from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
+from ultraface_deploy.artifacts.choose import find_files, runtimes_of
+from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder, describe_files
 from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.backends import Backend, get_backend
-from ultraface_deploy.converters import get_format
+from ultraface_deploy.converters import format_and_files, get_format
 from ultraface_deploy.errors import CheckFailed, InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.child import run_in_child
+from ultraface_deploy.safe.files import require_file
 from ultraface_deploy.safe.images import Image
 from ultraface_deploy.safe.limits import Limit
 
@@ -95,6 +96,45 @@ def verify_folder(
     runnable = [item for item in loaded if isinstance(item, LoadedArtifact)]
     compared = iter(compare_with_original(reference, runnable, images))
     return [item if isinstance(item, Comparison) else next(compared) for item in loaded]
+
+
+def verify_file(
+    file: Path, images: Iterable[Image], backends: Sequence[str] | None = None
+) -> list[Comparison]:
+    """Compare a single file, whoever made it, with itself on every installed runtime.
+
+    There is no original to compare with; that several runtimes find the same faces says that the
+    file is sound and how it is to be read, not what it was made from.
+
+    Args:
+        file: a file of any format that runs here.
+        images: photographs (H, W, 3) uint8 BGR.
+        backends: names to restrict to.
+
+    Returns:
+        One comparison with the first runtime for each, that one included.
+
+    Raises:
+        InputError: no file of a known format, or not a network of this family.
+        BackendError: the first runtime cannot run it.
+    """
+    require_file(file, "model")
+    record, files = format_and_files(file)
+    readers = [
+        backend
+        for backend in runtimes_of(record.name)
+        if backend.available() and (not backends or backend.name in backends)
+    ]
+    if not readers:
+        raise InputError(f"{file}: no installed runtime reads {record.name}")
+    first = readers[0]
+    _, files, spec = find_files(file, first.name, "fp32", None, None)
+    reference = Reference(f"itself on {first.name}", first.load(files, spec))
+    artifact = describe_files(record.name, "fp32", {path.name: path for path in files})
+    candidates = [_load_candidate(spec, artifact, files, backend, reference) for backend in readers]
+    runnable = [item for item in candidates if isinstance(item, LoadedArtifact)]
+    compared = iter(compare_with_original(reference, runnable, images))
+    return [item if isinstance(item, Comparison) else next(compared) for item in candidates]
 
 
 def _load_checked(

@@ -12,6 +12,7 @@ import typer
 from ultraface_deploy.cli.console import counted, line, note, progress
 from ultraface_deploy.cli.options import (
     ColorOrder,
+    Device,
     IgnoreOutputs,
     InputSize,
     JsonTarget,
@@ -19,6 +20,7 @@ from ultraface_deploy.cli.options import (
     ScoreThreshold,
     Std,
     Threads,
+    choose_device,
 )
 from ultraface_deploy.models import DEFAULT_MODEL
 
@@ -45,6 +47,7 @@ def detect(
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
     threads: Threads = 1,
+    device: Device = None,
     input_size: InputSize = None,
     mean: Mean = None,
     std: Std = None,
@@ -158,6 +161,7 @@ def detect(
         max_size,
         clip,
     )
+    choose_device(device)
     known = parse_known(mean, std, color, ignore_outputs)
     frames = open_source(source, reconnect)
     detector = open_detector(

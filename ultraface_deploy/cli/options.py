@@ -55,6 +55,12 @@ AllowNoFaces = Annotated[
     bool,
     typer.Option("--allow-no-faces", help="Let a comparison in which no face was found pass."),
 ]
+Device = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--device", metavar="NAME", help="Execution provider of ONNX Runtime: cuda, openvino, ..."
+    ),
+]
 ClassNames = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
@@ -71,6 +77,21 @@ ScoreThreshold = Annotated[
         "--threshold", min=0.0, max=1.0, help="Minimum score of a face; default: the model's own."
     ),
 ]
+
+
+def choose_device(name: str | None) -> None:
+    """Make ONNX Runtime use an execution provider.
+
+    Raises:
+        InputError: there is none of that name.
+        MissingDependency: ONNX Runtime is not installed, or does not have it.
+    """
+    if name is None:
+        return
+    from ultraface_deploy.backends.onnxruntime import BACKEND
+
+    BACKEND.require()
+    BACKEND.use(name)
 
 
 def chosen_backends(names: list[str] | None) -> list[str] | None:

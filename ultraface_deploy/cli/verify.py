@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ultraface_deploy.cli.console import note, notes, results, write_json
-from ultraface_deploy.cli.options import AllowNoFaces, Backends, Folder, JsonTarget, chosen_backends
+from ultraface_deploy.cli.options import (
+    AllowNoFaces,
+    Backends,
+    Device,
+    Folder,
+    JsonTarget,
+    choose_device,
+    chosen_backends,
+)
 
 if TYPE_CHECKING:
     from ultraface_deploy.agreement.comparison import Comparison
@@ -28,22 +36,34 @@ def verify(
         typer.Option("--images", help="Folder of photographs; default: those that ship."),
     ] = None,
     backend: Backends = None,
+    device: Device = None,
     allow_no_faces: AllowNoFaces = False,
     json: JsonTarget = None,
 ) -> None:
-    """Compare every artifact with the original network; exit 1 when one does not agree."""
+    """Compare every artifact with the original network; exit 1 when one does not agree.
+
+    A single file, other people's too, is compared with itself on every installed runtime.
+    """
     from ultraface_deploy.agreement.comparison import Comparisons
     from ultraface_deploy.artifacts.ensure import ensure
-    from ultraface_deploy.artifacts.verify import verify_folder
+    from ultraface_deploy.artifacts.verify import verify_file, verify_folder
     from ultraface_deploy.errors import CheckFailed
     from ultraface_deploy.safe.images import embedded_images, list_images, read_images
     from ultraface_deploy.safe.records import SCHEMA
 
+    choose_device(device)
     backends = chosen_backends(backend)
     photos = embedded_images() if images is None else read_images(list_images(images))
-    opened = ensure(folder, report=note)
-    with notes.status(f"verifying {opened.path}"):
-        comparisons = verify_folder(opened, photos, backends)
+    if folder is not None and folder.is_file():
+        subject = folder
+        with notes.status(f"verifying {subject}"):
+            comparisons = verify_file(subject, photos, backends)
+        note(f"{subject}: no original is known, so it is compared with itself on other runtimes")
+    else:
+        opened = ensure(folder, report=note)
+        subject = opened.path
+        with notes.status(f"verifying {subject}"):
+            comparisons = verify_folder(opened, photos, backends)
     if not allow_no_faces:
         comparisons = [comparison.needing_faces() for comparison in comparisons]
     passed = all(comparison.passed for comparison in comparisons)
@@ -58,7 +78,7 @@ def verify(
             + (
                 ""
                 if all(c.reason and "proves nothing" in c.reason for c in failed)
-                else f"; convert {opened.path} again"
+                else f"; convert {subject} again"
             )
         )
 

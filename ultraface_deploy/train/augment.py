@@ -121,8 +121,7 @@ def visible_faces(
 def seen_faces(placed: Boxes) -> npt.NDArray[np.bool_]:
     """Return which faces (N, 4) have any part in the window: those that `visible_faces` keeps."""
     clipped = placed.clip(0, 1)
-    seen: npt.NDArray[np.bool_] = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
-    return seen
+    return np.asarray((clipped[:, 2:] > clipped[:, :2]).all(axis=1), bool)
 
 
 @dataclass(frozen=True)

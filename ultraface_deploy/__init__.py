@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from ultraface_deploy.detect.detector import Detector
     from ultraface_deploy.family.spec import ModelSpec
     from ultraface_deploy.pipeline import Faces
+    from ultraface_deploy.pipeline.view import View
 
 _LAZY = {
     "Detector": "ultraface_deploy.detect.detector",
     "Faces": "ultraface_deploy.pipeline",
     "ModelSpec": "ultraface_deploy.family.spec",
+    "View": "ultraface_deploy.pipeline.view",
 }
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "RemoteFailed",
     "ToolFailed",
     "UltraFaceError",
+    "View",
     "WorkerFailed",
     "__version__",
 ]

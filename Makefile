@@ -35,7 +35,8 @@ test-cpp: $(STAMP)
 	ULTRAFACE_BUILD_RUNTIMES=1 $(BIN)/python -m pytest tests/sdk
 
 # The C detector on emulated processors of other kinds, and under every warning. Debian's packages:
-# qemu-user clang gcc-{aarch64,riscv64,s390x}-linux-gnu gcc-arm-linux-gnueabihf with their libc6-dev.
+# qemu-user qemu-system-arm clang nodejs gcc-arm-none-eabi libnewlib-arm-none-eabi, and
+# gcc-{aarch64,riscv64,s390x}-linux-gnu gcc-arm-linux-gnueabihf with their libc6-dev.
 test-c: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check ziglang==0.13.0
 	$(BIN)/python -m pytest tests/converters/c

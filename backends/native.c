@@ -1,6 +1,7 @@
 /* What the native backend needs around a generated detector: threads, and tensors for bytes. */
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include ULTRAFACE_HEADER
 
@@ -75,8 +76,11 @@ static void parallel_for(void *argument, ultraface_task task, void *context, int
     pthread_mutex_unlock(&p->lock);
     work(p, task, context, count);
     /* All workers must have left the round before the next one may begin. */
-    while (__atomic_load_n(&p->finished, __ATOMIC_ACQUIRE) < p->workers)
-        PAUSE();
+    for (int i = 0; __atomic_load_n(&p->finished, __ATOMIC_ACQUIRE) < p->workers; i++)
+        if (i < SPINS)
+            PAUSE();
+        else
+            sched_yield(); /* the worker may be waiting for this core */
 }
 
 void native_close(detector *d)

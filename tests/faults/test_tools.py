@@ -18,11 +18,14 @@ from tests.conftest import ROOT, MakeCheckpoint
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.artifacts.int8 import runner_of
 from ultraface_deploy.artifacts.source import resolve_source
+from ultraface_deploy.backends import get_backend
 from ultraface_deploy.converters.mnn import convert as mnn_converter
 from ultraface_deploy.converters.mnn import tool as mnn_tool
 from ultraface_deploy.converters.ncnn import convert as ncnn
 from ultraface_deploy.converters.onnx import simplify as onnxsim
+from ultraface_deploy.converters.onnx.network import OnnxExecutor, load_network
 from ultraface_deploy.errors import CheckFailed, ToolFailed, UltraFaceError
 from ultraface_deploy.quantize.gate import Gate
 from ultraface_deploy.quantize.search import Candidate, search
@@ -106,9 +109,10 @@ def test_mnn_quantiser(
         return [folder / "model.mnn"]
 
     monkeypatch.setattr(mnn_tool, "run_tool", misbehave)
-    gate = Gate(source, slim.spec, embedded_images(), tmp_path)
+    gate = Gate(OnnxExecutor(*load_network(source)), slim.spec, embedded_images(), tmp_path)
     candidate = Candidate("MNN's own EMA", 1.0, make)
-    found = search([candidate], gate, "mnn", tmp_path, max_bytes=10**6, budget_s=60)
+    runner = runner_of(get_backend("mnn"), slim.spec, tmp_path)
+    found = search([candidate], gate, runner, tmp_path, max_bytes=10**6, budget_s=60)
     assert found.best is None
     said = STEPS.get(step, "F1 .* wanted")
     assert re.search(said, str(found.trials[0].verdict.reason))

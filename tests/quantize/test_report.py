@@ -63,4 +63,4 @@ def test_calibrating_needs_photographs(cli: Cli, tmp_path: Path) -> None:
     assert "--calibration DIR" in result.error
     result = cli("quantize", "calibrate", "--calibration", tmp_path / "absent")
     assert result.code == 2
-    assert "no such folder" in result.error
+    assert "no such file or folder" in result.error

@@ -147,7 +147,7 @@ class Backend(ABC):
             session = self._load(files, spec, threads, precision)
             outputs = session.run(probe_tensor(spec))
         except Exception as error:  # every runtime raises its own kinds
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:400]
             raise BackendError(f"{files[0]}: {self.name} cannot run it ({reason})") from error
         if problem := implausible(outputs):
             raise BackendError(f"{files[0]}: {self.name} runs it, but {problem}; convert it again")

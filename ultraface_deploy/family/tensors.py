@@ -7,6 +7,7 @@ import json
 import pickle
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ SAFETENSORS = ".safetensors"
 _ZIP = b"PK\x03\x04"
 # Before torch 1.6: magic number, version, about the machine, the object, the keys of its storages.
 _OLD_PICKLES = 5
+
+
+_DAMAGED = (ValueError, KeyError, OSError, EOFError, RuntimeError, NotImplementedError)
 
 
 def load_tensors(path: Path) -> Any:
@@ -48,7 +52,7 @@ def load_tensors(path: Path) -> Any:
             f"{path}: refused, it holds more than tensors and loading it could run code "
             f"({str(error)[:80]}); save only the state dict"
         ) from error
-    except (ValueError, KeyError, OSError, EOFError, RuntimeError, NotImplementedError) as error:
+    except (*_DAMAGED, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a torch checkpoint, or damaged ({_why(error)})") from error
     return _load_pickled(path)
 

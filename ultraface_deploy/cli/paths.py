@@ -4,8 +4,6 @@ A wrong path is refused in the second it was typed, not after minutes of convert
 holds is checked by whatever reads it.
 """
 
-# Tested by tests/cli/test_paths.py.
-
 from __future__ import annotations
 
 import os

@@ -3,6 +3,8 @@
 `data` and `recipe` work everywhere; the other modules import torch.
 """
 
+# Tested by tests/train/test_command.py.
+
 from importlib.util import find_spec
 
 from ultraface_deploy.errors import MissingDependency

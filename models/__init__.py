@@ -85,6 +85,11 @@ def calibration_tables() -> list[Path]:
     return sorted(FOLDER.glob(f"*{TABLE_SUFFIX}"))
 
 
+def ships(sha256: str) -> bool:
+    """Whether an ONNX file of this SHA-256 is one that ships."""
+    return any(entry.onnx_sha256 == sha256 for entry in registry().values())
+
+
 def known_checkpoint(sha256: str) -> RegistryEntry | None:
     """Return the entry whose checkpoint has this SHA-256."""
     return next((entry for entry in registry().values() if entry.sha256 == sha256), None)

@@ -70,7 +70,7 @@ def test_convert_from_nothing(
         (("--to", ""), "unknown"),
         (("--to", "onnx", "--fp16"), "--to onnx does not offer fp16"),
         (("--head", "boxes"), "--head boxes: unknown"),
-        (("--int8", "--fp16"), "--int8"),
+        (("--to", "onnx", "--int8", "--fp16"), "--to onnx does not offer fp16"),
         (("--name", "../../evil"), "name"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -187,3 +187,15 @@ def test_memory_does_not_grow_with_the_number_of_images(detector: Detector) -> N
     finally:
         tracemalloc.stop()
     assert peaks[-1] - peaks[9] < 400 * 300 * 3
+
+
+def test_says_what_it_is(folder: ArtifactFolder) -> None:
+    name = folder.spec.name
+    assert repr(Detector.open()) == "<Detector slim-320 320x240, onnxruntime fp32>"
+    opened = Detector.open(folder.path, backend="mnn")
+    assert repr(opened) == f"<Detector {name} 128x96, mnn fp32>"
+    (file,) = folder.files(folder.find("mnn"))
+    assert repr(Detector.open(file)) == f"<Detector {name} 128x96, mnn fp32>"
+    foreign = file.parent.parent / "foreign.mnn"
+    foreign.write_bytes(file.read_bytes())
+    assert repr(Detector.open(foreign)).endswith(", mnn>")

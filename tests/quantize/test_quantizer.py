@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from ultraface_deploy.models import TABLE_SUFFIX, calibration_tables
 from ultraface_deploy.quantize import Int8, Int8Job, Int8Options
 from ultraface_deploy.quantize.gate import Runner
 from ultraface_deploy.quantize.plan import make_plan
-from ultraface_deploy.quantize.quantizer import Quantizer, find_table
+from ultraface_deploy.quantize.quantizer import Quantizer, fitting_table
+from ultraface_deploy.safe.images import embedded_images
 
 pytest.importorskip("MNN", reason="INT8 is made for all runtimes")
 pytest.importorskip("ncnn", reason="INT8 is made for all runtimes")
@@ -32,8 +34,13 @@ def table_file(slim: Case, tmp_path: Path) -> Path:
     return path
 
 
-def quantizer_of(case: Case, options: Int8Options, scratch: Path) -> Quantizer:
-    return Quantizer(case.network, case.executor, case.spec, options, scratch)
+def quantizer_of(
+    case: Case,
+    options: Int8Options,
+    scratch: Path,
+    report: Callable[[str], None] = lambda message: None,
+) -> Quantizer:
+    return Quantizer(case.network, case.executor, case.spec, options, scratch, report=report)
 
 
 def record(format: str) -> Int8:
@@ -103,9 +110,33 @@ def test_table_of_another_network_is_refused(rfb: Case, table_file: Path, tmp_pa
         quantizer.table  # noqa: B018 - it is made when first looked at
 
 
-def test_published_network_needs_photographs(slim: Case, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--calibration DIR"):
-        find_table(slim.network, calibration_tables())
+def test_a_folders_own_table_comes_before_those_that_ship(
+    slim: Case, tmp_path: Path, table_file: Path
+) -> None:
+    assert fitting_table(slim.network, calibration_tables()) is None
+    own = fitting_table(slim.network, [table_file, *calibration_tables()])
+    assert own is not None
+    assert own.images == slim.table.images
+
+
+def test_a_network_without_a_table_is_calibrated_on_what_ships(slim: Case, tmp_path: Path) -> None:
+    said: list[str] = []
+    quantizer = quantizer_of(slim, Int8Options(), tmp_path / "work", report=said.append)
+    assert quantizer.table.images["count"] == len(list(embedded_images()))
+    quantizer.table.require_network(slim.network)
+    assert "no photographs given" in said[0]
+    assert "--calibration DIR" in said[0]
+
+
+@pytest.mark.parametrize("content", [None, "not a table"])
+def test_what_cannot_be_calibrated_on_is_refused_first(tmp_path: Path, content: str | None) -> None:
+    given = tmp_path / "table.json"
+    if content is None:
+        given = tmp_path
+    else:
+        given.write_text(content)
+    with pytest.raises(InputError, match=str(given)):
+        Int8Options(calibration=given).require_readable()
 
 
 @pytest.mark.parametrize(

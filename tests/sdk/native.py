@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,9 @@ from pathlib import Path
 import pytest
 
 import ultraface_deploy.sdk
+from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.sdk import Runtime
+from ultraface_deploy.sdk.fetch import fetch_ncnn
 from ultraface_deploy.sdk.project import fill
 
 TEMPLATE = Path(ultraface_deploy.sdk.__file__).parent / "template"
@@ -130,23 +131,10 @@ def _ncnn_source() -> Path:
     source = _cache() / f"ncnn-{_ncnn_version()}-source"
     if source.is_dir():
         return source
-    with tempfile.TemporaryDirectory(dir=source.parent) as scratch:
-        # setup.py of ncnn states the day of the build as its version, which pip then refuses; with
-        # --no-clean it leaves the unpacked source all the same.
-        pip = subprocess.run(
-            [
-                *(sys.executable, "-m", "pip", "download", "--no-clean", "--no-deps"),
-                *("--no-binary", "ncnn", f"ncnn=={_ncnn_version()}", "--dest", f"{scratch}/wheels"),
-            ],
-            env={**os.environ, "TMPDIR": scratch},
-            capture_output=True,
-            text=True,
-        )
-        unpacked = [path.parent for path in Path(scratch).glob("pip-*/ncnn_*/CMakeLists.txt")]
-        if not unpacked:
-            last = (pip.stderr.strip().splitlines() or ["pip said nothing"])[-1]
-            pytest.skip(f"the source distribution of ncnn is not to be had: {last}")
-        shutil.move(unpacked[0], source)
+    try:
+        fetch_ncnn(source)
+    except ToolFailed as error:
+        pytest.skip(f"the source distribution of ncnn is not to be had: {error}")
     return source
 
 

@@ -107,6 +107,13 @@ def find_files(
     return runtime, files, spec
 
 
+def stated_precision(file: Path) -> Precision | None:
+    """Return what the manifest beside a file says of it; None for other people's files."""
+    if (folder := owning_folder(file)) is None:
+        return None
+    return next(each.precision for each in folder.artifacts if file.name in each.files)
+
+
 def _runs_original(backend: str | None) -> bool:
     return backend is not None and get_backend(backend).runs_original
 

@@ -57,11 +57,11 @@ def default_folder(name: str = models.DEFAULT_MODEL) -> Path:
     return Path("artifacts") / name
 
 
-def plan(source_format: str, targets: Sequence[str], precision: Precision) -> list[Step]:
+def plan(source_format: str, targets: Sequence[str], *precisions: Precision) -> list[Step]:
     """Return the steps to make the targets, each after what it starts from.
 
-    `all` means every format that can be checked here: in FP32, and besides in `precision` those
-    that have it.
+    `all` means every format that can be made and checked here: in FP32, and besides in the
+    precisions those that have them.
 
     Raises:
         InputError: a target is unknown or has no such precision.
@@ -69,24 +69,34 @@ def plan(source_format: str, targets: Sequence[str], precision: Precision) -> li
     steps: dict[Step, None] = {}
     for target in targets:
         if target != "all":
-            steps |= dict.fromkeys(_road(source_format, Step(target, precision)))
+            for precision in precisions:
+                steps |= dict.fromkeys(_road(source_format, Step(target, precision)))
             continue
-        for name in _checkable():
-            steps |= dict.fromkeys(_road(source_format, Step(name)))
-        for name in _checkable():
-            if has_precision(name, precision):
-                steps |= dict.fromkeys(_road(source_format, Step(name, precision)))
+        in_all = [name for name in target_names() if get_format(name).in_all]
+        for step in (Step(name, kind) for kind in ("fp32", *precisions) for name in in_all):
+            road = _road(source_format, step) if has_precision(step.format, step.precision) else []
+            if road and _judged(step) and not _missing(source_format, road):
+                steps |= dict.fromkeys(road)
     return list(steps)
 
 
-def _checkable() -> list[str]:
-    """What `all` makes: not what could be made here and checked by no runtime."""
-    return [
-        name
-        for name in target_names()
-        if get_format(name).in_all
-        and (get_format(name).missing() or any(b.available() for b in runtimes_of(name)))
-    ]
+def left_out(source_format: str) -> dict[str, str]:
+    """Return what `all` does not make here because a package is missing: per format its extra."""
+    found = {}
+    for record in (each for each in map(get_format, target_names()) if each.in_all):
+        road = _road(source_format, Step(record.name, next(iter(record.precisions))))
+        if _missing(source_format, road):
+            found[record.name] = record.extra
+    return found
+
+
+def _missing(source_format: str, road: Sequence[Step]) -> list[Step]:
+    """The steps of a road that need a package which is not installed."""
+    return [s for s in road if s.format != source_format and get_format(s.format).missing()]
+
+
+def _judged(step: Step) -> bool:
+    return any(backend.available() for backend in runtimes_of(step.format, step.precision))
 
 
 def has_precision(format: str, precision: Precision) -> bool:
@@ -110,7 +120,9 @@ def step_for(backend: Backend, precision: Precision) -> Step:
 def find_step(backend: Backend, precision: Precision) -> Step | None:
     """Return the artifact that a backend runs best in a precision, None where there is none."""
     if precision == "fp32":
-        return Step(backend.formats[0])
+        # ONNX is taken in as it is; what else cannot be made here is the last resort.
+        here = [f for f in backend.formats if f == "onnx" or get_format(f).missing() is None]
+        return Step((here or backend.formats)[0])
     for format in backend.formats:
         made = format in target_names() and has_precision(format, precision)
         if made and backend.runs(format, precision):
@@ -135,7 +147,7 @@ def _road(source_format: str, step: Step) -> list[Step]:
 def convert(
     source: ModelSource,
     targets: Sequence[str],
-    precision: Precision = "fp32",
+    precision: Precision | Sequence[Precision] = "fp32",
     output: Path | None = None,
     overwrite: bool = False,
     report: Report = lambda message: None,
@@ -149,7 +161,7 @@ def convert(
     Args:
         source: what `resolve_source` found.
         targets: names of formats, or `all`.
-        precision: of the targets; the steps on the way stay in FP32.
+        precision: of the targets, one or several; the steps on the way stay in FP32.
         output: artifact folder; None for `artifacts/<model>`.
         overwrite: drop what the folder holds of another network.
         report: called with a line as each step is done.
@@ -169,18 +181,25 @@ def convert(
         CheckFailed: an artifact does not compute what the original network computes, or no INT8
             candidate finds the same faces.
     """
-    steps = plan(source.root, targets, precision)
     if opset is not None:
         from ultraface_deploy.converters.onnx.opset import check_opset
 
         check_opset(opset)
-    for step in steps:
+    precisions = (precision,) if isinstance(precision, str) else tuple(precision)
+    steps = plan(source.root, targets, *precisions)
+    options = int8 or Int8Options()
+    if any(step.precision == "int8" for step in steps):
+        options.require_readable()
+    if "all" in targets:
+        _say_what_is_left_out(source.root, report)
+    # The target first: what installs it brings the steps on the way too.
+    for step in reversed(steps):
         if step.format != source.root:
             get_format(step.format).require()
     folder = _open_folder(source, output or default_folder(source.spec.name), overwrite)
     with folder.scratch() as scratch:
         work = _Work(folder, source, scratch, report)
-        work.int8, work.progress = int8 or Int8Options(), progress
+        work.int8, work.progress = options, progress
         work.needs_faces, work.opset = needs_faces, opset
         work.add_source()
         for step in steps:
@@ -188,6 +207,15 @@ def convert(
             if asked or not work.reusable(step):
                 work.make(step)
         return work.folder
+
+
+def _say_what_is_left_out(source_format: str, report: Report) -> None:
+    if missing := left_out(source_format):
+        extras = ",".join(dict.fromkeys(missing.values()))
+        report(
+            f"left out: {', '.join(missing)}, for packages that are not installed: "
+            f"pip install 'ultraface-deploy[{extras}]'"
+        )
 
 
 def _open_folder(source: ModelSource, path: Path, overwrite: bool) -> ArtifactFolder:
@@ -324,21 +352,29 @@ class _Work:
             self.scratch / "int8",
             report=self.report,
             progress=self.progress,
+            own_table=self._table,
         )
         # The table of other people's photographs is worth keeping: it is reviewed, and reused.
         given = self.int8.calibration
         if given is not None and given.is_dir():
-            quantizer.table.save(self.folder.path / f"{self.folder.spec.name}{models.TABLE_SUFFIX}")
+            quantizer.table.save(self._table)
         return quantizer
+
+    @property
+    def _table(self) -> Path:
+        return self.folder.path / f"{self.folder.spec.name}{models.TABLE_SUFFIX}"
 
     def _adopt(self) -> None:
         """Take other people's ONNX or Caffe files in, at the wanted size and with that head."""
-        from ultraface_deploy.converters.onnx.files import save
-        from ultraface_deploy.converters.onnx.prepare import prepare
-
         files = self._names(get_format("onnx").suffixes, "fp32")
         (output,) = files.values()
         own, wanted = self.source.own_spec, self.folder.spec
+        if own == wanted and models.ships(self.source.sha256):
+            self._copy_shipped(files, output)
+            return
+        from ultraface_deploy.converters.onnx.files import save
+        from ultraface_deploy.converters.onnx.prepare import prepare
+
         record, originals = format_and_files(self.source.file)
         assert record.adopt is not None
         model, format = record.adopt(originals), record.name
@@ -351,6 +387,14 @@ class _Work:
         self._reference = Reference(format, installed(format).load(originals, wanted))
         artifact = describe_files("onnx", "fp32", files)
         self._check_and_publish(artifact, [output], {"onnx": version("onnx")})
+
+    def _copy_shipped(self, files: dict[str, Path], output: Path) -> None:
+        """Take a file that ships as it is: it needs no checking, and so no package to check it."""
+        shutil.copyfile(self.source.file, output)
+        self.source.require_unchanged(output)
+        session = installed("onnx").load([output], self.folder.spec)
+        self._reference = Reference("onnx", session)
+        self._check_and_publish(describe_files("onnx", "fp32", files), [output], {})
 
     def _names(self, suffixes: Sequence[str], precision: Precision) -> dict[str, Path]:
         infix = "" if precision == "fp32" else f".{precision}"

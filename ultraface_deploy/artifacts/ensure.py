@@ -9,6 +9,7 @@ from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import Step, convert, default_folder
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source, sized_name
+from ultraface_deploy.quantize import Int8Options
 
 
 def ensure(
@@ -16,6 +17,7 @@ def ensure(
     steps: Sequence[Step] = (),
     input_size: tuple[int, int] | None = None,
     report: Callable[[str], None] = lambda message: None,
+    int8: Int8Options | None = None,
 ) -> ArtifactFolder:
     """Return a folder that holds certain artifacts, converting what is missing.
 
@@ -26,6 +28,7 @@ def ensure(
         input_size: (width, height) of the artifacts; None for the model's own. Where a folder
             holds another size, it stands beside that one.
         report: told what is converted.
+        int8: how to quantise what is missing in INT8; None for the defaults.
 
     Raises:
         InputError: there is no such folder or name.
@@ -40,7 +43,9 @@ def ensure(
         if opened is None or not opened.has(step.format, step.precision):
             report(f"{folder} has no {step.precision} {step.format} yet: converting")
             source = resolve_source(name, input_size) if opened is None else resolve_source(folder)
-            opened = convert(source, [step.format], step.precision, folder, report=report)
+            opened = convert(
+                source, [step.format], step.precision, folder, report=report, int8=int8
+            )
     assert opened is not None
     return opened
 

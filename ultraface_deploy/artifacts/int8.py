@@ -30,8 +30,12 @@ def open_quantizer(
     scratch: Path,
     report: Callable[[str], None] = lambda message: None,
     progress: OnPhotograph | None = None,
+    own_table: Path | None = None,
 ) -> Quantizer:
     """Return the quantiser of a simplified ONNX file in FP32; nothing is calibrated yet.
+
+    Where no photographs are given, `own_table` serves if it is there and fits, then the tables that
+    ship, and at last the photographs that ship.
 
     Raises:
         InputError: the file cannot be read, or a layer to keep does not exist.
@@ -43,7 +47,10 @@ def open_quantizer(
         spec,
         options,
         scratch,
-        shipped=models.calibration_tables(),
+        tables=[
+            *([own_table] if own_table is not None and own_table.is_file() else []),
+            *models.calibration_tables(),
+        ],
         report=report,
         progress=progress,
     )

@@ -180,8 +180,7 @@ def stated_size(runtime: Backend, files: Sequence[Path]) -> tuple[int, int] | No
 def _ships(files: Sequence[Path]) -> bool:
     if len(files) != 1 or files[0].suffix != ".onnx":
         return False
-    digest = sha256_of(files[0])
-    return any(entry.onnx_sha256 == digest for entry in models.registry().values())
+    return models.ships(sha256_of(files[0]))
 
 
 def _recognise_here(

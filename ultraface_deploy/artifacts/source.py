@@ -84,6 +84,8 @@ def resolve_source(
         spec = replace(spec.resized(*input_size), name=name or own_name)
     if head is not None:
         spec = replace(spec, head=head)
+    if spec != source.spec and source.format == "onnx":
+        _require_onnx(source.file)
     return replace(source, spec=spec)
 
 
@@ -131,9 +133,17 @@ def _from_registry(name: str) -> ModelSource:
         from ultraface_deploy.models.pull import cached_checkpoint
 
         return _from_checkpoint(cached_checkpoint(entry), name)
-    if find_spec("torch") is not None:
+    if find_spec("torch") is not None and find_spec("onnx") is not None:
         return _from_checkpoint(models.FOLDER / str(entry.file), name)
-    return _from_file(models.FOLDER / str(entry.onnx), name, True, NOTHING)
+    return _from_shipped(models.FOLDER / str(entry.onnx), name)
+
+
+def _from_shipped(path: Path, name: str) -> ModelSource:
+    """Take an ONNX file that ships: what it is stands in it, and no package is needed to see."""
+    stated = get_format("onnx").stated_spec((path,))
+    assert stated is not None
+    spec = replace(stated, name=name)
+    return ModelSource(path, "onnx", spec, spec, sha256_of(path))
 
 
 def _from_checkpoint(path: Path, name: str | None, size_known: bool = False) -> ModelSource:

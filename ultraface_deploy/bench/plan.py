@@ -18,6 +18,8 @@ from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.errors import InputError
 
+# What `convert` has an option of its own for, besides FP32.
+_MADE: tuple[Precision, ...] = ("fp16", "int8")
 Note = Callable[[str], None]
 Size = tuple[int, int]
 
@@ -55,7 +57,8 @@ def configurations(
     Args:
         models: artifact folders, or names of embedded models; none for the default model.
         backends: names of runtimes; None for every installed one that has an artifact.
-        precisions: None for every one that the folder has.
+        precisions: None for every one that the folder has; what was named is converted, what `all`
+            stands for is only said where it is missing.
         threads: thread counts.
         input_sizes: (width, height) to convert to; none for the size of the artifacts.
         note: told what is converted and what is left out.
@@ -71,6 +74,8 @@ def configurations(
     for model, size in product(models or (registry.DEFAULT_MODEL,), sizes):
         folder = ensure(model, _steps(backends, precisions), size, note)
         pairs = list(_pairs(folder, backends, precisions, note))
+        if precisions is None:
+            _say_what_is_not_there(folder, note)
         if not pairs:
             have = ", ".join(artifact.id for artifact in folder.artifacts) or "nothing"
             raise InputError(
@@ -109,6 +114,24 @@ def _steps(backends: Sequence[str] | None, precisions: Sequence[Precision] | Non
     usable = [each for each in runtimes if each.available() and not each.runs_original]
     found = (find_step(runtime, kind) for runtime in usable for kind in precisions)
     return list(dict.fromkeys(step for step in found if step is not None))
+
+
+def _say_what_is_not_there(folder: ArtifactFolder, note: Note) -> None:
+    """Name the precisions that installed runtimes could have, and the command that makes them."""
+    runtimes = [get_backend(name) for name in backend_names()]
+    usable = [each for each in runtimes if each.available() and not each.runs_original]
+    wanted = [
+        kind
+        for kind in _MADE
+        if not any(artifact.precision == kind for artifact in folder.artifacts)
+        and any(find_step(runtime, kind) for runtime in usable)
+    ]
+    if wanted:
+        options = " ".join(f"--{kind}" for kind in wanted)
+        note(
+            f"{folder.path} has no {' and no '.join(wanted)}; to time them too: ultraface-deploy "
+            f"convert {folder.path} --to all {options} -o {folder.path}"
+        )
 
 
 def _pairs(

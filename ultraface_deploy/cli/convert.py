@@ -43,8 +43,10 @@ def convert(
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the targets to INT8.")] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Store the targets in FP16.")] = False,
     precision: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--precision", metavar="NAME", help="The same by name: fp16, int8, w8, ..."),
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--precision", metavar="NAME", help="The same by name: fp16, int8, w8, ...; repeat."
+        ),
     ] = None,
     input_size: InputSize = None,
     mean: Mean = None,
@@ -114,17 +116,12 @@ def convert(
     from ultraface_deploy.artifacts.convert import convert as convert_model
     from ultraface_deploy.artifacts.source import parse_head, resolve_source
     from ultraface_deploy.converters.ethosu.vela import require_accelerator
-    from ultraface_deploy.errors import InputError
     from ultraface_deploy.family.spec import parse_input_size, parse_known
     from ultraface_deploy.quantize import Int8Options
 
     flags = {"int8": int8, "fp16": fp16, "w8": weight_only}
-    asked = [name for name, given in flags.items() if given] + ([precision] if precision else [])
-    if len(asked) > 1:
-        raise InputError(
-            "--int8, --fp16, --weight-only and --precision exclude each other; run once for each"
-        )
-    chosen = parse_precision(asked[0] if asked else "fp32")
+    asked = [name for name, given in flags.items() if given] + list(precision or ())
+    chosen = [parse_precision(each) for each in dict.fromkeys(asked or ["fp32"])]
     size = None if input_size is None else parse_input_size(input_size)
     known = parse_known(mean, std, color, ignore_outputs)
     wanted_head = None if head is None else parse_head(head)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.artifacts.choose import find_files, installed
+from ultraface_deploy.artifacts.choose import find_files, installed, stated_precision
 from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.family.spec import NOTHING, Head, Known, ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
@@ -31,11 +31,14 @@ class Detector:
         backend: Backend,
         options: PostprocessOptions | None = None,
         view: View | None = None,
+        precision: Precision | None = None,
     ) -> None:
         self.session = session
         self.backend = backend
         self.options = options or PostprocessOptions()
         self.view = view or View()
+        self.precision = precision
+        """Of the artifact; None for other people's files, which do not say."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -75,7 +78,14 @@ class Detector:
             BackendError: the runtime cannot run the file.
         """
         runtime, files, spec = find_files(Path(model), backend, precision, input_size, head, known)
-        return cls(runtime.load(files, spec, threads, precision), runtime, options, view)
+        session = runtime.load(files, spec, threads, precision)
+        stored = stated_precision(files[0]) if Path(model).is_file() else precision
+        return cls(session, runtime, options, view, stored)
+
+    def __repr__(self) -> str:
+        spec = self.spec
+        runs = f"{self.backend.name} {self.precision}" if self.precision else self.backend.name
+        return f"<Detector {spec.name} {spec.width}x{spec.height}, {runs}>"
 
     def detect(self, image: npt.NDArray[Any]) -> Faces:
         """Find the faces of one image.

@@ -18,6 +18,7 @@ from ultraface_deploy.quantize.network import Executor, Floats, Network
 from ultraface_deploy.quantize.ranges import METHODS, Counts, Histogram, Method, Range
 from ultraface_deploy.quantize.sensitivity import measure_costs
 from ultraface_deploy.quantize.table import CalibrationTable, rounded, weight_norms
+from ultraface_deploy.safe.images import Image
 
 BINS = 4096
 # Enough for the order of the layers, which is all that is made of their costs.
@@ -80,7 +81,7 @@ def calibrate(
     network: Network,
     executor: Executor,
     spec: ModelSpec,
-    images: Sequence[Path],
+    images: Sequence[Path | Image],
     *,
     progress: OnPhotograph | None = None,
 ) -> CalibrationTable:
@@ -90,7 +91,7 @@ def calibrate(
         network: the FP32 network.
         executor: runs it.
         spec: what it is.
-        images: photographs like those it will see; unreadable ones are left out.
+        images: photographs like those it will see, files or read; unreadable ones are left out.
         progress: called with (done, all) after every image and pass.
 
     Raises:

@@ -35,8 +35,8 @@ def sample_images(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: (_digest(path.relative_to(folder)), path))
 
 
-def readable_images(paths: Sequence[Path]) -> Iterator[Image]:
-    """Yield the images one by one as BGR; what cannot be read is left out.
+def readable_images(paths: Sequence[Path | Image]) -> Iterator[Image]:
+    """Yield the images one by one as BGR, of files or as they are; unreadable ones are left out.
 
     Raises:
         InputError: not one of them could be read.
@@ -44,19 +44,21 @@ def readable_images(paths: Sequence[Path]) -> Iterator[Image]:
     read = 0
     for path in paths:
         try:
-            image = read_image(path)
+            image = read_image(path) if isinstance(path, Path) else path
         except InputError:
             continue  # A damaged file must not end a calibration over a thousand good ones.
         read += 1
         yield image
     if paths and not read:
+        folder = paths[0].parent if isinstance(paths[0], Path) else "calibration"
         raise InputError(
-            f"{paths[0].parent}: none of {len(paths)} images could be read; "
-            "give a folder of photographs"
+            f"{folder}: none of {len(paths)} images could be read; give a folder of photographs"
         )
 
 
-def read_tensors(paths: Sequence[Path], spec: ModelSpec) -> Iterator[npt.NDArray[np.float32]]:
+def read_tensors(
+    paths: Sequence[Path | Image], spec: ModelSpec
+) -> Iterator[npt.NDArray[np.float32]]:
     """Yield the network inputs (1, 3, H, W) of the images that can be read, one by one.
 
     Raises:

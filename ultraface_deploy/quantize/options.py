@@ -18,7 +18,8 @@ class Int8Options:
     Attributes:
         calibration: a folder of photographs, a calibration table, or a table of another tool that
             the format reads (ncnn: `.table` of ncnn2table);
-            None for the table that ships with an embedded model.
+            None for the folder's own table, the one that ships for the network, or else the
+            photographs that ship.
         images: how many photographs to calibrate on, and as many to judge on.
         validation: a folder to judge on; None for photographs of the calibration folder that were
             not calibrated on, or else those that ship.
@@ -45,3 +46,18 @@ class Int8Options:
             raise InputError(f"--calibration-images {self.images}: at least one is needed")
         if self.ground_truth is not None and self.validation is None:
             raise InputError("--ground-truth needs --validation, the folder of its images")
+
+    def require_readable(self) -> None:
+        """Look at what was given before anything is converted for it.
+
+        Raises:
+            InputError: a folder holds no photographs, or a table is damaged.
+        """
+        from ultraface_deploy.quantize.images import sample_images
+        from ultraface_deploy.quantize.table import CalibrationTable
+
+        if self.calibration is not None and self.calibration.suffix == ".json":
+            CalibrationTable.load(self.calibration)
+        for folder in (self.calibration, self.validation):
+            if folder is not None and not folder.is_file():
+                sample_images(folder)

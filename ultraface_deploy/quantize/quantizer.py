@@ -21,7 +21,7 @@ from ultraface_deploy.quantize.search import Candidate, Search, Trial, search
 from ultraface_deploy.quantize.sensitivity import sensitive_layers
 from ultraface_deploy.quantize.table import CalibrationTable
 from ultraface_deploy.safe.files import make_folder
-from ultraface_deploy.safe.images import Image, read_image
+from ultraface_deploy.safe.images import Image, embedded_images, read_image
 from ultraface_deploy.wider import TruthImage, read_ground_truth
 
 # Fewer photographs than this say little about a percent of lost faces.
@@ -39,7 +39,7 @@ class Quantizer:
         options: Int8Options,
         scratch: Path,
         *,
-        shipped: Sequence[Path] = (),
+        tables: Sequence[Path] = (),
         report: Callable[[str], None] = lambda message: None,
         progress: OnPhotograph | None = None,
     ) -> None:
@@ -51,7 +51,7 @@ class Quantizer:
             spec: what it is.
             options: what the user wants.
             scratch: an empty or absent folder for files on the way.
-            shipped: calibration tables of which one may fit, where no photographs are given.
+            tables: calibration tables of which one may fit, where no photographs are given.
             report: called with a line for each candidate that was tried.
             progress: called with (done, all) during calibration.
 
@@ -60,7 +60,7 @@ class Quantizer:
         """
         make_folder(scratch)
         self.network, self.spec, self.options = network, spec, options
-        self._executor, self._scratch, self._shipped = executor, scratch, shipped
+        self._executor, self._scratch, self._tables = executor, scratch, tables
         self._report, self._progress = report, progress
         for name in options.keep:
             self.network.layer(name)
@@ -70,11 +70,12 @@ class Quantizer:
         """The calibration table: read, or made from photographs.
 
         Raises:
-            InputError: there are no photographs, or the table is another network's.
+            InputError: no photograph can be read, or the table is another network's.
         """
         given = self.options.calibration
         if given is None:
-            return find_table(self.network, self._shipped)
+            fitting = fitting_table(self.network, self._tables)
+            return self._of_shipped_images() if fitting is None else fitting
         if given.is_file():
             table = CalibrationTable.load(given)
             table.require_network(self.network, str(given))
@@ -82,6 +83,15 @@ class Quantizer:
         return calibrate(
             self.network, self._executor, self.spec, self._photographs, progress=self._progress
         )
+
+    def _of_shipped_images(self) -> CalibrationTable:
+        """Two people are little to calibrate on: the gate judges on harder pictures of them."""
+        images = list(embedded_images())
+        self._report(
+            f"no photographs given: ranges from the {len(images)} pictures that ship, judged on "
+            "darker, brighter and turned ones; for your own camera: --calibration DIR"
+        )
+        return calibrate(self.network, self._executor, self.spec, images, progress=self._progress)
 
     @cached_property
     def gate(self) -> Gate:
@@ -198,23 +208,16 @@ class Quantizer:
         return shipped_images(), None
 
 
-def find_table(network: Network, shipped: Sequence[Path]) -> CalibrationTable:
-    """Return the table that ships for a network.
-
-    Raises:
-        InputError: none fits; says how to calibrate.
-    """
-    for path in shipped:
+def fitting_table(network: Network, tables: Sequence[Path]) -> CalibrationTable | None:
+    """Return the first table that was made from a network, None where there is none."""
+    for path in tables:
         table = CalibrationTable.load(path)
         try:
             table.require_network(network)
         except InputError:
             continue
         return table
-    raise InputError(
-        "--int8: no calibration table ships for this network; give photographs like those it will "
-        "see, by --calibration DIR"
-    )
+    return None
 
 
 def _refusal(format: str, found: Search) -> str:

@@ -27,7 +27,7 @@ from ultraface_deploy.converters.onnx.network import load_network
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize.network import Network
 from ultraface_deploy.quantize.plan import Scheme, make_plan
-from ultraface_deploy.quantize.quantizer import find_table
+from ultraface_deploy.quantize.quantizer import fitting_table
 
 pytest.importorskip("onnxsim", reason="C is made from simplified ONNX")
 
@@ -147,7 +147,9 @@ def make_case(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Case]:
         onnx_file = made.files(made.find("onnxsim"))[0]
         network, model = load_network(onnx_file)
         shipped = sorted(models.FOLDER.glob("*.calibration.json"))
-        plan = make_plan(network, find_table(network, shipped), Scheme())
+        table = fitting_table(network, shipped)
+        assert table is not None
+        plan = make_plan(network, table, Scheme())
         topology = find_steps(network, model, made.spec)
         int8 = lower(plan, topology, made.spec)
         float32 = lower_float(network, topology, made.spec)

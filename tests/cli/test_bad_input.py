@@ -70,7 +70,7 @@ def test_convert_from_nothing(
         (("--to", ""), "unknown"),
         (("--to", "onnx", "--fp16"), "--to onnx does not offer fp16"),
         (("--head", "boxes"), "--head boxes: unknown"),
-        (("--to", "onnx", "--int8", "--fp16"), "--to onnx does not offer fp16"),
+        (("--to", "caffe", "--int8", "--fp16"), "--to caffe does not offer int8"),
         (("--name", "../../evil"), "name"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

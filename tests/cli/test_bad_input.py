@@ -68,7 +68,7 @@ def test_convert_from_nothing(
         (("--input-size", "-1x240"), "WIDTHxHEIGHT"),
         (("--to", "hailo"), "--to hailo: unknown; choose from onnx"),
         (("--to", ""), "unknown"),
-        (("--to", "onnx", "--fp16"), "--to onnx does not offer fp16"),
+        (("--to", "caffe", "--fp16"), "--to caffe does not offer fp16"),
         (("--head", "boxes"), "--head boxes: unknown"),
         (("--to", "caffe", "--int8", "--fp16"), "--to caffe does not offer int8"),
         (("--name", "../../evil"), "name"),

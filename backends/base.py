@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -138,11 +139,20 @@ class Backend(ABC):
 
         Raises:
             MissingDependency: the runtime is not installed.
+            InputError: a file's name is not UTF-8.
             BackendError: the runtime refuses the files, or its outputs are not a detector's.
         """
         self.require()
         if threads < 1:
             raise InputError(f"--threads {threads}: at least one thread is needed")
+        for path in files:
+            # Native code crashes on such a name.
+            if not str(path).isprintable() and str(path).encode(errors="ignore") != os.fsencode(
+                path
+            ):
+                raise InputError(
+                    f"{path}: its name is not UTF-8, which no runtime takes; rename it"
+                )
         try:
             session = self._load(files, spec, threads, precision)
             outputs = session.run(probe_tensor(spec))

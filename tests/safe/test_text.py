@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ultraface_deploy.safe.text import printable, printable_lines
+from ultraface_deploy.safe.text import file_cell, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,19 @@ def test_nothing_unprintable_is_left_and_any_terminal_can_encode_it(text: str) -
 
 def test_text_of_several_lines_keeps_them() -> None:
     assert printable_lines("a\tb\nc\r\x07") == "a\tb\nc\\r\\x07"
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("=HYPERLINK(1).jpg", "./=HYPERLINK(1).jpg"),
+        ("@a", "./@a"),
+        ("-1", "./-1"),
+        ("a\n\x1b[31m", "a\\n\\x1b[31m"),
+        ("a\\n", "a\\\\n"),
+        (os.fsdecode(b"caf\xe9.jpg"), "caf\\xe9.jpg"),
+    ],
+)
+def test_names_in_tables_are_not_run_and_can_be_had_back(name: str, cell: str) -> None:
+    assert file_cell(name) == cell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from importlib import import_module
@@ -75,18 +76,22 @@ class _Interrupted(BaseException):
     """Ctrl-C. Not KeyboardInterrupt, which some versions of typer turn into exit code 1."""
 
 
+class _Terminated(BaseException):
+    """SIGTERM, as the system sends it when it shuts down."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1, 2, 3 (see `errors`) or 130 (Ctrl-C)."""
     _show_warnings()
     signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _terminate)
     asked = Everywhere()
     try:
+        streams.require_three()
         asked = Everywhere.of(sys.argv[1:] if arguments is None else arguments)
         streams.arrange(show_native=asked.verbose)
         console.set_up(asked.quiet, asked.log_file)
-        command = typer.main.get_command(build_app())
-        paths.check_first(command)
-        command(asked.rest, prog_name="ultraface-deploy", default_map=config.defaults(command))
+        _run(asked.rest)
     except UltraFaceError as error:
         if asked.debug:
             raise
@@ -94,13 +99,42 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         if asked.debug:
             raise
-        _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 2)
+        _fail(f"{error.filename or _place()}: {error.strerror or error}", 2)
+    except streams.ReaderGone:
+        sys.exit(0)
     except _Interrupted:
         _fail("interrupted", 130)
+    except _Terminated:
+        # Whoever sent it sees a process that it has ended; what was temporary is gone by now.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _place() -> str:
+    """Say what an error is about that names no file."""
+    try:
+        Path.cwd()
+    except OSError:
+        return "the working directory is gone; change to another"
+    return "input/output"
+
+
+def _run(arguments: list[str]) -> None:
+    command = typer.main.get_command(build_app())
+    paths.check_first(command)
+    try:
+        command(arguments, prog_name="ultraface-deploy", default_map=config.defaults(command))
+    except SystemExit:
+        streams.finish()
+        raise
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise _Interrupted
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
 
 
 class _Notes(logging.Handler):

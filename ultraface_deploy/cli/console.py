@@ -38,7 +38,7 @@ class _Literal(Console):
 notes = _Literal(stderr=True, soft_wrap=True)
 # A pipe or a file has no width; tables go there unbroken.
 _log_stream: IO[str] | None = None
-results = _Literal(width=None if sys.stdout.isatty() else 140)
+results = _Literal(width=None if sys.stdout is not None and sys.stdout.isatty() else 140)
 
 
 def note(message: str) -> None:

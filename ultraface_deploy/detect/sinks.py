@@ -21,8 +21,9 @@ from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.pipeline.drawing import draw_faces
 from ultraface_deploy.pipeline.faces import POINT_NAMES
 from ultraface_deploy.pipeline.hiding import Hiding, hide_faces
-from ultraface_deploy.safe.files import make_folder, replacing
+from ultraface_deploy.safe.files import make_folder, native_name, replacing, write_bytes
 from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image
+from ultraface_deploy.safe.text import file_cell
 
 
 class Sink(Protocol):
@@ -191,9 +192,14 @@ class _CropSink:
 
 
 def _write_picture(path: Path, image: Image) -> None:
-    with replacing(path) as temporary:
-        if not cv2.imwrite(str(temporary), image):
-            raise InputError(f"{path}: OpenCV could not write the picture")
+    # Encoded here and written by us: OpenCV cannot take every name that a file can have.
+    try:
+        encoded, content = cv2.imencode(path.suffix.lower(), image)
+    except cv2.error:
+        encoded = False
+    if not encoded:
+        raise InputError(f"{path}: OpenCV could not encode the picture")
+    write_bytes(path, content.tobytes())
 
 
 class _VideoSink:
@@ -212,7 +218,8 @@ class _VideoSink:
             self._size = (painted.shape[1], painted.shape[0])
             codec = "MJPG" if self._path.suffix.lower() == ".avi" else "mp4v"
             fourcc = cv2.VideoWriter.fourcc(*codec)
-            self._writer = cv2.VideoWriter(str(self._path), fourcc, self._fps, self._size)
+            with native_name(self._path) as native:
+                self._writer = cv2.VideoWriter(native, fourcc, self._fps, self._size)
             if not self._writer.isOpened():
                 raise InputError(
                     f"-o {self._path.suffix}: OpenCV cannot write it; use .mp4 or .avi"
@@ -247,7 +254,9 @@ def _animation(output: Path, fps: float, paint: Paint) -> Iterator[_AnimationSin
         animation = cv2.Animation()
         animation.frames = sink.frames
         animation.durations = [round(1000 / fps)] * len(sink.frames)
-        if not (sink.frames and cv2.imwriteanimation(str(temporary), animation)):
+        with native_name(temporary) as native:
+            written = bool(sink.frames) and cv2.imwriteanimation(native, animation)
+        if not written:
             raise InputError(f"-o {output}: OpenCV could not write the animation; use .mp4")
 
 
@@ -270,7 +279,7 @@ class _CsvSink:
         for face in _records(faces):
             points = [value for point in face.get("landmarks", []) for value in point]
             self._writer.writerow(
-                [frame.name, "" if frame.index is None else frame.index]
+                [file_cell(frame.name), "" if frame.index is None else frame.index]
                 + [f"{value:.2f}" for value in face["box"]]
                 + [f"{face['score']:.5f}", face["label"]]
                 + [f"{value:.2f}" for value in points]
@@ -286,7 +295,7 @@ class _CountSink:
 
     def write(self, frame: Frame, faces: Faces) -> None:
         index = "" if frame.index is None else frame.index
-        self._writer.writerow([frame.name, index, len(faces)])
+        self._writer.writerow([file_cell(frame.name), index, len(faces)])
 
 
 class _JsonSink:
@@ -347,7 +356,10 @@ def _text_target(target: str) -> Iterator[IO[str]]:
     if target == "-":
         yield sys.stdout
         return
-    with replacing(Path(target)) as temporary, temporary.open("w", newline="") as file:
+    with (
+        replacing(Path(target)) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         yield file
 
 

@@ -13,7 +13,7 @@ import cv2
 
 from ultraface_deploy.detect.live import LiveStream, shown_url
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.safe.files import require_file
+from ultraface_deploy.safe.files import native_name, require_file
 from ultraface_deploy.safe.images import (
     IMAGE_SUFFIXES,
     Image,
@@ -124,9 +124,9 @@ class FrameSource:
             capture, name = cv2.VideoCapture(self.camera), f"camera {self.camera}"
             advice = "is it plugged in and free?"
         else:
-            # Absolute, because a name such as `http:x` would be taken for an address.
             path = self.paths[0]
-            capture, name = cv2.VideoCapture(str(path.absolute())), str(path)
+            with native_name(path) as native:
+                capture, name = cv2.VideoCapture(native), str(path)
             advice = "is it a picture, or a video that OpenCV can decode?"
         if not capture.isOpened():
             capture.release()
@@ -199,7 +199,8 @@ def _is_video(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES:
         return suffix in VIDEO_SUFFIXES
-    return not cv2.haveImageReader(str(path))
+    with native_name(path) as native:
+        return not cv2.haveImageReader(native)
 
 
 def _opened(source: FrameSource) -> FrameSource:

@@ -14,6 +14,8 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.limits import Limit
 
 _NAME_MAX = 255
+_STEM_MAX = 200
+"""Bytes of a stem in the name of an unfinished file, which has a little more to hold."""
 _LFS_BEGIN, _LFS_LONGEST = b"version https://git-lfs.github.com/spec/", 1024
 
 PARSE_ERRORS = (
@@ -154,7 +156,35 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def temporary_name(path: str | Path) -> str:
     """Return the pattern of the names that `replacing` gives to unfinished files."""
-    return f".{Path(path).stem}.*.tmp{Path(path).suffix}"
+    stem = Path(path).stem.encode(errors="ignore")[:_STEM_MAX].decode(errors="ignore")
+    return f".{stem}.*.tmp{Path(path).suffix}".replace("\0", "")
+
+
+@contextmanager
+def native_name(path: Path) -> Iterator[str]:
+    """Yield a name of a file, or of one to be made, that native code can take.
+
+    It is absolute, because FFmpeg takes `http:a.mp4` for an address. Where the name is not UTF-8,
+    which ends OpenCV's process, it leads through an open descriptor.
+    """
+    name = str(path.absolute())
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        yield name
+        return
+    try:
+        path.name.encode()
+        target, rest = path.parent, f"/{path.name}"
+    except UnicodeEncodeError:
+        target, rest = path, ""
+    opened = os.open(target, os.O_RDONLY)
+    try:
+        yield f"/proc/self/fd/{opened}{rest}"
+    finally:
+        os.close(opened)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -164,8 +194,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a UTF-8 text file whole or not at all."""
-    write_bytes(path, content.encode())
+    r"""Write a UTF-8 text file whole or not at all; what is no text becomes `\\udcff`."""
+    write_bytes(path, content.encode(errors="backslashreplace"))
 
 
 def _umask() -> int:

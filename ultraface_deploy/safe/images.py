@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.safe.files import refuse_pointer
+from ultraface_deploy.safe.files import native_name, refuse_pointer
 from ultraface_deploy.safe.limits import PIXELS, Limit
 
 Image = npt.NDArray[np.uint8]
@@ -175,7 +175,7 @@ def is_animated(path: Path) -> bool:
     except OSError:
         return False
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
-        return bool(head[20] & 2)
+        return bool(head[20:21] and head[20] & 2)
     if head.startswith(b"\x89PNG"):
         return b"acTL" in head
     if head[4:12] == b"ftypavis":
@@ -183,7 +183,8 @@ def is_animated(path: Path) -> bool:
     if head[:6] not in (b"GIF87a", b"GIF89a") or not hasattr(cv2, "imreadanimation"):
         return False
     try:
-        return cv2.imcount(str(path)) > 1
+        with native_name(path) as native:
+            return cv2.imcount(native) > 1
     except cv2.error:
         return False
 
@@ -202,7 +203,8 @@ def read_animation(path: Path) -> Iterator[tuple[Image, float]]:
     start, wanted = 0, 1
     while True:
         try:
-            read, part = cv2.imreadanimation(str(path), start, wanted)
+            with native_name(path) as native:
+                read, part = cv2.imreadanimation(native, start, wanted)
         except (cv2.error, MemoryError) as error:
             raise InputError(f"{path}: cannot be decoded ({error})") from error
         frames = list(part.frames) if read else []

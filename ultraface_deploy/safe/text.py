@@ -26,6 +26,18 @@ def printable_lines(text: str) -> str:
     return printable(text, _KEPT)
 
 
+def file_cell(name: str) -> str:
+    r"""Return a file's name for a cell of a table that other programs read.
+
+    What a terminal obeys is escaped as by `printable`, a backslash is then doubled, so that the
+    name can be had back. A spreadsheet would run what begins with one of `= + - @`: such a name
+    gets `./` in front, which is the same file.
+    """
+    safe = name.replace("\\", "\\\\")
+    safe = printable(f"./{safe}" if safe.startswith(("=", "+", "-", "@", "\t", "\r")) else safe)
+    return safe
+
+
 def _escaped(character: str) -> str:
     if "\udc80" <= character <= "\udcff":
         return f"\\x{ord(character) - 0xDC00:02x}"

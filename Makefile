@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo docs test mutants lowest test-cpp test-c test-arm fuzz soak licences schemas lint format clean
+.PHONY: demo docs newcomer test mutants lowest test-cpp test-c test-arm fuzz soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,11 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m 'not native'
+
+# The first ten minutes of a maker, an engineer and a researcher, in fresh environments.
+USERS ?= maker engineer researcher
+newcomer:
+	$(PYTHON) tests/newcomer/play.py $(USERS)
 
 # The suite with the lowest versions that pyproject.toml allows; PYTHON must be a Python 3.11.
 lowest:

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from ultraface_deploy.cli.train import EpochLines
 from ultraface_deploy.family.checkpoint import load_checkpoint
 from ultraface_deploy.train.data import Sample
 from ultraface_deploy.train.data.prepare import prepare
+from ultraface_deploy.train.loop import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 Cli = Callable[..., Any]
@@ -46,7 +48,11 @@ def test_a_run_its_repetition_and_its_continuation(
     cli: Cli, voc: Path, recipe: Path, tmp_path: Path
 ) -> None:
     arguments = ("train", "--data", voc, "--recipe", recipe, "-o", tmp_path / "run")
-    assert cli(*arguments).out.strip() == str(tmp_path / "run/best.pth")
+    early = cli(*arguments, "--resume")
+    assert early.code == 2 and "holds no run to go on with" in early.error
+    done = cli(*arguments)
+    assert done.out.strip() == str(tmp_path / "run/best.pth")
+    assert "labels 1/1, loss " in done.err
     spec = load_checkpoint(tmp_path / "run/best.pth").spec
     assert (spec.architecture, spec.width, spec.height) == ("rfb", 64, 64)
     again = cli(*arguments)
@@ -54,6 +60,21 @@ def test_a_run_its_repetition_and_its_continuation(
     assert cli(*arguments, "--resume").code == 0
     events = list((tmp_path / "run").glob("events.out.tfevents.*"))
     assert events and (tmp_path / "run/metrics.csv").read_text().count("labels,") == 1
+
+
+def test_one_line_an_epoch() -> None:
+    seconds = iter(range(0, 10_000, 60))
+    lines = EpochLines(lambda: float(next(seconds)))
+    said = [
+        lines.said(Progress("labels", epoch, 3, step, 2, 0.5))
+        for epoch in range(3)
+        for step in (1, 2)
+    ]
+    assert [line for line in said if line is not None] == [
+        "labels 1/3, loss 0.500, about 2 min to the end of this stage",
+        "labels 2/3, loss 0.500, about 2 min to the end of this stage",
+        "labels 3/3, loss 0.500, about 0 min to the end of this stage",
+    ]
 
 
 def test_fine_tuning_refuses_another_architecture(

@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Optional
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from ultraface_deploy.cli.options import ClassNames, InputSize
+
+if TYPE_CHECKING:
+    from ultraface_deploy.train.loop import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +72,7 @@ def train(
     ] = 0,
 ) -> None:
     """Train a network; under torchrun, on several GPUs. The recipe decides the result."""
-    from ultraface_deploy.cli.console import line, note, progress
+    from ultraface_deploy.cli.console import line, note, notes, progress
     from ultraface_deploy.errors import InputError
     from ultraface_deploy.train import require_torch
     from ultraface_deploy.train.data.classes import Classes
@@ -85,6 +90,14 @@ def train(
 
     with progress() as display:
         bar = display.add_task("decoding")
+        epochs = EpochLines()
+
+        def show(state: Progress) -> None:
+            display.update(bar, description=str(state), completed=state.step, total=state.steps)
+            said = None if notes.is_terminal or rank() != 0 else epochs.said(state)
+            if said is not None:
+                note(said)
+
         best = run(
             data,
             output,
@@ -97,9 +110,27 @@ def train(
             workers=workers,
             report=note if rank() == 0 else lambda message: None,
             on_image=lambda total: display.update(bar, advance=1, total=total),
-            on_step=lambda state: display.update(
-                bar, description=str(state), completed=state.step, total=state.steps
-            ),
+            on_step=show,
         )
     if rank() == 0:
         line(str(best))
+
+
+class EpochLines:
+    """One line an epoch, for logs and terminals that show no bar."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._stage: tuple[str, float, int] | None = None
+
+    def said(self, state: Progress) -> str | None:
+        """Return the line of the epoch that ends with this step, None within one."""
+        now = self._clock()
+        if self._stage is None or self._stage[0] != state.stage:
+            self._stage = state.stage, now, state.epoch
+        if state.step < state.steps:
+            return None
+        _, begun, first = self._stage
+        an_epoch = (now - begun) / (state.epoch + 1 - first)
+        left = an_epoch * (state.epochs - state.epoch - 1) / 60
+        return f"{state}, about {left:.0f} min to the end of this stage"

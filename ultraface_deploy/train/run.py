@@ -54,12 +54,15 @@ def train(
         on_step: called after every step.
 
     Raises:
-        InputError: data, recipe or a checkpoint cannot be used, or `output` holds another run.
+        InputError: data, recipe or a checkpoint cannot be used, `output` holds another run, or none
+            to resume.
     """
     with processes.process_group():
         checkpoint = output / "last.pth"
         if checkpoint.exists() and not resume:
             raise InputError(f"{output}: holds a run; go on with --resume or choose another folder")
+        if resume and not checkpoint.exists():
+            raise InputError(f"{output}: holds no run to go on with; leave --resume out")
         if classes is not None and classes.count > recipe.num_classes:
             recipe = replace(recipe, num_classes=classes.count)
         samples = read_dataset(data, "train", report, classes)

@@ -105,7 +105,8 @@ def _depthwise(source: Bytes, weights: Weights, step: Int8Step, shift: int) -> B
 def _multiply(lines: Bytes, weights: Weights) -> Bytes:
     # Doubles hold these sums exactly, and BLAS is quick.
     product = lines.astype(np.float64) @ weights.weight.T.astype(np.float64)
-    return product.astype(np.int64) + weights.bias
+    made: Bytes = product.astype(np.int64) + weights.bias
+    return made
 
 
 def _rescaled(sums: Bytes, weights: Weights, shift: int) -> Bytes:
@@ -155,4 +156,7 @@ def power_of_e(fixed: Bytes) -> Bytes:
     value = np.full_like(part, POWER_COEFFICIENTS[-1])
     for coefficient in POWER_COEFFICIENTS[-2::-1]:
         value = ((value * part) >> 30) + coefficient
-    return np.where(whole >= 0, value >> np.clip(whole, 0, 40), value << np.clip(-whole, 0, 30))
+    made: Bytes = np.where(
+        whole >= 0, value >> np.clip(whole, 0, 40), value << np.clip(-whole, 0, 30)
+    )
+    return made

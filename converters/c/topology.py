@@ -288,4 +288,4 @@ class _Finder:
         return self._attribute(layer, "strides")
 
     def _kernel(self, layer: Layer) -> int:
-        return layer.weight.shape[2]
+        return int(layer.weight.shape[2])

@@ -70,10 +70,11 @@ def arrange(show_native: bool) -> None:
         os.dup2(2, 1)
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - as long as the process
-    if not show_native and sys.stderr is sys.__stderr__:
-        sys.stderr.flush()
+    err = sys.stderr
+    if not show_native and err is not None and err is sys.__stderr__:
+        err.flush()
         sys.stderr = os.fdopen(
-            os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1
+            os.dup(2), "w", encoding=err.encoding, errors="backslashreplace", buffering=1
         )
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)

@@ -34,8 +34,8 @@ def detect(
     source: Annotated[
         str,
         typer.Argument(
-            help="Image, folder, glob, video file, camera (0 or /dev/video0) or stream (rtsp://, "
-            "http://)."
+            help="Image, folder, glob, video file, camera (0, /dev/video0 or picamera2) or stream "
+            "(rtsp://, http://)."
         ),
     ],
     model: Annotated[

@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 import cv2
 
+from ultraface_deploy.detect import picamera
 from ultraface_deploy.detect.live import LiveStream, shown_url
+from ultraface_deploy.detect.picamera import PiCamera
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.files import native_name, require_file
 from ultraface_deploy.safe.images import (
@@ -56,6 +58,8 @@ class FrameSource:
     kind: Literal["images", "video", "animation", "camera", "stream"]
     paths: list[Path] = field(default_factory=list)
     camera: int | None = None
+    picamera: bool = False
+    """Whether the camera is a Raspberry Pi's module, read through picamera2."""
     url: str | None = None
     patience: float = RECONNECT_SECONDS
     """Seconds without a picture after which a stream is given up."""
@@ -119,7 +123,10 @@ class FrameSource:
         if stream.problem is not None:
             self.stopped = f"{name}: {stream.problem} after {delivered} pictures"
 
-    def _open(self) -> tuple[cv2.VideoCapture, str]:
+    def _open(self) -> tuple[cv2.VideoCapture | PiCamera, str]:
+        if self.camera is not None and self.picamera:
+            return PiCamera(self.camera), f"picamera2:{self.camera}"
+        capture: cv2.VideoCapture
         if self.camera is not None:
             capture, name = cv2.VideoCapture(self.camera), f"camera {self.camera}"
             advice = "is it plugged in and free?"
@@ -134,7 +141,7 @@ class FrameSource:
         return capture, name
 
 
-def _next_picture(capture: cv2.VideoCapture, tries: int) -> Any:
+def _next_picture(capture: cv2.VideoCapture | PiCamera, tries: int) -> Any:
     """The next picture; damaged ones are left out, None after so many in a row."""
     for _ in range(tries):
         try:
@@ -149,8 +156,9 @@ def _next_picture(capture: cv2.VideoCapture, tries: int) -> Any:
 def open_source(source: str, patience: float = RECONNECT_SECONDS) -> FrameSource:
     """Recognise a source.
 
-    Digits and `/dev/videoN` are a camera; what begins like a URL is a stream, which is connected
-    to only because it was typed; then a folder, a video file, an image, a glob.
+    Digits and `/dev/videoN` are a camera, `picamera2` a Raspberry Pi's camera module; what begins
+    like a URL is a stream, which is connected to only because it was typed; then a folder, a video
+    file, an image, a glob.
 
     Args:
         source: what the user typed.
@@ -164,6 +172,8 @@ def open_source(source: str, patience: float = RECONNECT_SECONDS) -> FrameSource
         number = int(device[1] if device else source)
         return _opened(FrameSource("camera", camera=number))
     path = Path(source)
+    if (module := re.fullmatch(picamera.SOURCE, source)) and not path.exists():
+        return _opened(FrameSource("camera", camera=int(module[1] or 0), picamera=True))
     if (url := _URL.match(source)) and not path.exists():
         if url[1].lower() not in STREAM_SCHEMES:
             raise InputError(

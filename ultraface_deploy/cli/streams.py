@@ -71,7 +71,7 @@ def arrange(show_native: bool) -> None:
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - as long as the process
     err = sys.stderr
-    if not show_native and err is not None and err is sys.__stderr__:
+    if not show_native and err is sys.__stderr__ and err is not None:
         err.flush()
         sys.stderr = os.fdopen(
             os.dup(2), "w", encoding=err.encoding, errors="backslashreplace", buffering=1

@@ -118,7 +118,7 @@ def evaluate_wider(
     if options.coco:
         require_coco()
     truth = read_ground_truth(ground_truth)
-    folder = _image_folder(data)
+    folder = image_folder(data)
     images = {image.name: folder / f"{image.name}.jpg" for image in truth}
     images = _present(images, options.allow_missing, folder, "images")
     results = _measure(subjects, images, truth, settings, options, _by_wider_rules)
@@ -270,7 +270,12 @@ def _protocol(ground_truth: Path, listed: int) -> dict[str, Any]:
     }
 
 
-def _image_folder(data: Path) -> Path:
+def image_folder(data: Path) -> Path:
+    """Return the folder of WIDER FACE's validation images.
+
+    Raises:
+        InputError: there is none.
+    """
     for folder in (data / "WIDER_val" / "images", data / "images", data):
         if folder.is_dir():
             return folder

@@ -14,6 +14,7 @@ from ultraface_deploy.cli import (
     bench_report,
     bench_run,
 )
+from ultraface_deploy.cli.peers import bench_peers
 from ultraface_deploy.errors import InputError
 
 # What `bench` itself did before these commands did it.
@@ -50,4 +51,5 @@ def register(app: typer.Typer) -> None:
     bench = typer.Typer(cls=_MeasureByDefault, rich_markup_mode=None)
     for tool in (bench_run, bench_count, bench_compare, bench_report, bench_recommend):
         tool.register(bench)
+    bench.command("peers")(bench_peers)
     app.add_typer(bench, name="bench", help="Measure latency; compare two measurements.")

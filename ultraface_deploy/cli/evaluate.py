@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from ultraface_deploy.cli.console import note, progress, results, write_json, write_output
 from ultraface_deploy.cli.options import Backends, ClassNames, Folder, InputSize, JsonTarget
+from ultraface_deploy.cli.peers import eval_peers
 
 if TYPE_CHECKING:
     from ultraface_deploy.accuracy import Evaluation, Subject
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
     group.command("run")(run)
     group.command("compare")(compare)
     group.command("table")(table)
+    group.command("peers")(eval_peers)
     app.add_typer(group, name="eval", help="Measure accuracy on WIDER FACE or on your pictures.")
 
 

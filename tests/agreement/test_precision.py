@@ -30,8 +30,6 @@ def test_an_unknown_one_is_an_error_everywhere() -> None:
         get_backend("mnn").tolerance("int4", ModelSpec("net", "slim"))  # type: ignore[arg-type]
 
 
-def test_convert_takes_any_by_name_and_one_at_a_time(cli: Cli) -> None:
+def test_convert_takes_any_by_name(cli: Cli) -> None:
     unknown = cli("convert", "--to", "mnn", "--precision", "int4")
     assert (unknown.code, "precision 'int4' is unknown" in unknown.error) == (2, True)
-    twice = cli("convert", "--to", "mnn", "--precision", "int8", "--fp16")
-    assert (twice.code, "exclude each other" in twice.error) == (2, True)

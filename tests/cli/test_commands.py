@@ -20,7 +20,7 @@ def test_convert_verify_detect(cli: Cli, make_checkpoint: MakeCheckpoint, tmp_pa
     out = tmp_path / "out"
     done = cli(
         *("convert", make_checkpoint(), "--to", "mnn", "--input-size", "64x64", "--fp16"),
-        *("--name", "mine", "-o", out),
+        *("--name", "mine", "-o", out, "--allow-no-faces"),
     )
     assert done.code == 0, done.err
     assert done.out == ""
@@ -28,7 +28,9 @@ def test_convert_verify_detect(cli: Cli, make_checkpoint: MakeCheckpoint, tmp_pa
     assert f"done: {out}" in done.err
     folder = ArtifactFolder.open(out)
     assert {a.id for a in folder.artifacts} == {"torch", "onnx", "onnxsim", "mnn-fp16"}
-    verified = cli("verify", out, "--images", PHOTOS, "--json", tmp_path / "v.json")
+    verified = cli(
+        "verify", out, "--allow-no-faces", "--images", PHOTOS, "--json", tmp_path / "v.json"
+    )
     assert verified.code == 0, verified.err
     assert "mnn-fp16" in verified.out
     document = json.loads((tmp_path / "v.json").read_text())
@@ -49,7 +51,7 @@ def test_convert_verify_detect(cli: Cli, make_checkpoint: MakeCheckpoint, tmp_pa
 def test_decoded_head(cli: Cli, make_checkpoint: MakeCheckpoint, tmp_path: Path) -> None:
     done = cli(
         *("convert", make_checkpoint("rfb", 3), "--to", "onnx", "--head", "decoded"),
-        *("--input-size", "64x64", "-o", tmp_path / "out"),
+        *("--input-size", "64x64", "-o", tmp_path / "out", "--allow-no-faces"),
     )
     assert done.code == 0, done.err
     spec = ArtifactFolder.open(tmp_path / "out").spec
@@ -58,13 +60,13 @@ def test_decoded_head(cli: Cli, make_checkpoint: MakeCheckpoint, tmp_path: Path)
 
 def test_verify_names_the_damaged_artifact(cli: Cli, folder: ArtifactFolder) -> None:
     flip_bytes(folder.files(folder.find("ncnn"))[-1])
-    done = cli("verify", folder.path)
+    done = cli("verify", folder.path, "--allow-no-faces")
     assert done.code == 1
     assert "ncnn on ncnn" in done.error
     assert "SHA-256 differs" in done.error
     assert "convert" in done.error
     assert "mnn on mnn" not in done.error
-    failed = cli("verify", folder.path, "--json", "-")
+    failed = cli("verify", folder.path, "--allow-no-faces", "--json", "-")
     assert failed.code == 1
     results = json.loads(failed.out)["results"]
     assert [r["artifact"] for r in results if not r["passed"]] == ["ncnn"]

@@ -369,7 +369,7 @@ class _Work:
         files = self._names(get_format("onnx").suffixes, "fp32")
         (output,) = files.values()
         own, wanted = self.source.own_spec, self.folder.spec
-        if own == wanted and models.ships(self.source.sha256):
+        if own == wanted and self.opset is None and models.ships(self.source.sha256):
             self._copy_shipped(files, output)
             return
         from ultraface_deploy.converters.onnx.files import save

@@ -11,8 +11,6 @@ everything once. `count` needs qemu-user, gcc-aarch64-linux-gnu and a C compiler
 (`python -m ziglang`, from the package ziglang) for a static program with musl.
 """
 
-# Tested by tests/benchmarks/test_native.py.
-
 from __future__ import annotations
 
 import argparse

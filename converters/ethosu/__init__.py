@@ -4,6 +4,8 @@ An artifact is three files: the network in integers throughout, which any Tensor
 runs and which the NPU computes bit by bit; what Vela made of it; and Vela's estimate.
 """
 
+# Tested by tests/converters/ethosu/test_vela.py.
+
 from __future__ import annotations
 
 from collections.abc import Mapping

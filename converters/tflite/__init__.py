@@ -8,6 +8,8 @@ emit        a network with its description and metadata, in each precision
 read        what a file says of itself
 """
 
+# Tested by tests/converters/tflite/test_translate.py.
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """A network, or a plan of it in INT8, as the content of a `.tflite` file."""
 
+# Tested by tests/converters/tflite/test_translate.py.
+
 from __future__ import annotations
 
 import json

@@ -4,6 +4,8 @@ The layout is that of TensorFlow's schema.fbs, whose classes for Python the ai-e
 carries; no TensorFlow is needed to write it.
 """
 
+# Tested by tests/converters/tflite/test_translate.py.
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -6,6 +6,8 @@ computes them in place of the logits. What remains is an operator for which INT8
 its own, and which accelerators have.
 """
 
+# Tested by tests/converters/tflite/test_int8.py.
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """What a `.tflite` file says of itself."""
 
+# Tested by tests/backends/test_litert.py.
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -45,8 +45,8 @@ def test_source_that_is_no_model(tmp_path: Path, name: str, content: bytes) -> N
 
 def test_precision_that_a_format_lacks(tmp_path: Path) -> None:
     wanted = Conversion((tmp_path / "x",), SPEC, "fp16", (tmp_path / "y",))
-    with pytest.raises(InputError, match="--to onnx does not offer fp16; it offers fp32"):
-        get_format("onnx").convert(wanted)
+    with pytest.raises(InputError, match="--to caffe does not offer fp16; it offers fp32"):
+        get_format("caffe").convert(wanted)
 
 
 @pytest.mark.parametrize("name", ["onnx", "onnxsim", "mnn", "ncnn"])

@@ -13,13 +13,17 @@ _SIDE_BY_SIDE = ("backends", "benchmarks", "converters", "models")
 _PAGES = ("SECURITY.md", "CONTRIBUTING.md", "models/slim-320.md", "models/rfb-320.md")
 
 
-def on_pre_build(config: Any) -> None:
-    """Lay out the package for mkdocstrings, which reads it without importing it."""
+def on_startup(command: str, dirty: bool) -> None:
+    """Lay out the package for mkdocstrings, which reads it without importing it.
+
+    So early because it passes over a folder that is not there when it is set up.
+    """
     target = ROOT / "build/docs-source/ultraface_deploy"
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(ROOT / "ultraface_deploy", target)
+    compiled = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "ultraface_deploy", target, ignore=compiled)
     for name in _SIDE_BY_SIDE:
-        shutil.copytree(ROOT / name, target / name)
+        shutil.copytree(ROOT / name, target / name, ignore=compiled)
 
 
 def on_files(files: Files, config: Any) -> Files:

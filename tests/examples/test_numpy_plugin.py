@@ -94,4 +94,4 @@ def test_it_is_treated_like_a_built_in_one(
     assert cli("verify", out, "--backend", "numpy").code == 1
     shut = cli("convert", out, *int8)
     assert shut.code == 1
-    assert "none of 1 INT8 candidates passed" in shut.error
+    assert "INT8 candidates passed" in shut.error

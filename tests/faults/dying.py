@@ -35,7 +35,9 @@ def main() -> None:
 
     sys.addaudithook(watch)
     if not last:
-        atexit.register(lambda: os.write(2, f"\nchanges: {seen}\n".encode()))
+        # Its own copy: the command line sends descriptor 2 elsewhere.
+        told = os.dup(2)
+        atexit.register(lambda: os.write(told, f"\nchanges: {seen}\n".encode()))
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 

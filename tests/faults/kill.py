@@ -301,6 +301,9 @@ class Hunt:
     def _start(self, last: int) -> subprocess.Popen[str]:
         """Start the command, to die before its change number `last` (0: to live)."""
         target = self.victim.target
+        # Killed before its first checkpoint, a run has nothing to go on with.
+        fresh = not (target / "last.pth").is_file()
+        command = [word for word in self.victim.command if not (fresh and word == "--resume")]
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": str(ROOT),
@@ -308,7 +311,7 @@ class Hunt:
         }
         # A session of its own, so that it can be killed with its children.
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.dying", str(last), target, *self.victim.command],
+            [sys.executable, "-m", "tests.faults.dying", str(last), target, *command],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.DEVNULL,

@@ -55,7 +55,7 @@ def test_broken_boxes_are_read_as_they_stand(tmp_path: Path) -> None:
         ("a\n2\n1 2 3 4 5 6 7 8 9 10\n", "expected a name"),
         ("a\n1\n1 2 3 4 face\n", "expected a name"),
         ("a\n2\n1 2 3 4 0.5\n", "announces 2 predictions and holds 1"),
-        ("\x89PNG\udcff", "not a text file"),
+        ("\x89PNG\udcff", "expected a name"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, text: str, problem: str) -> None:

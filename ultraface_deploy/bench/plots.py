@@ -98,7 +98,7 @@ def _latency_bars(measured: Sequence[Measurement]) -> Figure:
     """One bar per configuration, the fastest on top, with the figure beside it."""
     ordered = sorted(measured, key=lambda m: m.row("inference").median_ms, reverse=True)
     figure, axes = _figure(0.2 + 0.08 * len(ordered), "median inference (ms)", "")
-    label, looks = labels(measured), _looks(measured)
+    label, looks = _labels(measured), _looks(measured)
     medians, bars = _intervals(ordered)
     places = range(len(ordered))
     for place, m, median, error in zip(places, ordered, medians, bars.T, strict=True):
@@ -166,7 +166,7 @@ def distribution(measured: Sequence[Measurement]) -> Figure | None:
     figure, axes = _figure(
         0.25 + 0.08 * len(measured), "inference (ms): quartiles, whiskers at 1 and 99 %", ""
     )
-    label = labels(measured)
+    label = _labels(measured)
     samples = [pooled(m.samples("inference")) for m in reversed(measured)]
     axes.boxplot(samples, whis=(1, 99), showfliers=False, orientation="horizontal")
     axes.set_yticklabels([f"{label(m)} x{m.threads}" for m in reversed(measured)], fontsize="small")
@@ -195,7 +195,7 @@ def accuracy(measured: Sequence[Measurement], accuracies: Accuracies) -> Figure 
     if not known:
         return None
     figure, axes = _figure(0.75, "median inference (ms)", "AP, WIDER FACE hard")
-    label, looks = labels(measured), _looks(measured)
+    label, looks = _labels(measured), _looks(measured)
     for m, ap in known:
         x = m.row("inference").median_ms
         axes.plot(x, ap, looks(m).marker, color=looks(m).colour)
@@ -234,6 +234,12 @@ def _looks(measured: Sequence[Measurement]) -> Callable[[Measurement], _Look]:
     return look
 
 
+def _labels(measured: Sequence[Measurement]) -> Callable[[Measurement], str]:
+    """Return what names each: as it is, for `$` would begin a formula."""
+    label = labels(measured)
+    return lambda measurement: label(measurement).replace("$", r"\$")
+
+
 def _figure(height: float, x: str, y: str) -> tuple[Figure, Axes]:
     require_matplotlib()
     from matplotlib.figure import Figure
@@ -254,7 +260,7 @@ def _whole_numbers(axes: Axes, measured: Sequence[Measurement]) -> None:
 def _by_artifact(measured: Sequence[Measurement]) -> dict[str, list[Measurement]]:
     """Group what differs in nothing but the number of threads, fewest first."""
     groups: defaultdict[str, list[Measurement]] = defaultdict(list)
-    label = labels(measured)
+    label = _labels(measured)
     for m in sorted(measured, key=lambda m: m.threads):
         groups[label(m)].append(m)
     return dict(groups)

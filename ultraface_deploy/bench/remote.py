@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 import shlex
 import subprocess
 import tarfile
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any
+from typing import IO, Any
 
 from ultraface_deploy.artifacts.folder import MANIFEST
 from ultraface_deploy.backends import get_backend
@@ -23,10 +24,13 @@ from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import BenchProgress, BenchSettings
 from ultraface_deploy.bench.ssh import ssh_command
 from ultraface_deploy.errors import InputError, RemoteFailed
+from ultraface_deploy.safe.files import PARSE_ERRORS
 from ultraface_deploy.safe.images import DEMO_PHOTO
+from ultraface_deploy.safe.limits import Limit
 
 OnProgress = Callable[[str, BenchProgress], None]
 Note = Callable[[str], None]
+_PROGRESS = re.compile(r"([0-9]{1,9}) ([0-9]{1,9}) (.*)", re.ASCII)
 
 
 def measure_on_hosts(
@@ -133,21 +137,31 @@ def _run(
     other_lines: list[str] = []
     listener = Thread(target=_listen, args=(process, host, on_progress, note, other_lines))
     listener.start()
-    # Where ssh is gone already, its standard error says why.
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(data)
-        process.stdin.flush()
+    # In a thread of its own: a board that talks before it listens would have both wait for ever.
+    speaker = Thread(target=_tell, args=(process.stdin, data))
+    speaker.start()
     try:
         # Standard input stays open: its end tells the board that nobody waits any more.
-        answer = process.stdout.read().decode(errors="replace")
+        most = Limit.TEXT.bytes
+        answer = process.stdout.read(most).decode(errors="replace")
+        if len(answer) == most:
+            raise RemoteFailed(f"{host}: answered more than {most >> 20} MiB")
         code = process.wait()
     finally:
         if process.poll() is None:
             process.kill()
         listener.join()
+        speaker.join()
         for stream in (process.stdin, process.stdout):
             _close(stream)
     return _report(host, answer, code, other_lines)
+
+
+def _tell(stream: IO[bytes], data: bytes) -> None:
+    # Where ssh is gone already, its standard error says why.
+    with contextlib.suppress(OSError, ValueError):
+        stream.write(data)
+        stream.flush()
 
 
 def _report(host: str, answer: str, code: int, lines: Sequence[str]) -> BenchReport:
@@ -158,14 +172,16 @@ def _report(host: str, answer: str, code: int, lines: Sequence[str]) -> BenchRep
         raise RemoteFailed(f"{host}: has no python3")
     try:
         content = json.loads(answer.splitlines()[-1])
-    except (ValueError, IndexError):
+    except (*PARSE_ERRORS, IndexError):
         raise RemoteFailed(f"{host}: ended with code {code}: {last}") from None
+    if not isinstance(content, dict):
+        raise RemoteFailed(f"{host}: answered something else ({str(content)[:60]})")
     if "error" in content:
         said = f" ({last})" if lines else ""
         raise RemoteFailed(f"{host}: {content['error']}{said}")
     try:
         return BenchReport.from_dict(content["report"])
-    except (KeyError, InputError) as error:
+    except (*PARSE_ERRORS, InputError) as error:
         raise RemoteFailed(f"{host}: answered something else ({error})") from error
 
 
@@ -180,9 +196,8 @@ def _listen(
     with process.stderr as stream:
         for raw in stream:
             kind, _, rest = raw.decode(errors="replace").strip().partition(" ")
-            if kind == "@progress":
-                done, total, doing = rest.split(" ", 2)
-                on_progress(host, BenchProgress(int(done), int(total), doing))
+            if kind == "@progress" and (told := _PROGRESS.fullmatch(rest)):
+                on_progress(host, BenchProgress(int(told[1]), int(told[2]), told[3]))
             elif kind == "@note":
                 note(f"{host}: {rest}")
             elif kind:

@@ -33,6 +33,8 @@ REQUIRED: dict[Words, tuple[str, ...]] = {
     ("eval", "compare"): ("{file}", "{file}"),
     ("eval", "table"): ("{file}",),
     ("models", "info"): ("slim-320",),
+    ("eval", "peers"): ("slim-320",),
+    ("bench", "peers"): ("slim-320",),
 }
 # A model: a file, a folder or a name; `artifacts` finds out which.
 MODELS = {"model", "folder", "folders"}

@@ -112,6 +112,7 @@ CHECKS: dict[str, Check] = {
     "--teacher": input_file,
     "--init": input_file,
     "--into": input_file,
+    "--beside": input_file,
     "bench compare A.json": input_file,
     "bench compare B.json": input_file,
     "bench report RESULT.json": input_file,

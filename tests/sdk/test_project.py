@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from zlib import crc32
 
@@ -11,7 +12,7 @@ import pytest
 from tests.sdk.native import require
 from ultraface_deploy.artifacts.folder import ArtifactFolder, Source, describe_files
 from ultraface_deploy.cli import main
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.sdk import RUNTIMES, Runtime, write_project
 from ultraface_deploy.sdk.cpp import embedded_model
@@ -30,7 +31,8 @@ def artifacts(tmp_path: Path) -> ArtifactFolder:
             path.write_bytes(path.name.encode())
         names = [f"net.{suffix}" for suffix in suffixes]
         record = describe_files(runtime, "fp32", dict(zip(names, made, strict=True)))
-        folder = folder.publish(record, made, {})
+        # As if compared: the text that stands for a network could not be.
+        folder = folder.publish(replace(record, verification={"passed": True}), made, {})
     return folder
 
 
@@ -157,3 +159,13 @@ def test_a_template_that_asks_for_too_much_is_found_out() -> None:
 
 def test_no_files_embed_as_nothing() -> None:
     assert "return {};" in embedded_model(())
+
+
+def test_an_artifact_that_nobody_verified_is_tried_before_it_is_packed(
+    artifacts: ArtifactFolder, tmp_path: Path
+) -> None:
+    unverified = tuple(replace(each, verification=None) for each in artifacts.artifacts)
+    pytest.importorskip("ncnn", reason="ncnn tries it")
+    with pytest.raises(UltraFaceError, match="ncnn"):
+        write_project(replace(artifacts, artifacts=unverified), tmp_path / "sdk", "ncnn")
+    assert not (tmp_path / "sdk").exists()

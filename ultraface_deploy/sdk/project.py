@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
@@ -63,7 +64,7 @@ def write_project(
             already.
     """
     _refuse_other_members(folder.spec)
-    files = folder.intact_files(folder.find(runtime, precision))
+    files = sound_files(folder, folder.find(runtime, precision), get_backend(runtime))
     with _new_folder(output) as project:
         values = model_values(folder.spec, precision, files) | _readme_values(
             runtime, precision, embed_model

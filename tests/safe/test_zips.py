@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.zips import records_of
 
@@ -23,6 +24,19 @@ def whole(tmp_path: Path) -> Path:
 
 def test_names_and_sizes(whole: Path) -> None:
     assert records_of(whole, Limit.MODEL) == {"a/b": 5, "c": 0}
+
+
+def test_what_unpacks_to_more_than_the_limit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_MAX_MODEL_MB", "1")
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", bytes(700_000))
+        archive.writestr("b", bytes(700_000))
+    assert path.stat().st_size < 10_000
+    with pytest.raises(InputError, match="ULTRAFACE_DEPLOY_MAX_MODEL_MB"):
+        records_of(path, Limit.MODEL)
 
 
 def test_zip64_as_torch_writes_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,8 @@ def compile_probe(spec: ModelSpec, folder: Path) -> Probe:
         path.write_bytes(b"no model")
     names = [f"{spec.name}.ncnn.param", f"{spec.name}.ncnn.bin"]
     record = describe_files("ncnn", "fp32", dict(zip(names, made, strict=True)))
+    # Only files that passed are taken without a look at what is in them.
+    record = replace(record, verification={"passed": True})
     artifacts = ArtifactFolder(folder / "artifacts", spec, Source("made.pth", "0"))
     project = folder / "sdk"
     write_project(artifacts.publish(record, made, {}), project)

@@ -17,6 +17,7 @@ import numpy as np
 from ultraface_deploy.agreement.precision import Precision, Tolerance, precision_record
 from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.pipeline.maps import join_maps, names_of_maps
 from ultraface_deploy.pipeline.preprocess import Tensor as Tensor
 
 Outputs = dict[str, Tensor]
@@ -34,6 +35,8 @@ class Session(ABC):
         self._alone = Lock()
         self.further: dict[str, tuple[int, ...]] = {}
         """Outputs of the last run that nobody asked for: shapes by name."""
+        self.ends_at_maps = False
+        """Whether the last run gave what the head's convolutions make, one by one."""
 
     def run(self, tensor: Tensor) -> Outputs:
         """Run the network once.
@@ -51,7 +54,9 @@ class Session(ABC):
         with self._alone:
             named = self._run(tensor)
             bound = bind_outputs(named, self.spec)
-            known = names_of_outputs(named, self.spec)
+            maps = _maps_among(named, self.spec)
+            self.ends_at_maps = maps is not None
+            known = maps or names_of_outputs(named, self.spec)
             self.further = {key: value.shape for key, value in named.items() if key not in known}
             return bound
 
@@ -195,9 +200,13 @@ def implausible(outputs: Outputs) -> str | None:
 def bind_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> Outputs:
     """Find scores, boxes and landmarks among a runtime's outputs, by name or else by shape.
 
+    Of networks that end at their convolutions, whoever made them, the rest of the head is done.
+
     Raises:
         BackendError: they are not there, or have another size than the network's anchors.
     """
+    if _maps_among(named, spec) is not None:
+        return join_maps(named, spec)
     count, wanted = spec.num_anchors, spec.outputs
     found = dict(zip(wanted, names_of_outputs(named, spec), strict=True))
     if any(name is None or named[name].size != count * wanted[key] for key, name in found.items()):
@@ -209,6 +218,12 @@ def bind_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> Outputs:
             f"{spec.num_classes} classes; check --input-size"
         )
     return {key: named[str(name)].reshape(1, count, wanted[key]) for key, name in found.items()}
+
+
+def _maps_among(named: Mapping[str, Tensor], spec: ModelSpec) -> list[str] | None:
+    """What the outputs of the head's convolutions are called, None where the head is whole."""
+    whole = spec.head == "decoded" or all(key in named for key in spec.outputs)
+    return None if whole else names_of_maps(named, spec)
 
 
 def names_of_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> list[str | None]:

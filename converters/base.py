@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.quantize.int8 import Int8
 from ultraface_deploy.safe.files import refuse_pointer
 
@@ -61,6 +61,7 @@ class Format:
         in_all: whether `--to all` means it too.
         estimate: returns what the tool that made the files expects of them, for the manifest.
         sources: the format it is made from in a precision, where that is not `source`.
+        heads: the heads that it is made with; `conv` in FP32 and FP16.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Format:
     in_all: bool = True
     estimate: Callable[[Files], Mapping[str, Any] | None] = lambda files: None
     sources: Mapping[Precision, str] = field(default_factory=dict)
+    heads: tuple[Head, ...] = ("raw", "decoded")
 
     def source_for(self, precision: Precision) -> str | None:
         """Return the format it is made from in a precision."""
@@ -95,6 +97,23 @@ class Format:
         """
         if missing := self.missing():
             raise MissingDependency.package(missing, self.extra, f"converting to {self.name}")
+
+    def require_head(self, head: Head, precision: Precision) -> None:
+        """Refuse a head that the format is not made with.
+
+        Raises:
+            InputError: says which it has.
+        """
+        if head not in self.heads:
+            raise InputError(
+                f"--to {self.name} is not offered with --head {head}, only with "
+                f"{', '.join(self.heads)}; onnx and onnxsim are"
+            )
+        if head == "conv" and precision == "int8":
+            raise InputError(
+                "--head conv --int8: our INT8 is planned over the whole network; leave out one of "
+                "the two, or quantise the cut ONNX file with the tool of the NPU's maker"
+            )
 
     def way(self, precision: Precision) -> Make | Int8:
         """Return what makes the format in a precision.

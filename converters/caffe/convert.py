@@ -23,7 +23,7 @@ def describe(spec: ModelSpec) -> str:
     )
     boxes = (
         "offsets, to be decoded on the anchors"
-        if spec.head == "raw"
+        if spec.head != "decoded"
         else "corners x1 y1 x2 y2 in 0..1"
     )
     return (

@@ -95,4 +95,5 @@ FORMAT = Format(
     channels=_channels,
     adopt=_adopt,
     sources={"fp16": "onnxsim"},
+    heads=("raw", "decoded", "conv"),
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ultraface_deploy.converters.onnx.cut import cut, name_maps, rename_tensors, restore
 from ultraface_deploy.converters.onnx.metadata import describe
 from ultraface_deploy.converters.onnx.opset import raise_opset
 from ultraface_deploy.errors import InputError
@@ -24,17 +27,23 @@ def prepare(model: onnx.ModelProto, current: ModelSpec, wanted: ModelSpec) -> on
     out.CopyFrom(model)
     raise_opset(out)
     _initializers_out_of_inputs(out)
-    _canonical_outputs(out, current)
+    if current.head == "conv":
+        name_maps(out, current)
+    else:
+        _canonical_outputs(out, current)
     same_size = (current.width, current.height) == (wanted.width, wanted.height)
     if current.head == "decoded" and not (same_size and wanted.head == "decoded"):
         raise InputError(
             f"{wanted.name}: the file has a decoded head, whose anchors are baked in; "
-            f"convert from the raw-head ONNX or the .pth for --input-size or --head raw"
+            f"convert from the raw-head ONNX or the .pth for --input-size or another --head"
         )
+    if current.head == "conv" and not (same_size and wanted.head == "conv"):
+        restore(out, current)
+        current = replace(current, head="raw")
     if not same_size:
         _resize(out, wanted)
     if current.head != wanted.head:
-        _append_decoding(out, wanted)
+        (cut if wanted.head == "conv" else _append_decoding)(out, wanted)
     _name_nodes(out)
     describe(out, wanted)
     return out
@@ -63,7 +72,7 @@ def _canonical_outputs(model: onnx.ModelProto, spec: ModelSpec) -> None:
                     f"{spec.name}: which of the outputs {', '.join(values)} holds the {wanted} "
                     "cannot be told"
                 )
-            _rename(model, fitting[0], wanted)
+            rename_tensors(model, {fitting[0]: wanted})
         values = {value.name: value for value in model.graph.output}
     ordered = [values[name] for name in spec.outputs]
     del model.graph.output[:]
@@ -73,17 +82,6 @@ def _canonical_outputs(model: onnx.ModelProto, spec: ModelSpec) -> None:
 def _last_side(value: onnx.ValueInfoProto) -> int:
     sides = value.type.tensor_type.shape.dim
     return int(sides[-1].dim_value) if len(sides) == 3 else 0
-
-
-def _rename(model: onnx.ModelProto, old: str, new: str) -> None:
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                if name == old:
-                    names[index] = new
-    for value in (*model.graph.output, *model.graph.value_info):
-        if value.name == old:
-            value.name = new
 
 
 def _resize(model: onnx.ModelProto, spec: ModelSpec) -> None:

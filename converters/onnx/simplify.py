@@ -46,4 +46,5 @@ FORMAT = Format(
     precisions={"fp32": _convert},
     packages=("onnx", "onnxsim"),
     extra="onnx",
+    heads=("raw", "decoded", "conv"),
 )

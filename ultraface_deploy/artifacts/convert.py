@@ -32,7 +32,10 @@ from ultraface_deploy.converters import (
     target_names,
 )
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.family.tensors import SAFETENSORS
+from ultraface_deploy.pipeline.maps import SUFFIX as HEAD_SUFFIX
+from ultraface_deploy.pipeline.maps import write_head
 from ultraface_deploy.quantize import Int8, Int8Options
 from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.safe.images import embedded_images
@@ -57,22 +60,26 @@ def default_folder(name: str = models.DEFAULT_MODEL) -> Path:
     return Path("artifacts") / name
 
 
-def plan(source_format: str, targets: Sequence[str], *precisions: Precision) -> list[Step]:
+def plan(
+    source_format: str, targets: Sequence[str], *precisions: Precision, head: Head = "raw"
+) -> list[Step]:
     """Return the steps to make the targets, each after what it starts from.
 
     `all` means every format that can be made and checked here: in FP32, and besides in the
     precisions those that have them.
 
     Raises:
-        InputError: a target is unknown or has no such precision.
+        InputError: a target is unknown, or has no such precision or head.
     """
     steps: dict[Step, None] = {}
     for target in targets:
         if target != "all":
             for precision in precisions:
+                get_format(target).require_head(head, precision)
                 steps |= dict.fromkeys(_road(source_format, Step(target, precision)))
             continue
-        in_all = [name for name in target_names() if get_format(name).in_all]
+        formats = map(get_format, target_names())
+        in_all = [each.name for each in formats if each.in_all and head in each.heads]
         for step in (Step(name, kind) for kind in ("fp32", *precisions) for name in in_all):
             road = _road(source_format, step) if has_precision(step.format, step.precision) else []
             if road and _judged(step) and not _missing(source_format, road):
@@ -80,10 +87,11 @@ def plan(source_format: str, targets: Sequence[str], *precisions: Precision) -> 
     return list(steps)
 
 
-def left_out(source_format: str) -> dict[str, str]:
+def left_out(source_format: str, head: Head = "raw") -> dict[str, str]:
     """Return what `all` does not make here because a package is missing: per format its extra."""
     found = {}
-    for record in (each for each in map(get_format, target_names()) if each.in_all):
+    formats = map(get_format, target_names())
+    for record in (each for each in formats if each.in_all and head in each.heads):
         road = _road(source_format, Step(record.name, next(iter(record.precisions))))
         if _missing(source_format, road):
             found[record.name] = record.extra
@@ -186,12 +194,12 @@ def convert(
 
         check_opset(opset)
     precisions = (precision,) if isinstance(precision, str) else tuple(precision)
-    steps = plan(source.root, targets, *precisions)
+    steps = plan(source.root, targets, *precisions, head=source.spec.head)
     options = int8 or Int8Options()
     if any(step.precision == "int8" for step in steps):
         options.require_readable()
     if "all" in targets:
-        _say_what_is_left_out(source.root, report)
+        _say_what_is_left_out(source.root, source.spec.head, report)
     # The target first: what installs it brings the steps on the way too.
     for step in reversed(steps):
         if step.format != source.root:
@@ -206,11 +214,15 @@ def convert(
             asked = step.format in targets or "all" in targets
             if asked or not work.reusable(step):
                 work.make(step)
+        if source.spec.head == "conv":
+            file = folder.path / f"{source.spec.name}{HEAD_SUFFIX}"
+            write_head(file, source.spec)
+            report(f"{'':<14} {file.name} says what is to be done with the outputs")
         return work.folder
 
 
-def _say_what_is_left_out(source_format: str, report: Report) -> None:
-    if missing := left_out(source_format):
+def _say_what_is_left_out(source_format: str, head: Head, report: Report) -> None:
+    if missing := left_out(source_format, head):
         extras = ",".join(dict.fromkeys(missing.values()))
         report(
             f"left out: {', '.join(missing)}, for packages that are not installed: "
@@ -381,10 +393,10 @@ class _Work:
         self.source.require_unchanged()
         save(prepare(model, own, wanted), output)
         self._set_opset(output)
-        # At another size or with another head the file itself is the only reference there is.
-        if replace(own, name=wanted.name) != wanted:
-            format, originals = "onnx", (output,)
-        self._reference = Reference(format, installed(format).load(originals, wanted))
+        # At another size or with decoded boxes the file itself is the only reference there is.
+        if _comparable(own) != _comparable(wanted):
+            format, originals, own = "onnx", (output,), wanted
+        self._reference = Reference(format, installed(format).load(originals, own))
         artifact = describe_files("onnx", "fp32", files)
         self._check_and_publish(artifact, [output], {"onnx": version("onnx")})
 
@@ -423,6 +435,11 @@ class _Work:
         if estimate is not None:
             words = ", ".join(f"{key} {value}" for key, value in estimate.items())
             self.report(f"{artifact.id:<14} estimated: {words}")
+
+
+def _comparable(spec: ModelSpec) -> ModelSpec:
+    """The spec but for what makes no difference to outputs that are compared."""
+    return replace(spec, name="any", head="raw" if spec.head == "conv" else spec.head)
 
 
 def _tools(record: Format) -> dict[str, str]:

@@ -228,7 +228,10 @@ def _recognise_here(
             "--mean, --std and --color say what it reads"
         )
     gray_picture = np.zeros(spec.input_shape, np.float32)
-    return replace(spec, head=head or head_of(session.run(gray_picture)["boxes"][0], spec))
+    boxes = session.run(gray_picture)["boxes"][0]
+    if session.ends_at_maps:
+        return replace(spec, head="conv")
+    return replace(spec, head=head or head_of(boxes, spec))
 
 
 def _loaded_as_any(

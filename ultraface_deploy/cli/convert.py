@@ -55,7 +55,10 @@ def convert(
     ignore_outputs: IgnoreOutputs = False,
     head: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--head", help="raw (offsets, default) or decoded (corners in 0..1)."),
+        typer.Option(
+            "--head",
+            help="raw (offsets, default), decoded (corners in 0..1) or conv (cut, for NPU tools).",
+        ),
     ] = None,
     name: Annotated[
         Optional[str],  # noqa: UP045

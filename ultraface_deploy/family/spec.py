@@ -13,7 +13,7 @@ from ultraface_deploy.safe.records import convert, decode, plain
 
 # `unknown` is for other people's compiled files, which run without our knowing.
 Architecture = Literal["slim", "rfb", "unknown"]
-Head = Literal["raw", "decoded"]
+Head = Literal["raw", "decoded", "conv"]
 Color = Literal["rgb", "bgr", "gray"]
 Centers = Literal["map", "stride"]
 
@@ -74,9 +74,11 @@ class ModelSpec:
 
     The network input is NCHW float32 `(x - mean) / std` in `color` order. `head` says what the
     `boxes` output holds: `raw` offsets to be decoded on the anchors, or `decoded` corners
-    x1 y1 x2 y2 in 0..1. `score_threshold` is the score above which a box is a face where nobody
-    says otherwise: networks differ in how high they score. `landmarks` is the number of points
-    that the network gives for each face: none, or five, coded like the centres of boxes.
+    x1 y1 x2 y2 in 0..1. With `conv` the network ends at its last convolutions, and the pipeline
+    makes a raw head of what they give (`pipeline.join_maps`). `score_threshold` is the score above
+    which a box is a face where nobody says otherwise: networks differ in how high they score.
+    `landmarks` is the number of points that the network gives for each face: none, or five, coded
+    like the centres of boxes.
     `gray` networks have one channel, whose mean and std are the first of the three.
     """
 
@@ -109,7 +111,7 @@ class ModelSpec:
         if self.architecture not in get_args(Architecture) or self.head not in get_args(Head):
             raise InputError(
                 f"model {self.name}: architecture {self.architecture!r} with head {self.head!r}; "
-                "known are slim and rfb, raw and decoded"
+                "known are slim and rfb, raw, decoded and conv"
             )
         if not 0 <= self.score_threshold <= 1:
             raise InputError(

@@ -47,12 +47,12 @@ def postprocess(
 
     Args:
         scores: (1, N, C) softmax scores, background first.
-        boxes: (1, N, 4) raw offsets or decoded corners, as `spec.head` says.
+        boxes: (1, N, 4) decoded corners if `spec.head` says so, else raw offsets.
         spec: the network that made them.
         image_size: (width, height) of the image in pixels.
         options: thresholds and NMS kind.
-        landmarks: (1, N, 10) offsets, or shares of the image, as `spec.head` says; None of a
-            network without.
+        landmarks: (1, N, 10) shares of the image if `spec.head` says `decoded`, else offsets; None
+            of a network without.
     """
     options = options or PostprocessOptions()
     rows = boxes[0] if landmarks is None else np.concatenate([boxes[0], landmarks[0]], axis=1)
@@ -88,7 +88,7 @@ def _faces_of_class(
     if not len(chosen):
         return Faces.from_rows(rows[:0], scores[:0], np.empty(0, np.int64))
     found = rows[chosen]
-    if spec.head == "raw":
+    if spec.head != "decoded":
         coding, anchors = spec.anchors, make_anchors(spec)[chosen]
         corners = decode(found[:, :4], anchors, coding.center_variance, coding.size_variance)
         if found.shape[1] > 4:

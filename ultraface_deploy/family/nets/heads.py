@@ -50,6 +50,10 @@ class DecodedHead(nn.Module):
 
 
 def deployed(net: UltraFace, spec: ModelSpec) -> nn.Module:
-    """Return the network in evaluation mode with the head that `spec` asks for."""
-    head = RawHead(net) if spec.head == "raw" else DecodedHead(net, spec)
+    """Return the network in evaluation mode with the head that `spec` asks for.
+
+    Where the network shall end at its convolutions, the rest of the raw head stands here: it is
+    what such an artifact is compared with.
+    """
+    head = DecodedHead(net, spec) if spec.head == "decoded" else RawHead(net)
     return head.eval()

@@ -60,8 +60,10 @@ def restore(model: onnx.ModelProto, spec: ModelSpec) -> None:
             shape = f"{output.name}/shape"
             wanted = np.array([1, -1, values], np.int64)
             graph.initializer.append(numpy_helper.from_array(wanted, shape))
-            last = _append(graph, "Transpose", [output.name], "last", perm=[0, 2, 3, 1])
-            rows.append(_append(graph, "Reshape", [last, shape], "rows"))
+            last, row = f"{output.name}/last", f"{output.name}/rows"
+            turn = helper.make_node("Transpose", [output.name], [last], last, perm=[0, 2, 3, 1])
+            graph.node.extend([turn, helper.make_node("Reshape", [last, shape], [row], row)])
+            rows.append(row)
         joined = "logits" if holds == "scores" else holds
         # The decoding, appended later, has nodes of its own called after what they make.
         graph.node.append(helper.make_node("Concat", rows, [joined], f"head/{joined}", axis=1))
@@ -72,16 +74,6 @@ def restore(model: onnx.ModelProto, spec: ModelSpec) -> None:
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, spec.num_anchors, values])
         for name, values in spec.outputs.items()
     )
-
-
-def _append(
-    graph: onnx.GraphProto, operator: str, inputs: list[str], role: str, **attributes: list[int]
-) -> str:
-    made = f"{inputs[0]}/{role}"
-    graph.node.append(
-        helper.make_node(operator, inputs, [made], f"{made}/{operator}", **attributes)
-    )
-    return made
 
 
 def name_maps(model: onnx.ModelProto, spec: ModelSpec) -> None:

@@ -87,7 +87,6 @@ def test_version_and_no_arguments(cli: Cli) -> None:
     [
         ("frobnicate",),
         ("convert", "--no-such-option"),
-        ("detect",),
         ("detect", "x.jpg", "--threads", "0"),
         ("detect", "x.jpg", "--threads", "many"),
         ("detect", "x.jpg", "--threshold", "7"),

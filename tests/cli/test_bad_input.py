@@ -190,7 +190,7 @@ def test_detect_keeps_the_old_picture(cli: Cli, folder: ArtifactFolder, tmp_path
     bad.write_bytes(b"no picture")
     result = cli("detect", bad, "--model", folder.path, "-o", old)
     assert result.code == 1
-    assert "unreadable" in result.error
+    assert "1 of 1 picture could not be read" in result.error
     assert old.read_bytes() == b"old picture"
 
 

@@ -10,6 +10,9 @@ from tests.conftest import Cli
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench import machine
 from ultraface_deploy.bench.count import sysroot
+from ultraface_deploy.bench.plan import Configuration
+from ultraface_deploy.bench.result import BenchReport
+from ultraface_deploy.cli import bench_recommend
 
 SHORT = ("--launches", 1, "--seconds", 0.2)
 
@@ -134,6 +137,24 @@ def test_report_and_recommend_from_a_file(
     nothing = cli("bench", "recommend", results["before"], "--max-ms", 1)
     assert nothing.code == 1
     assert "no configuration stays within the limits" in nothing.error
+
+
+def test_recommend_without_a_result_measures_first(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def measured(found: list[Configuration], cores: list[int]) -> BenchReport:
+        asked.extend(found)
+        return report(measurement(2.0))
+
+    monkeypatch.setattr(bench_recommend, "configurations_of", lambda *options: [options])
+    monkeypatch.setattr(bench_recommend, "measure_here", measured)
+    done = cli("bench", "recommend", "--max-cores", 1)
+    assert done.code == 0, done.err
+    assert asked == [(None, None, None, None, "1-1")]
+    assert "no RESULT.json given" in done.err
+    assert "ultraface-deploy detect SOURCE" in done.out
 
 
 @pytest.mark.parametrize(

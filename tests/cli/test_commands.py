@@ -130,7 +130,7 @@ def test_unreadable_picture_is_skipped_and_said(
     (pictures / "b.jpg").write_bytes(b"no picture")
     done = cli("detect", pictures, "--model", folder.path, "--json", tmp_path / "faces.json")
     assert done.code == 1
-    assert "1 of 3 pictures were unreadable" in done.error
+    assert "1 of 3 pictures could not be read" in done.error
     assert "b.jpg" in done.err
     results = json.loads((tmp_path / "faces.json").read_text())["results"]
     assert [Path(record["file"]).name for record in results] == ["a.png", "c.png"]

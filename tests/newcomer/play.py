@@ -56,9 +56,11 @@ def maker(user: User) -> None:
     user.types("ultraface-deploy doctor", says=("ultraface-deploy[mnn]",))
     user.types(f"ultraface-deploy detect {PHOTO} -o marked.jpg", says=("1 face\n",))
     assert (user.work / "marked.jpg").stat().st_size > 10_000
+    user.types("ultraface-deploy detect", says=("no SOURCE given", "1 face\n"))
     user.types("ultraface-deploy verify", says=("left out: ", "opencv"))
     user.types("ultraface-deploy bench --seconds 1 --json result.json", says=("onnxruntime",))
     user.types("ultraface-deploy bench recommend result.json", says=("ultraface-deploy detect",))
+    user.types("ultraface-deploy bench recommend --max-cores 1", says=("ultraface-deploy detect",))
     user.types(
         "ultraface-deploy convert --to mnn", code=3, says=("pip install 'ultraface-deploy[mnn]'",)
     )

@@ -100,6 +100,8 @@ def find_files(
         return runtime, sound_files(folder, artifact, runtime), folder.spec
     if not model.exists() and (entry := models.registry().get(str(model))) and entry.embedded:
         model = models.FOLDER / str(entry.file if _runs_original(backend) else entry.onnx)
+    if not model.exists() and not model.suffix:
+        models.find(str(model))
     require_file(model, "model")
     record, files = format_and_files(model)
     runtime = _reader_of(record.name, backend)

@@ -5,12 +5,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ultraface_deploy.cli.bench_options import EvalFile
+from ultraface_deploy.cli.bench_options import EvalFile, configurations_of
+from ultraface_deploy.cli.bench_run import measure_here
 from ultraface_deploy.cli.console import line, note
+
+if TYPE_CHECKING:
+    from ultraface_deploy.bench.result import BenchReport
+
+# More are seldom faster, and each costs a further measurement of every runtime.
+_MOST_THREADS = 4
 
 
 def register(bench: typer.Typer) -> None:
@@ -19,9 +26,16 @@ def register(bench: typer.Typer) -> None:
 
 
 def recommend(
-    result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="From `bench --json`.")],
+    result: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Argument(
+            metavar="RESULT.json",
+            help="From `bench --json`; without one what is installed is measured first.",
+            show_default=False,
+        ),
+    ] = None,
     max_ms: Annotated[
-        Optional[float],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        Optional[float],  # noqa: UP045
         typer.Option("--max-ms", min=0.0, help="Maximum median end-to-end time."),
     ] = None,
     max_cores: Annotated[
@@ -43,10 +57,20 @@ def recommend(
 
     ap_set, least = ("hard", None) if min_ap is None else parse_min_ap(min_ap)
     accuracies = None if eval_file is None else Accuracies.load(eval_file)
-    report = BenchReport.load(result)
+    report = _measured_now(max_cores) if result is None else BenchReport.load(result)
     chosen = recommend(report, Limits(max_ms, max_cores, least, ap_set), accuracies)
     row = chosen.measurement.row("end_to_end")
     for warning in chosen.measurement.warnings:
         note(f"warning: {chosen.measurement.title}: {warning}")
     line(f"{chosen.measurement.title}: {row.median_ms:.2f} ms end to end, {row.fps:.0f} fps")
     line(chosen.command)
+
+
+def _measured_now(max_cores: int | None) -> BenchReport:
+    """Measure the default model in every installed runtime, on as many cores as there are."""
+    from ultraface_deploy.bench.machine import choose_cores
+
+    note("no RESULT.json given: measuring what is installed; `bench --json FILE` keeps a result")
+    cores = choose_cores(None)
+    most = min(len(cores), max_cores or len(cores), _MOST_THREADS)
+    return measure_here(configurations_of(None, None, None, None, f"1-{most}"), cores=cores)

@@ -137,7 +137,7 @@ def run(
     if host:
         report = measure_on_boards(host, found, settings, cores, bootstrap, identity)
     else:
-        report = _measure(found, settings, chosen_cores)
+        report = measure_here(found, settings, chosen_cores)
     _write(report, targets)
     _require_all_timed(report)
 
@@ -174,11 +174,15 @@ def _settings(
     )
 
 
-def _measure(
-    found: list[Configuration], settings: BenchSettings, cores: list[int] | None
+def measure_here(
+    found: list[Configuration],
+    settings: BenchSettings | None = None,
+    cores: list[int] | None = None,
 ) -> BenchReport:
-    from ultraface_deploy.bench.run import BenchProgress, measure
+    """Measure on this machine and show the progress; by default as thoroughly as `bench` does."""
+    from ultraface_deploy.bench.run import BenchProgress, BenchSettings, measure
 
+    settings = settings or BenchSettings()
     launch = 1.2 + settings.warm_up_seconds + settings.launch_seconds
     fewest = min(2, settings.min_launches) * len(found) * launch
     least, most = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -35,6 +36,8 @@ class _Literal(Console):
         return super().render_str(printable_lines(text), **options)
 
 
+# Of many problems of one kind so many are shown: the line that sums them up stays in sight.
+_SHOWN = 5
 notes = _Literal(stderr=True, soft_wrap=True)
 # A pipe or a file has no width; tables go there unbroken.
 _log_stream: IO[str] | None = None
@@ -45,6 +48,17 @@ def note(message: str) -> None:
     """Tell the user something that is not a result, in one line."""
     notes.print(printable(message))
     _log(message)
+
+
+def note_some(what: str, problems: Sequence[str]) -> None:
+    """Note the first of many problems, a line each, and how many more there are; log them all."""
+    for number, problem in enumerate(problems):
+        if number < _SHOWN:
+            note(f"{what}: {problem}")
+        else:
+            _log(f"{what}: {problem}")
+    if (more := len(problems) - _SHOWN) > 0:
+        note(f"{what}: {more} more; --log-file FILE lists them all")
 
 
 def line(message: str) -> None:

@@ -1,15 +1,13 @@
 """`detect`: faces in an image, a folder, a glob, a video or a camera's pictures."""
 
-# Tested by tests/cli/test_commands.py.
-
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ultraface_deploy.cli.console import counted, line, note, progress
+from ultraface_deploy.cli.console import counted, note, note_some, progress
 from ultraface_deploy.cli.options import (
     ColorOrder,
     Device,
@@ -24,6 +22,9 @@ from ultraface_deploy.cli.options import (
 )
 from ultraface_deploy.models import DEFAULT_MODEL
 
+if TYPE_CHECKING:
+    from ultraface_deploy.detect.sources import FrameSource
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -31,18 +32,20 @@ def register(app: typer.Typer) -> None:
 
 
 def detect(
-    source: Annotated[
-        str,
+    sources: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
         typer.Argument(
-            help="Image, folder, glob, video file, camera (0, /dev/video0 or picamera2) or stream "
-            "(rtsp://, http://)."
+            metavar="SOURCE",
+            help="Images, folders, globs, video files, cameras (0, /dev/video0 or picamera2) or "
+            "streams (rtsp://, http://); without one the photograph that ships.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     model: Annotated[
         str, typer.Option("--model", help="Artifact folder, model file or registry name.")
     ] = DEFAULT_MODEL,
     backend: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        Optional[str],  # noqa: UP045
         typer.Option("--backend", help="Runtime; default: the first installed that reads MODEL."),
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
@@ -114,6 +117,9 @@ def detect(
         Optional[str],  # noqa: UP045
         typer.Option("--count", metavar="FILE", help="Write the number of faces as CSV; or `-`."),
     ] = None,
+    no_labels: Annotated[
+        bool, typer.Option("--no-labels", help="Mark faces in -o without their scores.")
+    ] = False,
     show: Annotated[bool, typer.Option("--show", help="Show each picture (q ends).")] = False,
     limit: Annotated[
         Optional[int],  # noqa: UP045
@@ -128,11 +134,12 @@ def detect(
 ) -> None:
     """Find faces; mark them in a picture or video, or write them as JSON or CSV."""
     from ultraface_deploy.agreement.precision import parse_precision
+    from ultraface_deploy.cli.found import Found
     from ultraface_deploy.detect.detector import open_detector
     from ultraface_deploy.detect.run import run
-    from ultraface_deploy.detect.sinks import Wanted, open_sinks
-    from ultraface_deploy.detect.sources import open_source
-    from ultraface_deploy.errors import CheckFailed, InputError
+    from ultraface_deploy.detect.sinks import Wanted, open_sinks, refuse_wanted
+    from ultraface_deploy.detect.sources import open_sources
+    from ultraface_deploy.errors import InputError
     from ultraface_deploy.family.spec import parse_input_size, parse_known
     from ultraface_deploy.pipeline.nms import parse_nms
     from ultraface_deploy.pipeline.postprocess import PostprocessOptions
@@ -151,6 +158,7 @@ def detect(
         margin,
         "blur" if blur else "pixelate" if pixelate else None,
         show,
+        not no_labels,
     )
     view = View(
         keep_aspect,
@@ -163,7 +171,8 @@ def detect(
     )
     choose_device(device)
     known = parse_known(mean, std, color, ignore_outputs)
-    frames = open_source(source, reconnect)
+    frames = open_sources(sources or [_shipped_photograph()], reconnect)
+    refuse_wanted(frames, wanted)
     detector = open_detector(
         model,
         backend,
@@ -176,20 +185,41 @@ def detect(
         known=known,
     )
     total = limit if frames.count is None else min(frames.count, limit or frames.count)
+    found = Found(frames)
     with detector, open_sinks(frames, wanted) as sinks, progress() as bar:
         task = bar.add_task("detecting", total=total)
         for frame, faces in run(detector, frames, sinks, limit):
             bar.advance(task)
             if not wanted.on_stdout:
-                label = frame.name if frame.index is None else f"{frame.name} #{frame.index}"
-                line(f"{label}: {counted(len(faces), 'face')}")
-    for problem in frames.damaged:
-        note(f"damaged: {problem}")
+                found.add(frame, len(faces))
+    found.end()
+    _require_whole(frames)
+
+
+def _shipped_photograph() -> str:
+    from ultraface_deploy.safe.images import DEMO_PHOTO
+
+    note("no SOURCE given: looking at the photograph that ships; give a picture, folder or camera")
+    return str(DEMO_PHOTO)
+
+
+def _require_whole(frames: FrameSource) -> None:
+    """Say what could not be read.
+
+    Raises:
+        CheckFailed: pictures, or the rest of a video.
+    """
+    from ultraface_deploy.errors import CheckFailed
+
+    note_some("damaged", frames.damaged)
     if frames.damaged:
         note(f"{counted(len(frames.damaged), 'picture')} could be read only in part")
+    note_some("skipped", frames.unreadable)
     if frames.unreadable:
-        for problem in frames.unreadable:
-            note(f"skipped: {problem}")
-        raise CheckFailed(f"{len(frames.unreadable)} of {frames.count} pictures were unreadable")
+        lost = len(frames.unreadable)
+        said = counted(lost, "picture")
+        if frames.count is not None:
+            said = f"{lost} of {counted(frames.count, 'picture')}"
+        raise CheckFailed(f"{said} could not be read")
     if frames.stopped:
         raise CheckFailed(f"{frames.stopped}; what was found until then is complete")

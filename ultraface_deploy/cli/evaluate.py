@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 from typer.core import TyperGroup
 
-from ultraface_deploy.cli.console import note, progress, results, write_json, write_output
+from ultraface_deploy.cli.console import (
+    counted,
+    note,
+    note_some,
+    progress,
+    results,
+    write_json,
+    write_output,
+)
 from ultraface_deploy.cli.options import Backends, ClassNames, Folder, InputSize, JsonTarget
 from ultraface_deploy.cli.peers import eval_peers
 
@@ -309,9 +317,8 @@ def _print(evaluation: Evaluation, quiet: bool) -> None:
         note(line)
     unreadable = evaluation.results[0].unreadable
     if unreadable:
-        for problem in unreadable.values():
-            note(f"left out: {problem}")
-        raise CheckFailed(f"{len(unreadable)} images could not be read and were left out")
+        note_some("left out", list(unreadable.values()))
+        raise CheckFailed(f"{counted(len(unreadable), 'image')} could not be read, and left out")
 
 
 def _print_pairing(pairing: Pairing, confidence: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -55,7 +55,7 @@ class Frame:
 class FrameSource:
     """An iterable of frames, read one at a time. What cannot be read is in `unreadable`."""
 
-    kind: Literal["images", "video", "animation", "camera", "stream"]
+    kind: Literal["images", "video", "animation", "camera", "stream", "several"]
     paths: list[Path] = field(default_factory=list)
     camera: int | None = None
     picamera: bool = False
@@ -71,11 +71,27 @@ class FrameSource:
     """Pictures that could be read in part, and what is wrong with each."""
     stopped: str | None = None
     """Why a video, camera or stream ended before its time."""
+    parts: list[FrameSource] = field(default_factory=list)
+    """Of `several`, in their order."""
+
+    def __post_init__(self) -> None:
+        self.current: FrameSource = self
+        """Where the frame that was yielded last is from; of `several` one of the parts."""
 
     def __iter__(self) -> Iterator[Frame]:
+        if self.kind == "several":
+            return self._several()
         if self.kind in ("images", "animation"):
             return self._images()
         return self._stream() if self.url is not None else self._video()
+
+    def _several(self) -> Iterator[Frame]:
+        for part in self.parts:
+            self.current = part
+            part.unreadable, part.damaged = self.unreadable, self.damaged
+            yield from part
+            if part.stopped is not None:
+                self.stopped = "; ".join(filter(None, (self.stopped, part.stopped)))
 
     def _images(self) -> Iterator[Frame]:
         # Copies: a path keeps its text once somebody has asked for it, 10 MB for 100,000.
@@ -151,6 +167,29 @@ def _next_picture(capture: cv2.VideoCapture | PiCamera, tries: int) -> Any:
         if read and image is not None and image.size:
             return image
     return None
+
+
+def open_sources(sources: Sequence[str], patience: float = RECONNECT_SECONDS) -> FrameSource:
+    """Recognise several sources, whose frames come one source after the other.
+
+    Args:
+        sources: what the user typed, at least one.
+        patience: see `open_source`.
+
+    Raises:
+        InputError: one of them is no source.
+    """
+    parts: list[FrameSource] = []
+    for part in (open_source(source, patience) for source in sources):
+        if parts and parts[-1].kind == part.kind == "images":
+            parts[-1] = _pictures(parts[-1].paths + part.paths)
+        else:
+            parts.append(part)
+    if len(parts) == 1:
+        return parts[0]
+    counts = [part.count for part in parts if part.count is not None]
+    count = sum(counts) if len(counts) == len(parts) else None
+    return FrameSource("several", count=count, parts=parts)
 
 
 def open_source(source: str, patience: float = RECONNECT_SECONDS) -> FrameSource:

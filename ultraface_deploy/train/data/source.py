@@ -67,10 +67,15 @@ def _open(root: Path, split: str, left_out: LeftOut) -> Iterator[LabelledImage]:
             return read_retinaface(labels, beside if beside.is_dir() else images, left_out)
     if (folders := yolo_folders(root, split)) is not None:
         return read_yolo(*folders, left_out)
-    raise NoSuchSplit(
-        f"{root}: found no {split} split; expected ImageSets/Main/{split}.txt (VOC), "
-        f"wider_face_split/{wider.name} (WIDER FACE), {split}/label.txt (RetinaFace) or "
-        f"images/{split}/ with labels/{split}/ (YOLO)"
+    raise NoSuchSplit(f"{root}: found no {split} split; expected {_layouts(split)}")
+
+
+def _layouts(split: str) -> str:
+    """Where the labels of a split are looked for."""
+    return (
+        f"ImageSets/Main/{split}.txt (VOC), wider_face_split/wider_face_{split}_bbx_gt.txt "
+        f"(WIDER FACE), {split}/label.txt (RetinaFace) or images/{split}/ with labels/{split}/ "
+        "(YOLO)"
     )
 
 
@@ -87,8 +92,11 @@ def read_splits(
     for split in ("train", "val", "test"):
         try:
             splits[split] = read_dataset(root, split, report, classes)
-        except NoSuchSplit as error:
-            missing = error
+        except NoSuchSplit:
+            continue
     if not splits:
-        raise missing
+        raise NoSuchSplit(
+            f"{root}: found neither a train nor a val nor a test split of any known layout, such "
+            f"as {_layouts('train')}"
+        )
     return splits

@@ -1,0 +1,252 @@
+"""Pictures and videos with the faces marked or hidden, and each face as a picture of its own."""
+
+# Tested by tests/detect/test_sinks.py.
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ultraface_deploy.detect.sources import Frame, FrameSource
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.pipeline import Faces
+from ultraface_deploy.safe.files import make_folder, native_name, replacing, write_bytes
+from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image
+
+Paint = Callable[[Image, Faces], Image]
+"""What makes of a picture and its faces the picture that is written or shown."""
+
+_ANIMATIONS = frozenset({".gif", ".webp", ".png", ".apng", ".avif"})
+_ANIMATION_BYTES = 1 << 30
+# What each container takes; the others take MPEG-4.
+_CODECS = {".avi": "MJPG", ".mjpg": "MJPG", ".mjpeg": "MJPG", ".webm": "VP80", ".ogv": "VP80"}
+
+
+def refuse_output(frames: FrameSource, output: Path) -> None:
+    """Refuse an output that cannot hold what the source delivers; writes nothing.
+
+    Raises:
+        InputError: says what to give instead.
+    """
+    suffix = output.suffix.lower()
+    if output.is_dir() or not suffix:
+        return
+    if frames.kind == "several":
+        raise InputError(f"-o {output}: several sources need a folder")
+    if frames.kind == "animation" and suffix in _ANIMATIONS:
+        return
+    if frames.kind != "images":
+        if suffix in IMAGE_SUFFIXES:
+            raise InputError(f"-o {output}: a video or camera needs a video file, such as out.mp4")
+        if not _can_write_video(suffix):
+            raise InputError(
+                f"-o {output}: OpenCV cannot write {suffix} here; give an .mp4, .avi or .webm"
+            )
+    elif suffix not in IMAGE_SUFFIXES:
+        raise InputError(f"-o {output}: not a picture format; give a .jpg or a folder")
+    elif frames.count != 1:
+        raise InputError(f"-o {output}: {frames.count} pictures need a folder")
+    elif not cv2.haveImageWriter(f"x{suffix}"):
+        raise InputError(f"-o {output}: OpenCV cannot write {suffix}; give a .jpg or .png")
+
+
+class Marked:
+    """Writes painted frames: to one file, or under names after their sources into a folder."""
+
+    def __init__(self, frames: FrameSource, output: Path, paint: Paint) -> None:
+        refuse_output(frames, output)
+        self._frames, self._output, self._paint = frames, output, paint
+        self._folder = output if output.is_dir() or not output.suffix else None
+        make_folder(self._folder or output.parent)
+        self._names = Names()
+        self._part: FrameSource | None = None
+        self._sink: _PictureSink | _VideoSink | _AnimationSink
+        self._open = ExitStack()
+
+    def __enter__(self) -> Marked:
+        self._open.__enter__()
+        return self
+
+    def __exit__(self, *how: object) -> None:
+        self._open.__exit__(*how)  # type: ignore[arg-type]
+
+    def write(self, frame: Frame, faces: Faces) -> None:
+        """Take the next picture; what was begun for the source before appears under its name."""
+        if self._part is not self._frames.current:
+            self._open.close()
+            self._part = self._frames.current
+            self._sink = self._begin(self._part, frame)
+        self._sink.write(frame, faces)
+
+    def _begin(self, part: FrameSource, frame: Frame) -> _PictureSink | _VideoSink | _AnimationSink:
+        if part.kind == "images":
+            return _PictureSink(self._output, self._folder, self._names, self._paint)
+        target, still = self._output, replace(frame, index=None)
+        if part.kind == "animation":
+            if self._folder is not None:
+                target = self._folder / self._names.of(still)
+            if target.suffix.lower() in _ANIMATIONS:
+                return self._open.enter_context(_animation(target, part.fps, self._paint))
+        if self._folder is not None:
+            target = self._folder / self._names.of(_named_after_stream(still), ".mp4")
+        sink = _VideoSink(self._open.enter_context(replacing(target)), part.fps, self._paint)
+        self._open.callback(sink.close)
+        return sink
+
+
+class Names:
+    """File names after pictures; numbered where a glob brings two of one name together."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def of(self, frame: Frame, suffix: str | None = None, number: int | None = None) -> str:
+        """Return a name for a picture, or with `number` for one of its faces."""
+        original = Path(frame.name)
+        stem = original.stem or "picture"
+        if frame.index is not None:
+            stem += f"-{frame.index:06d}"
+        if number is not None:
+            stem += f"-{number}"
+        if suffix is None:
+            # A frame of an animation is one picture; and not all that is read can be written.
+            plain = frame.index is None and cv2.haveImageWriter(f"x{original.suffix.lower()}")
+            suffix = original.suffix if plain else ".png"
+        name, again = f"{stem}{suffix}", 1
+        while name in self._taken:
+            again += 1
+            name = f"{stem}-{again}{suffix}"
+        self._taken.add(name)
+        return name
+
+
+class _PictureSink:
+    """Writes each painted picture: to one file, or under its own name into a folder."""
+
+    def __init__(self, target: Path, folder: Path | None, names: Names, paint: Paint) -> None:
+        self._target = target
+        self._folder = folder
+        self._names = names
+        self._paint = paint
+
+    def write(self, frame: Frame, faces: Faces) -> None:
+        path = self._target
+        if self._folder is not None:
+            path = self._folder / self._names.of(frame)
+        _write_picture(path, self._paint(frame.image, faces))
+
+
+class CropSink:
+    """Writes each face as a picture of its own, named after the picture and its number in it."""
+
+    def __init__(self, folder: Path, margin: float) -> None:
+        make_folder(folder)
+        self._folder = folder
+        self._margin = margin
+        self._names = Names()
+
+    def write(self, frame: Frame, faces: Faces) -> None:
+        """Take the faces of one picture."""
+        named = _named_after_stream(frame)
+        for number, crop in enumerate(faces.crop(frame.image, self._margin), 1):
+            if crop.size:
+                _write_picture(self._folder / self._names.of(named, ".png", number), crop)
+
+
+def _named_after_stream(frame: Frame) -> Frame:
+    """A frame whose name has no characters in it that a URL has and a file name has not."""
+    stream = frame.name.partition("://")[2]
+    return replace(frame, name=re.sub(r"[^\w.-]+", "-", stream)) if stream else frame
+
+
+def _write_picture(path: Path, image: Image) -> None:
+    # Encoded here and written by us: OpenCV cannot take every name that a file can have.
+    try:
+        encoded, content = cv2.imencode(path.suffix.lower(), image)
+    except cv2.error:
+        encoded = False
+    if not encoded:
+        raise InputError(f"{path}: OpenCV could not encode the picture")
+    write_bytes(path, content.tobytes())
+
+
+def _can_write_video(suffix: str) -> bool:
+    """Whether a video of that kind can be written here and read again: OpenCV's builds differ."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"probe{suffix}"
+        writer = _video_writer(path, 25.0, (64, 64))
+        for _ in range(2):
+            writer.write(np.zeros((64, 64, 3), np.uint8))
+        writer.release()
+        capture = cv2.VideoCapture(str(path)) if path.is_file() else None
+        return capture is not None and capture.read()[0]
+
+
+def _video_writer(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
+    fourcc = cv2.VideoWriter.fourcc(*_CODECS.get(path.suffix.lower(), "mp4v"))
+    with native_name(path) as native:
+        return cv2.VideoWriter(native, fourcc, fps, size)
+
+
+class _VideoSink:
+    """Writes painted frames; a source that changes size is scaled to its first frame's."""
+
+    def __init__(self, path: Path, fps: float, paint: Paint) -> None:
+        self._path = path
+        self._fps = fps or 25.0
+        self._paint = paint
+        self._writer: cv2.VideoWriter | None = None
+        self._size = (0, 0)
+
+    def write(self, frame: Frame, faces: Faces) -> None:
+        painted = self._paint(frame.image, faces)
+        if self._writer is None:
+            self._size = (painted.shape[1], painted.shape[0])
+            self._writer = _video_writer(self._path, self._fps, self._size)
+            if not self._writer.isOpened():
+                wide, high = self._size
+                raise InputError(
+                    f"-o: OpenCV cannot write a {self._path.suffix} of {wide}x{high} at "
+                    f"{self._fps:g} frames a second; give an .mp4 or .avi"
+                )
+        if (painted.shape[1], painted.shape[0]) != self._size:
+            painted = cv2.resize(painted, self._size)  # type: ignore[assignment]
+        self._writer.write(painted)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+
+
+class _AnimationSink:
+    """Gathers painted frames; such files are written at once, so their size is limited."""
+
+    def __init__(self, path: Path, paint: Paint) -> None:
+        self._path, self._paint = path, paint
+        self.frames: list[Image] = []
+
+    def write(self, frame: Frame, faces: Faces) -> None:
+        self.frames.append(self._paint(frame.image, faces))
+        if sum(each.size for each in self.frames[:1]) * len(self.frames) > _ANIMATION_BYTES:
+            raise InputError(f"-o {self._path}: too many pictures for this kind; use .mp4")
+
+
+@contextmanager
+def _animation(output: Path, fps: float, paint: Paint) -> Iterator[_AnimationSink]:
+    sink = _AnimationSink(output, paint)
+    with replacing(output) as temporary:
+        yield sink
+        animation = cv2.Animation()
+        animation.frames = sink.frames
+        animation.durations = [round(1000 / fps)] * len(sink.frames)
+        with native_name(temporary) as native:
+            written = bool(sink.frames) and cv2.imwriteanimation(native, animation)
+        if not written:
+            raise InputError(f"-o {output}: OpenCV could not write the animation; use .mp4")

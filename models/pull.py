@@ -18,6 +18,7 @@ from platformdirs import user_cache_path
 from ultraface_deploy import __version__
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.models import RegistryEntry
+from ultraface_deploy.models.pace import HTTPHandler, HTTPSHandler, Pace
 from ultraface_deploy.safe.files import make_folder, sha256_of
 
 _CHUNK = 1 << 16
@@ -36,8 +37,6 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         _check_address(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
-
-_opener = urllib.request.build_opener(_CheckedRedirects)
 
 OnBytes = Callable[[int, int | None], None]
 
@@ -90,10 +89,12 @@ def pull(entry: RegistryEntry, progress: OnBytes = lambda done, total: None) -> 
         if path.is_file() and sha256_of(path) == entry.sha256:
             return path
         partial = path.with_suffix(".part")
+        pace = Pace()
         try:
-            _download(entry.url, partial, progress)
+            with pace:
+                _download(entry.url, partial, pace, progress)
         except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
-            reason = getattr(error, "reason", None) or error
+            reason = pace.ended or getattr(error, "reason", None) or error
             raise InputError(f"{entry.url}: download failed ({reason}); try again") from error
         found = sha256_of(partial)
         if found != entry.sha256:
@@ -117,18 +118,19 @@ def _check_address(url: str) -> None:
         raise InputError(f"{url}: only https addresses are downloaded from")
 
 
-def _download(url: str, partial: Path, progress: OnBytes) -> None:
+def _download(url: str, partial: Path, pace: Pace, progress: OnBytes) -> None:
+    opener = urllib.request.build_opener(_CheckedRedirects, HTTPHandler(pace), HTTPSHandler(pace))
     have = partial.stat().st_size if partial.is_file() else 0
     headers = {"User-Agent": f"ultraface-deploy/{__version__}"}
     if have:
         headers["Range"] = f"bytes={have}-"
     request = Request(url, headers=headers)
     try:
-        response = _opener.open(request, timeout=_TIMEOUT_S)
+        response = opener.open(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
         if have and error.code == 416:  # nothing left to send, or another file by now
             partial.unlink()
-            _download(url, partial, progress)
+            _download(url, partial, pace, progress)
             return
         raise
     with response:
@@ -139,11 +141,13 @@ def _download(url: str, partial: Path, progress: OnBytes) -> None:
         if total is not None and total > _MAX_BYTES:
             raise OSError(f"{total} bytes announced, more than any checkpoint of this family")
         with partial.open("ab" if resumed else "wb") as file:
-            while chunk := response.read(_CHUNK):
+            while chunk := response.read1(_CHUNK):
                 have += len(chunk)
+                pace.count(len(chunk))
                 if have > _MAX_BYTES:
                     raise OSError("more bytes than any checkpoint of this family")
                 file.write(chunk)
                 progress(have, total)
+        pace.check()
         if total is not None and have < total:
             raise OSError(f"connection closed after {have} of {total} bytes")

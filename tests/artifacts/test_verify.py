@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,8 +15,9 @@ from onnx import numpy_helper
 
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy import models
+from ultraface_deploy.artifacts import recognition, verify
 from ultraface_deploy.artifacts.convert import convert
-from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
+from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder, describe_files
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.artifacts.verify import open_reference, verify_file, verify_folder
 from ultraface_deploy.backends import get_backend
@@ -132,6 +135,49 @@ def test_what_was_never_verified_runs_in_a_child(
     assert failures(replace(folder, artifacts=(*others, unknown))) == {
         ("mnn", "mnn"): "asked the child"
     }
+
+
+def test_the_child_is_given_what_the_original_computes(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading the original in each child took most of the 90 s of an unverified folder."""
+    stranger = replace(
+        folder, artifacts=tuple(replace(each, verification=None) for each in folder.artifacts)
+    )
+    (stranger.path / MANIFEST).unlink()
+    stranger._write()
+    watch = f"{__name__}:measure_without_torch"
+    real = verify.run_in_child
+    monkeypatch.setattr(
+        verify, "run_in_child", lambda target, arguments, **rest: real(watch, arguments, **rest)
+    )
+    results = verify_folder(stranger, images())
+    assert {result.artifact for result in results} == {"onnx", "onnxsim", "mnn", "ncnn"}
+    assert all(result.passed and result.images == 7 for result in results), results
+
+
+def measure_without_torch(**arguments: Any) -> Any:
+    """What `verify` calls in a child, where torch cannot be imported."""
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    return verify.measure(**arguments)
+
+
+def test_a_single_file_passes_the_gate_of_each_runtime(
+    tmp_path: Path, folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger = tmp_path / "stranger.onnx"
+    stranger.write_bytes(folder.files(folder.find("onnxsim"))[0].read_bytes())
+    real = recognition.prove_harmless
+
+    def refuse(runtime: Any, *rest: Any) -> None:
+        if runtime.name == "opencv":
+            raise BackendError("stopped at the gate")
+        real(runtime, *rest)
+
+    monkeypatch.setattr(recognition, "prove_harmless", refuse)
+    found = {each.backend: each for each in verify_file(stranger, images())}
+    assert found["onnxruntime"].passed
+    assert found["opencv"].reason == "stopped at the gate"
 
 
 def test_wrong_numbers_with_the_right_sum(folder: ArtifactFolder) -> None:

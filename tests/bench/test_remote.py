@@ -20,11 +20,12 @@ import pytest
 
 from tests.bench.made import measurement, report
 from tests.conftest import ROOT, Convert, MakeCheckpoint, hear_ctrl_c
-from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.bench.plan import Configuration, configurations
-from ultraface_deploy.bench.remote import _Connections, measure_on_hosts
+from ultraface_deploy.bench.remote import measure_on_hosts
 from ultraface_deploy.bench.result import BenchReport, Failure, merged
 from ultraface_deploy.bench.run import BenchSettings
+from ultraface_deploy.bench.talk import Connections
 from ultraface_deploy.errors import InputError, MissingDependency, RemoteFailed
 
 SHORT = BenchSettings(
@@ -254,11 +255,47 @@ def test_ctrl_c_does_not_wait_for_the_board(folder: ArtifactFolder, tmp_path: Pa
 
 
 def test_a_connection_that_comes_too_late_ends_at_once() -> None:
-    connections = _Connections()
+    connections = Connections()
     connections.end()
     with subprocess.Popen(["sleep", "60"]) as late:
         connections.add(late)
         assert late.wait(10) == -signal.SIGKILL
+
+
+@pytest.fixture
+def local_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ssh that runs everything here; returns where its temporary folders are made."""
+    (tmp_path / "bin").mkdir()
+    # Not a link, by which Python would not find the environment that it belongs to.
+    (tmp_path / "bin" / "python3").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "bin" / "python3").chmod(0o755)
+    (tmp_path / "tmp").mkdir()
+    ssh = tmp_path / "ssh"
+    path, temporary = tmp_path / "bin", tmp_path / "tmp"
+    ssh.write_text(
+        "#!/bin/sh\nfor last; do :; done\nunset PYTHONPATH\n"
+        f'PATH={path}:$PATH TMPDIR={temporary} exec sh -c "$last"\n'
+    )
+    ssh.chmod(0o755)
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_SSH", str(ssh))
+    return temporary
+
+
+def test_a_name_of_a_hundred_letters(folder: ArtifactFolder, local_ssh: Path) -> None:
+    """The longest that a model may have."""
+    manifest = (folder.path / MANIFEST).read_text()
+    name = "n" * 100
+    longer = manifest.replace(folder.spec.name, name)
+    for path in list(folder.path.iterdir()):
+        path.rename(path.with_name(path.name.replace(folder.spec.name, name)))
+    (folder.path / MANIFEST).write_text(longer)
+    renamed = ArtifactFolder.open(folder.path)
+    assert len(renamed.find("ncnn").files[0]) > 100
+    found = configurations([renamed.path], ["ncnn"])
+    reports, failures = measure_on_hosts(["board"], found, SHORT)
+    assert failures == {}
+    assert reports["board"].measurements[0].model == name
+    assert not list(local_ssh.iterdir())
 
 
 def test_a_host_that_fails_is_in_the_result() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.models import RegistryEntry
+from ultraface_deploy.models import RegistryEntry, pace
 from ultraface_deploy.models import pull as pull_module
 from ultraface_deploy.models.pull import cached_checkpoint, pull
 
@@ -31,6 +33,7 @@ class Server:
     announces: bool = True
     redirect: str | None = None
     status: int = 200
+    pause: float = 0.0
     asked: list[str | None] = field(default_factory=list)
 
 
@@ -55,7 +58,15 @@ class _Handler(BaseHTTPRequestHandler):
         if server.announces:
             self.send_header("Content-Length", str(length))
         self.end_headers()
-        self.wfile.write(body if server.stop_after is None else body[: server.stop_after])
+        body = body if server.stop_after is None else body[: server.stop_after]
+        if not server.pause:
+            self.wfile.write(body)
+        for at in range(0, len(body) if server.pause else 0, 10_000):
+            try:
+                self.wfile.write(body[at : at + 10_000])
+            except OSError:
+                return  # whoever asked has gone
+            time.sleep(server.pause)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -260,3 +271,65 @@ def test_a_server_that_goes_on_sending(
     with pytest.raises(InputError, match="more bytes than any checkpoint"):
         pull(entry)
     assert (own_cache / "net.part").stat().st_size <= 100_000
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "_WINDOW_S", 0.4)
+
+
+BODY = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (b"", b""),
+        (BODY, b"x"),
+        (BODY.replace(b"\r\n\r\n", b"\r\nContent-Length: 9000\r\n\r\n"), b"x"),
+        (BODY.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"), b"0"),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+    ids=["silence", "slow body", "slow with length", "slow chunk", "slow header", "continue"],
+)
+def test_a_server_that_takes_its_time(
+    entry: RegistryEntry, own_cache: Path, impatient: None, first: bytes, again: bytes
+) -> None:
+    """Each byte would begin the time-out of a socket anew."""
+
+    def serve(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            try:
+                connection.sendall(first)
+                while again:
+                    connection.sendall(again)
+                    time.sleep(0.01)
+                connection.recv(1 << 16)
+                connection.recv(1)
+            except OSError:
+                pass  # it had enough of us
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/net.pth"
+        with pytest.raises(InputError, match=r"failed \(less than 16 KiB in 0 s\); try again"):
+            pull(replace(entry, url=url))
+        thread.join(10)
+    assert not thread.is_alive()
+    assert "net.pth" not in kept(own_cache)
+
+
+def test_a_server_that_goes_on_for_ever(
+    entry: RegistryEntry, impatient: None, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    monkeypatch.setattr(pace, "_MOST_S", 0.5)
+    monkeypatch.setattr(pace, "_LEAST_BYTES", 0)
+    server.pause = 0.1
+    with pytest.raises(InputError, match="not done within"):
+        pull(entry)
+    server.pause = 0.0
+    monkeypatch.setattr(pace, "_MOST_S", 60.0)
+    assert pull(entry).read_bytes() == CONTENT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -156,6 +157,46 @@ def _reason(values: dict[str, float], faces: SameFaces, tolerance: Tolerance) ->
         if bound is not None and values[f"max_abs_{name}"] > bound:
             problems.append(f"{name} differ by {values[f'max_abs_{name}']:.2g}, allowed {bound:g}")
     return "; ".join(problems + faces.objections(tolerance)) or None
+
+
+class Recording:
+    """What a network computed of a series of images, given out again in their order.
+
+    Args:
+        spec: the network.
+        outputs: of each image, as `Runnable.run` returns them.
+    """
+
+    def __init__(self, spec: ModelSpec, outputs: Sequence[Outputs]) -> None:
+        self.spec = spec
+        self._outputs = outputs
+        self._next = iter(outputs)
+
+    @classmethod
+    def make(cls, reference: Reference, images: Iterable[Image]) -> Recording:
+        """Run the original network on images (H, W, 3) uint8 BGR."""
+        spec = reference.session.spec
+        return cls(spec, [reference.session.run(preprocess(image, spec)) for image in images])
+
+    @classmethod
+    def load(cls, path: Path, spec: ModelSpec) -> Recording:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            keys = [name.split("/") for name in file.files]
+            count = 1 + max((int(number) for number, _ in keys), default=-1)
+            outputs: list[dict[str, Tensor]] = [{} for _ in range(count)]
+            for number, key in keys:
+                outputs[int(number)][key] = file[f"{number}/{key}"]
+        return cls(spec, outputs)
+
+    def save(self, path: Path) -> None:
+        """Write the outputs into an `.npz` file."""
+        named = {f"{i}/{key}": each[key] for i, each in enumerate(self._outputs) for key in each}
+        np.savez(path, **named)  # type: ignore[arg-type]
+
+    def run(self, tensor: Tensor, /) -> Outputs:
+        """Return the outputs for the next image, whose tensor is not looked at."""
+        return next(self._next)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
+from ultraface_deploy.artifacts.source import owning_folder
 from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.converters import Format, format_and_files, get_format
 from ultraface_deploy.errors import BackendError, InputError, ToolFailed, UltraFaceError
@@ -23,7 +24,8 @@ from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.limits import Limit
 
-_TIMEOUT_S = 60.0
+TIMEOUT_S = 60.0
+"""For a runtime to load and run a file that nobody has verified."""
 _log = logging.getLogger(__name__)
 
 
@@ -84,6 +86,27 @@ def sound_files(folder: ArtifactFolder, artifact: Artifact, runtime: Backend) ->
     return files
 
 
+def require_sound(file: Path, files: Sequence[Path], runtime: Backend, spec: ModelSpec) -> None:
+    """Refuse a single file that is neither known nor now shown to do no harm in a runtime.
+
+    Args:
+        file: as the user named it.
+        files: it and its companions.
+        runtime: which shall load it in this process.
+        spec: what it holds.
+
+    Raises:
+        InputError: the files are damaged, or a manifest beside them says otherwise.
+        BackendError: the runtime refuses them, crashes or hangs.
+    """
+    if (folder := owning_folder(file)) is not None:
+        artifact = next(each for each in folder.artifacts if file.name in each.files)
+        sound_files(folder, artifact, runtime)
+    elif not _ships(files):
+        record, _ = format_and_files(file)
+        prove_harmless(runtime, record, files, spec)
+
+
 def prove_harmless(
     runtime: Backend, record: Format, files: Sequence[Path], spec: ModelSpec
 ) -> None:
@@ -127,7 +150,7 @@ def _recognised_in_child(
             "ultraface_deploy.artifacts.recognition:load_in_child",
             arguments,
             what=f"{runtime} on {files[0].name}",
-            timeout=_TIMEOUT_S,
+            timeout=TIMEOUT_S,
             memory=Limit.MODEL.bytes,
         )
     except ToolFailed as error:

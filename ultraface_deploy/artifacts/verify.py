@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ultraface_deploy.agreement.comparison import (
     Comparison,
     LoadedArtifact,
+    Recording,
     Reference,
     compare_with_original,
     failed,
 )
 from ultraface_deploy.artifacts.choose import find_files, runtimes_of
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder, describe_files
-from ultraface_deploy.artifacts.recognition import sound_files
+from ultraface_deploy.artifacts.recognition import TIMEOUT_S, require_sound, sound_files
 from ultraface_deploy.backends import Backend, get_backend
 from ultraface_deploy.converters import format_and_files, get_format
 from ultraface_deploy.errors import CheckFailed, InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import require_file
-from ultraface_deploy.safe.images import Image
+from ultraface_deploy.safe.images import Image, embedded_images
 from ultraface_deploy.safe.limits import Limit
 
 
@@ -82,13 +84,14 @@ def verify_folder(
     """
     reference = open_reference(folder)
     others = [artifact for artifact in folder.artifacts if artifact.id != reference.name]
-    loaded = [
-        _load_checked(folder, artifact, backend, reference)
-        # The original alone is compared with itself, on every runtime.
-        for artifact in others or folder.artifacts
-        for backend in runtimes_of(artifact.format, artifact.precision)
-        if (not backends or backend.name in backends) and backend.available()
-    ]
+    with TemporaryDirectory(prefix="ultraface-deploy-") as scratch:
+        loaded = [
+            _load_checked(folder, artifact, backend, reference, Path(scratch, "reference.npz"))
+            # The original alone is compared with itself, on every runtime.
+            for artifact in others or folder.artifacts
+            for backend in runtimes_of(artifact.format, artifact.precision)
+            if (not backends or backend.name in backends) and backend.available()
+        ]
     if not loaded:
         raise InputError(
             f"{folder.path}: nothing to verify with {', '.join(backends or ['what is installed'])}"
@@ -131,32 +134,57 @@ def verify_file(
     _, files, spec = find_files(file, first.name, "fp32", None, None)
     reference = Reference(f"itself on {first.name}", first.load(files, spec))
     artifact = describe_files(record.name, "fp32", {path.name: path for path in files})
-    candidates = [_load_candidate(spec, artifact, files, backend, reference) for backend in readers]
+    candidates = [
+        _load_candidate(spec, artifact, files, backend, reference)
+        if backend is first or (problem := _harm(file, files, backend, spec)) is None
+        else failed(artifact.id, backend.name, reference, problem)
+        for backend in readers
+    ]
     runnable = [item for item in candidates if isinstance(item, LoadedArtifact)]
     compared = iter(compare_with_original(reference, runnable, images))
     return [item if isinstance(item, Comparison) else next(compared) for item in candidates]
 
 
+def _harm(file: Path, files: Sequence[Path], backend: Backend, spec: ModelSpec) -> str | None:
+    """Say what a runtime that was not asked yet has against a single file."""
+    try:
+        require_sound(file, files, backend, spec)
+    except UltraFaceError as error:
+        return str(error)
+    return None
+
+
 def _load_checked(
-    folder: ArtifactFolder, artifact: Artifact, backend: Backend, reference: Reference
+    folder: ArtifactFolder,
+    artifact: Artifact,
+    backend: Backend,
+    reference: Reference,
+    recording: Path,
 ) -> LoadedArtifact | Comparison:
-    """Load an artifact that was verified and is as recorded; measure others in a child."""
+    """Load an artifact that was verified and is as recorded; measure others in a child.
+
+    The child is given what the original computes: loading that there costs more than all else.
+    """
     problem = folder.check_files(artifact)
     if problem is None and artifact.verified:
         files = folder.files(artifact)
         return _load_candidate(folder.spec, artifact, files, backend, reference)
-    arguments = {
-        "folder": str(folder.path.resolve()),
-        "artifact": artifact.id,
-        "backend": backend.name,
-    }
     try:
         # A damaged file can crash a runtime; and the user wants to know how far off it is.
         get_format(artifact.format).check(folder.files(artifact))
+        if not recording.is_file():
+            Recording.make(reference, embedded_images()).save(recording)
         found = run_in_child(
             "ultraface_deploy.artifacts.verify:measure",
-            arguments,
+            {
+                "folder": str(folder.path.resolve()),
+                "artifact": artifact.id,
+                "backend": backend.name,
+                "reference": reference.name,
+                "recording": str(recording.resolve()),
+            },
             what=f"{backend.name} run",
+            timeout=TIMEOUT_S,
             memory=Limit.MODEL.bytes,
         )
         measured = Comparison(**found)
@@ -168,15 +196,15 @@ def _load_checked(
     return replace(measured, passed=False, reason=f"{problem}: {consequence}")
 
 
-def measure(folder: str, artifact: str, backend: str) -> dict[str, Any]:
+def measure(
+    folder: str, artifact: str, backend: str, reference: str, recording: str
+) -> dict[str, Any]:
     """Compare one artifact, whatever its files are, with the reference on the shipped photos."""
-    from ultraface_deploy.safe.images import embedded_images
-
     opened = ArtifactFolder.open(folder)
     found = opened.get(artifact)
-    files, reference = opened.files(found), open_reference(opened)
+    original = Reference(reference, Recording.load(Path(recording), opened.spec))
     return verify_artifact(
-        opened.spec, found, files, get_backend(backend), reference, embedded_images()
+        opened.spec, found, opened.files(found), get_backend(backend), original, embedded_images()
     ).to_dict()
 
 

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import re
 import shlex
-import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
-from threading import Lock, Thread
-from typing import IO, Any
 
 from ultraface_deploy.artifacts.folder import MANIFEST
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.bench.layout import NEEDED, installed_files
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport
-from ultraface_deploy.bench.run import BenchProgress, BenchSettings
+from ultraface_deploy.bench.run import BenchSettings
 from ultraface_deploy.bench.ssh import ssh_command
-from ultraface_deploy.errors import InputError, RemoteFailed
-from ultraface_deploy.safe.files import PARSE_ERRORS
+from ultraface_deploy.bench.talk import Connections, Note, OnProgress, talk
+from ultraface_deploy.errors import RemoteFailed
 from ultraface_deploy.safe.images import DEMO_PHOTO
-from ultraface_deploy.safe.limits import Limit
-
-OnProgress = Callable[[str, BenchProgress], None]
-Note = Callable[[str], None]
-_PROGRESS = re.compile(r"([0-9]{1,9}) ([0-9]{1,9}) (.*)", re.ASCII)
 
 
 def measure_on_hosts(
@@ -71,12 +61,12 @@ def measure_on_hosts(
     data = json.dumps(request).encode() + b"\n" + archive
     local = _folders(configurations)
 
-    connections = _Connections()
+    connections = Connections()
 
     def one(host: str) -> BenchReport | RemoteFailed:
         try:
             return _with_folders(
-                _run(host, commands[host], data, on_progress, note, connections), local
+                talk(host, commands[host], data, connections, on_progress, note), local
             )
         except RemoteFailed as error:
             return error
@@ -93,115 +83,6 @@ def measure_on_hosts(
     reports = {host: end for host, end in ended.items() if isinstance(end, BenchReport)}
     failures = {host: end for host, end in ended.items() if isinstance(end, RemoteFailed)}
     return reports, failures
-
-
-class _Connections:
-    """The ssh processes of all hosts, which end together when nobody waits any more."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._ended = False
-
-    def add(self, process: subprocess.Popen[bytes]) -> None:
-        """Take a process in; one that comes too late ends at once."""
-        with self._lock:
-            self._processes.append(process)
-            if self._ended:
-                process.kill()
-
-    def end(self) -> None:
-        """End those that are there, and those still to come."""
-        with self._lock:
-            self._ended = True
-            for process in self._processes:
-                process.kill()
-
-
-def _run(
-    host: str,
-    command: Sequence[str],
-    data: bytes,
-    on_progress: OnProgress,
-    note: Note,
-    connections: _Connections,
-) -> BenchReport:
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    connections.add(process)
-    assert process.stdin is not None and process.stdout is not None
-    other_lines: list[str] = []
-    listener = Thread(target=_listen, args=(process, host, on_progress, note, other_lines))
-    listener.start()
-    # In a thread of its own: a board that talks before it listens would have both wait for ever.
-    speaker = Thread(target=_tell, args=(process.stdin, data))
-    speaker.start()
-    try:
-        # Standard input stays open: its end tells the board that nobody waits any more.
-        most = Limit.TEXT.bytes
-        answer = process.stdout.read(most).decode(errors="replace")
-        if len(answer) == most:
-            raise RemoteFailed(f"{host}: answered more than {most >> 20} MiB")
-        code = process.wait()
-    finally:
-        if process.poll() is None:
-            process.kill()
-        listener.join()
-        speaker.join()
-        for stream in (process.stdin, process.stdout):
-            _close(stream)
-    return _report(host, answer, code, other_lines)
-
-
-def _tell(stream: IO[bytes], data: bytes) -> None:
-    # Where ssh is gone already, its standard error says why.
-    with contextlib.suppress(OSError, ValueError):
-        stream.write(data)
-        stream.flush()
-
-
-def _report(host: str, answer: str, code: int, lines: Sequence[str]) -> BenchReport:
-    last = lines[-1] if lines else "no message"
-    if code == 255:
-        raise RemoteFailed(f"{host}: ssh failed: {last}")
-    if code == 127:
-        raise RemoteFailed(f"{host}: has no python3")
-    try:
-        content = json.loads(answer.splitlines()[-1])
-    except (*PARSE_ERRORS, IndexError):
-        raise RemoteFailed(f"{host}: ended with code {code}: {last}") from None
-    if not isinstance(content, dict):
-        raise RemoteFailed(f"{host}: answered something else ({str(content)[:60]})")
-    if "error" in content:
-        said = f" ({last})" if lines else ""
-        raise RemoteFailed(f"{host}: {content['error']}{said}")
-    try:
-        return BenchReport.from_dict(content["report"])
-    except (*PARSE_ERRORS, InputError) as error:
-        raise RemoteFailed(f"{host}: answered something else ({error})") from error
-
-
-def _listen(
-    process: subprocess.Popen[bytes],
-    host: str,
-    on_progress: OnProgress,
-    note: Note,
-    other_lines: list[str],
-) -> None:
-    assert process.stderr is not None
-    with process.stderr as stream:
-        for raw in stream:
-            kind, _, rest = raw.decode(errors="replace").strip().partition(" ")
-            if kind == "@progress" and (told := _PROGRESS.fullmatch(rest)):
-                on_progress(host, BenchProgress(int(told[1]), int(told[2]), told[3]))
-            elif kind == "@note":
-                note(f"{host}: {rest}")
-            elif kind:
-                other_lines.append(f"{kind} {rest}".strip()[:200])
 
 
 def _command() -> str:
@@ -235,7 +116,8 @@ def _archive(
         "cores": cores,
     }
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    # GNU's format knows names of more than 100 letters, and every Python 3 reads it.
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, path in (*installed_files(), *_artifacts(configurations, folders)):
             archive.add(path, name, recursive=False)
         if not shipped:
@@ -272,8 +154,3 @@ def _with_folders(report: BenchReport, local: Sequence[Path]) -> BenchReport:
         replace(m, folder=str(local[int(Path(m.folder).name)])) for m in report.measurements
     )
     return replace(report, measurements=measurements)
-
-
-def _close(stream: Any) -> None:
-    with contextlib.suppress(BrokenPipeError):
-        stream.close()

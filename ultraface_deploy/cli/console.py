@@ -14,7 +14,8 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    TextColumn,
+    ProgressColumn,
+    Task,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
@@ -99,10 +100,17 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+class _Doing(ProgressColumn):
+    """What a task does, in words from a file or a board: no markup, no escape sequence."""
+
+    def render(self, task: Task) -> Text:
+        return Text(printable(task.description))
+
+
 def progress() -> Progress:
     """Return a progress display on standard error; silent where that is not a terminal."""
     return Progress(
-        TextColumn("{task.description}"),
+        _Doing(),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -314,7 +314,7 @@ class _Work:
         assert source is not None
         sources = self._sound(source)
         record.convert(Conversion(sources, self.folder.spec, precision, tuple(outputs)))
-        if record.name == "onnx" and precision == "fp32":
+        if record.name in ("onnx", "onnxsim") and precision == "fp32":
             self._set_opset(outputs[0])
 
     def _set_opset(self, file: Path) -> None:

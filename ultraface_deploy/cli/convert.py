@@ -77,7 +77,7 @@ def convert(
     allow_no_faces: AllowNoFaces = False,
     opset: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--opset", help="Operator set of the ONNX files; default: 13."),
+        typer.Option("--opset", help="Operator set of the FP32 ONNX files, from 9; default: 13."),
     ] = None,
     weight_only: Annotated[
         bool,

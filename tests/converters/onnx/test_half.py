@@ -9,8 +9,10 @@ import pytest
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.source import resolve_source
+from ultraface_deploy.converters.onnx.opset import set_opset
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import Head
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
 onnx = pytest.importorskip("onnx", reason="writes ONNX files")
@@ -38,16 +40,36 @@ def test_a_foreign_file_with_fp16_input_is_read(tmp_path: Path) -> None:
     assert len(Detector.open(tmp_path / "half.onnx").detect(read_image(DEMO_PHOTO))) == 1
 
 
-@pytest.mark.parametrize("opset", [17, 21])
-def test_another_opset_on_request(tmp_path: Path, opset: int) -> None:
-    source = resolve_source(models.FOLDER / "slim-320.onnx")
+@pytest.mark.parametrize(
+    ("opset", "head"), [(9, "decoded"), (10, "raw"), (11, "raw"), (12, "decoded"), (21, "raw")]
+)
+def test_another_opset_on_request(tmp_path: Path, opset: int, head: Head) -> None:
+    source = resolve_source(models.FOLDER / "slim-320.onnx", head=head)
     folder = convert(source, ["onnx"], output=tmp_path / "out", opset=opset)
     model = onnx.load(str(folder.files(folder.find("onnx"))[0]))
     assert model.opset_import[0].version == opset
     assert len(Detector.open(folder.path).detect(read_image(DEMO_PHOTO))) == 1
 
 
-@pytest.mark.parametrize("opset", [0, 8, 12, 99])
+def test_what_is_made_after_an_old_opset_is_made_as_ever(tmp_path: Path) -> None:
+    source = resolve_source(models.FOLDER / "rfb-320.onnx")
+    folder = convert(source, ["onnxsim", "tflite"], output=tmp_path / "out", opset=11)
+    model = onnx.load(str(folder.files(folder.find("onnxsim"))[0]))
+    assert (model.opset_import[0].version, model.ir_version) == (11, 6)
+    again = convert(resolve_source(folder.path), ["onnx"], "fp16", folder.path)
+    assert again.find("onnx", "fp16").verified
+
+
+def test_a_softmax_that_an_old_opset_does_not_have_is_refused() -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 7, opset_import: ["" : 13]> g (float[1,4,2] x) => (float[1,4,2] y) '
+        "{ y = Softmax <axis = 1> (x) }"
+    )
+    with pytest.raises(InputError, match="softmax over axis 1"):
+        set_opset(model, 12)
+
+
+@pytest.mark.parametrize("opset", [0, 8, 99])
 def test_an_opset_that_is_not_there_is_refused_before_work(tmp_path: Path, opset: int) -> None:
     source = resolve_source(models.FOLDER / "slim-320.onnx")
     with pytest.raises(InputError, match=f"--opset {opset}"):

@@ -174,6 +174,7 @@ def _facts(spec: ModelSpec, layout: Layout) -> dict[str, object]:
 def _constants(spec: ModelSpec, steps: int, layout: Layout, numbers: dict[str, int]) -> str:
     values = {
         "CLASSES": spec.num_classes,
+        "MEAN_LEVEL": round(spec.mean[0]),
         "MAPS": len(spec.feature_maps),
         "STEPS": steps,
         "STREAMED": layout.streamed,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -9,8 +10,11 @@ import pytest
 from tests.quantize.conftest import Case
 from tests.quantize.helpers import tensor_of
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.pipeline import preprocess
+from ultraface_deploy.pipeline.view import letterbox
 from ultraface_deploy.quantize.calibrate import calibrate
 from ultraface_deploy.quantize.images import read_tensors, sample_images
+from ultraface_deploy.safe.images import read_image
 
 
 def test_three_images_are_enough_and_give_the_same_table_twice(
@@ -84,3 +88,14 @@ def test_sample_does_not_depend_on_where_the_folder_lies(tmp_path: Path) -> None
     )
     assert first == second
     assert len(first) == 4
+
+
+def test_padded_photographs_are_calibrated_on_as_they_are_looked_at(
+    slim: Case, photos: list[Path]
+) -> None:
+    photo, spec = photos[0], slim.spec
+    canvas, _ = letterbox(read_image(photo), spec.width, spec.height, spec)
+    (tensor,) = read_tensors([photo], spec, keep_aspect=True)
+    np.testing.assert_array_equal(tensor, preprocess(canvas, spec))
+    padded = calibrate(slim.network, slim.executor, spec, [photo], keep_aspect=True)
+    assert padded.images["sha256"] == hashlib.sha256(tensor.tobytes()).hexdigest()

@@ -9,11 +9,17 @@ extern "C" {
 
 // One resampler for all calls: what it keeps of one image must not reach the next.
 ULTRAFACE_API void probe_resample(const uint8_t* pixels, int width, int height, int stride, int format,
-                    float* out) {
+                    int keep_aspect, float* out) {
     static ultraface::Resampler resampler;
     const std::ptrdiff_t plane = ultraface::model::kWidth * ultraface::model::kHeight;
-    float* const planes[3] = {out, out + plane, out + 2 * plane};
-    resampler.run({pixels, width, height, stride, static_cast<ultraface::Format>(format)}, planes);
+    float* planes[ultraface::model::kChannels];
+    for (int channel = 0; channel < ultraface::model::kChannels; ++channel) {
+        planes[channel] = out + channel * plane;
+    }
+    const auto fit =
+        keep_aspect ? ultraface::keeping_aspect(width, height) : ultraface::Fit();
+    resampler.run({pixels, width, height, stride, static_cast<ultraface::Format>(format)}, planes,
+                  fit);
 }
 
 ULTRAFACE_API void probe_anchor(int index, float out[4]) {
@@ -25,9 +31,9 @@ ULTRAFACE_API void probe_anchor(int index, float out[4]) {
 ULTRAFACE_API int probe_find_faces(const float* scores, const float* boxes, int width, int height,
                      const ultraface_options* options, ultraface_face* out) {
     const auto found = ultraface::model::find_faces(
-        scores, boxes, width, height,
+        scores, boxes, static_cast<float>(width), static_cast<float>(height),
         {options->score_threshold, options->iou_threshold,
-         static_cast<ultraface::Nms>(options->nms), options->candidates, options->top_k, 1});
+         static_cast<ultraface::Nms>(options->nms), options->candidates, options->top_k, 1, false});
     for (const ultraface::Face& face : found) {
         *out++ = {face.x1, face.y1, face.x2, face.y2, face.score, face.label};
     }

@@ -27,6 +27,7 @@ from ultraface_deploy.pipeline import (
     postprocess,
     preprocess,
 )
+from ultraface_deploy.pipeline.view import letterbox
 from ultraface_deploy.sdk import write_project
 from ultraface_deploy.sdk.library import FORMATS, Face, Options, faces_of
 
@@ -37,6 +38,8 @@ SPECS = {
     "other-norm": ModelSpec(
         "other-norm", "slim", width=96, height=64, mean=(104.0, 117.0, 123.0), std=(57.0,) * 3
     ),
+    "bgr": ModelSpec("bgr", "slim", width=128, height=96, mean=(103.5, 117.0, 123.0), color="bgr"),
+    "infrared": ModelSpec("infrared", "rfb", width=96, height=128, color="gray"),
 }
 
 HOT = 150
@@ -51,7 +54,7 @@ class Probe:
     library: ctypes.CDLL
 
     def resample(
-        self, pixels: npt.NDArray[np.uint8], format: str = "bgr"
+        self, pixels: npt.NDArray[np.uint8], format: str = "bgr", keep_aspect: bool = False
     ) -> npt.NDArray[np.float32]:
         rows, width = pixels.shape[:2]
         height = rows * 2 // 3 if format == "nv21" else rows
@@ -62,6 +65,7 @@ class Probe:
             height,
             pixels.strides[0],
             FORMATS[format],
+            int(keep_aspect),
             ctypes.c_void_p(out.ctypes.data),
         )
         return out
@@ -155,6 +159,16 @@ class TestResample:
         bgr = noise(height, width, 3, seed)
         assert_same_tensor(probe.resample(bgr), preprocess(bgr, probe.spec), probe.spec)
 
+    @settings(max_examples=40, deadline=None)
+    @given(width=sides, height=sides, seed=seeds)
+    def test_keeping_the_aspect_ratio_gives_the_bits_of_the_pipeline(
+        self, probe: Probe, width: int, height: int, seed: int
+    ) -> None:
+        bgr, spec = noise(height, width, 3, seed), probe.spec
+        canvas, _ = letterbox(bgr, spec.width, spec.height, spec)
+        actual = probe.resample(bgr, keep_aspect=True)
+        assert_same_tensor(actual, preprocess(canvas, spec), spec)
+
     @pytest.mark.parametrize("factor", [1, 2, 3, 4])
     def test_sizes_that_opencv_treats_specially(self, probe: Probe, factor: int) -> None:
         bgr = noise(probe.spec.height * factor, probe.spec.width * factor, 3, factor)
@@ -233,6 +247,17 @@ class TestFaces:
         assert len(actual) == len(expected)
         np.testing.assert_array_equal(actual.labels, expected.labels)
         np.testing.assert_allclose(actual.scores, expected.scores, atol=2e-6)
+        np.testing.assert_allclose(actual.boxes, expected.boxes, rtol=1e-5, atol=1e-2)
+
+    def test_boxes_that_are_no_numbers_are_dropped(self, probe: Probe) -> None:
+        scores, boxes = random_outputs(probe.spec, seed=1)
+        for value, start in ((np.inf, 0), (np.nan, 1), (3e38, 2)):
+            boxes[0, start::5, start] = value
+        with np.errstate(over="ignore", invalid="ignore"):
+            expected = postprocess(scores, boxes, probe.spec, (1024, 609))
+        actual = probe.find_faces(scores, boxes, (1024, 609), PostprocessOptions())
+        assert len(actual) == len(expected) > 0
+        assert np.isfinite(actual.boxes).all()
         np.testing.assert_allclose(actual.boxes, expected.boxes, rtol=1e-5, atol=1e-2)
 
     def test_nothing_above_the_threshold(self, slim: Probe) -> None:

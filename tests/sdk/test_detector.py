@@ -25,6 +25,7 @@ from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.benchmarks.cpp import count_stages, emulator
 from ultraface_deploy.errors import LibraryError
 from ultraface_deploy.pipeline import NmsKind, PostprocessOptions
+from ultraface_deploy.pipeline.view import View
 from ultraface_deploy.sdk import Runtime, write_project
 from ultraface_deploy.sdk.library import LibraryDetector
 
@@ -111,6 +112,16 @@ class TestSameFaces:
             for path in photographs.values():
                 image = read(path)
                 assert_same_faces(detector.detect(image), reference.detect(image), path.name)
+
+    def test_keeping_the_aspect_ratio(
+        self, library: Path, sdk: Path, detector: Detector, photographs: dict[str, Path]
+    ) -> None:
+        reference = Detector(detector.session, detector.backend, view=View(keep_aspect=True))
+        with LibraryDetector(library, sdk / "models", keep_aspect=True) as padding:
+            for path in photographs.values():
+                # Very tall: squeezed, the network would find nobody.
+                image = np.concatenate([read(path), np.full_like(read(path), 90)])
+                assert_same_faces(padding.detect(image), reference.detect(image), path.name)
 
     def test_through_a_c_program(
         self, native_folder: Path, sdk: Path, detector: Detector, photographs: dict[str, Path]

@@ -273,7 +273,7 @@ def _loaded_as_any(
         except BackendError as error:
             if "do not fit" not in str(error):
                 raise
-            problem = error
+            problem = problem or error
     assert problem is not None
     raise problem
 

@@ -12,6 +12,7 @@ import typer
 from ultraface_deploy.cli.console import note, progress
 from ultraface_deploy.cli.options import (
     AllowNoFaces,
+    CalibrationKeepsAspect,
     ColorOrder,
     IgnoreOutputs,
     InputSize,
@@ -107,6 +108,7 @@ def convert(
         Optional[list[str]],  # noqa: UP045
         typer.Option("--keep", metavar="LAYER", help="INT8: a layer that stays FP32; repeat."),
     ] = None,
+    keep_aspect: CalibrationKeepsAspect = False,
     accelerator: Annotated[
         str, typer.Option("--accelerator", help="ethosu: what to compile for, as Vela names it.")
     ] = "ethos-u55-128",
@@ -139,6 +141,7 @@ def convert(
         keep=tuple(keep or ()),
         budget_s=search_seconds,
         accelerator=accelerator,
+        keep_aspect=keep_aspect,
     )
     with progress() as bar:
         task = bar.add_task(f"converting {source.spec.name}", total=None)

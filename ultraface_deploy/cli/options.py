@@ -70,6 +70,12 @@ ClassNames = Annotated[
         "Default: `face`, or the only class there is.",
     ),
 ]
+CalibrationKeepsAspect = Annotated[
+    bool,
+    typer.Option(
+        "--keep-aspect", help="INT8: calibrate on photographs padded instead of stretched."
+    ),
+]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of one inference.")]
 ScoreThreshold = Annotated[
     Optional[float],  # noqa: UP045

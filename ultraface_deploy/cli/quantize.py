@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ultraface_deploy.cli.console import note, progress, results, write_json
-from ultraface_deploy.cli.options import InputSize, JsonTarget
+from ultraface_deploy.cli.options import CalibrationKeepsAspect, InputSize, JsonTarget
 from ultraface_deploy.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def calibrate(
         typer.Option("-o", "--output", help="Table to write; default: <model>.calibration.json."),
     ] = None,
     input_size: InputSize = None,
+    keep_aspect: CalibrationKeepsAspect = False,
     ncnn_table: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--ncnn-table", help="Write the scales for `ncnn2int8` as well."),
@@ -70,7 +71,8 @@ def calibrate(
     if calibration is None or calibration.is_file():
         raise InputError("quantize calibrate needs photographs: --calibration DIR")
     formats = ["onnxsim"] if ncnn_table is None else ["onnxsim", "ncnn"]
-    with _open(model, calibration, images, input_size, formats) as (quantizer, folder):
+    with _open(model, calibration, images, input_size, formats, keep_aspect) as opened:
+        quantizer, folder = opened
         target = output or Path(f"{quantizer.spec.name}{TABLE_SUFFIX}")
         quantizer.table.save(target)
         if ncnn_table is not None:
@@ -127,6 +129,7 @@ def _open(
     images: int,
     input_size: str | None,
     formats: list[str],
+    keep_aspect: bool = False,
 ) -> Iterator[tuple[Quantizer, ArtifactFolder]]:
     """Convert a model in a folder of its own and show a bar while it is calibrated."""
     from ultraface_deploy.artifacts.convert import convert
@@ -136,7 +139,7 @@ def _open(
     from ultraface_deploy.quantize import Int8Options
 
     size = None if input_size is None else parse_input_size(input_size)
-    options = Int8Options(calibration=calibration, images=images)
+    options = Int8Options(calibration=calibration, images=images, keep_aspect=keep_aspect)
     with TemporaryDirectory(prefix="ultraface-deploy-") as scratch, progress() as bar:
         folder = convert(resolve_source(model, size), formats, output=Path(scratch) / "model")
         (onnx_file,) = folder.files(folder.find("onnxsim"))

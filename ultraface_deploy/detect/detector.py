@@ -14,8 +14,8 @@ from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.choose import find_files, installed, stated_precision
 from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.family.spec import NOTHING, Head, Known, ModelSpec
-from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
-from ultraface_deploy.pipeline.view import View, letterbox, merge
+from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess
+from ultraface_deploy.pipeline.view import View, merge, network_input
 from ultraface_deploy.safe.images import Image, as_bgr
 
 
@@ -111,10 +111,8 @@ class Detector:
 
     def _look(self, bgr: Image) -> Faces:
         """Run the network once on an image or a part of one."""
-        extent = (float(bgr.shape[1]), float(bgr.shape[0]))
-        if self.view.keep_aspect:
-            bgr, extent = letterbox(bgr, self.spec.width, self.spec.height, self.spec)
-        outputs = self.session.run(preprocess(bgr, self.spec))
+        tensor, extent = network_input(bgr, self.spec, self.view.keep_aspect)
+        outputs = self.session.run(tensor)
         return postprocess(
             outputs["scores"],
             outputs["boxes"],

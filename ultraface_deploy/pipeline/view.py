@@ -16,6 +16,7 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.faces import Faces
 from ultraface_deploy.pipeline.nms import nms
 from ultraface_deploy.pipeline.postprocess import PostprocessOptions
+from ultraface_deploy.pipeline.preprocess import Tensor, preprocess
 from ultraface_deploy.safe.images import Image
 
 Rectangle = tuple[int, int, int, int]
@@ -149,6 +150,21 @@ def automatic_tiles(width: int, height: int, spec: ModelSpec) -> tuple[int, int]
     return max(1, int(rows / shrink)), max(1, int(columns / shrink))
 
 
+def network_input(
+    bgr: Image, spec: ModelSpec, keep_aspect: bool
+) -> tuple[Tensor, tuple[float, float]]:
+    """Return what the network reads of an image (H, W, 3) uint8 BGR, stretched or padded.
+
+    Returns:
+        The tensor (1, channels, height, width) float32, and the extent (width, height) that it
+        spans in pixels of the image.
+    """
+    extent = (float(bgr.shape[1]), float(bgr.shape[0]))
+    if keep_aspect:
+        bgr, extent = letterbox(bgr, spec.width, spec.height, spec)
+    return preprocess(bgr, spec), extent
+
+
 def letterbox(
     bgr: Image, width: int, height: int, spec: ModelSpec, ratio: float | None = None
 ) -> tuple[Image, tuple[float, float]]:
@@ -169,7 +185,12 @@ def letterbox(
     inner_width = min(width, max(1, round(bgr.shape[1] * ratio)))
     inner_height = min(height, max(1, round(bgr.shape[0] * ratio)))
     canvas: Image = np.empty((height, width, 3), dtype=np.uint8)
-    canvas[:] = np.round(spec.mean if spec.color == "bgr" else spec.mean[::-1])
+    if spec.color == "gray":
+        # First gray, then smaller: so does `preprocess`.
+        bgr = np.repeat(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)[..., None], 3, axis=2)
+        canvas[:] = np.round(spec.mean[0])
+    else:
+        canvas[:] = np.round(spec.mean if spec.color == "bgr" else spec.mean[::-1])
     canvas[:inner_height, :inner_width] = cv2.resize(bgr, (inner_width, inner_height))
     extent = (width * bgr.shape[1] / inner_width, height * bgr.shape[0] / inner_height)
     return canvas, extent

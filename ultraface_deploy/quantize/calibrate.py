@@ -84,6 +84,7 @@ def calibrate(
     images: Sequence[Path | Image],
     *,
     progress: OnPhotograph | None = None,
+    keep_aspect: bool = False,
 ) -> CalibrationTable:
     """Collect the calibration table of a network over images.
 
@@ -93,6 +94,7 @@ def calibrate(
         spec: what it is.
         images: photographs like those it will see, files or read; unreadable ones are left out.
         progress: called with (done, all) after every image and pass.
+        keep_aspect: pad the images to the input's aspect ratio instead of stretching them.
 
     Raises:
         InputError: no image could be read.
@@ -100,7 +102,7 @@ def calibrate(
     step = _Steps(progress, 2 * len(images) + len(network.layers))
     digest = hashlib.sha256()
     channels: dict[str, _Channels] = {}
-    for tensor in read_tensors(images, spec):
+    for tensor in read_tensors(images, spec, keep_aspect):
         digest.update(tensor.tobytes())
         for name, values in executor.tensors(tensor):
             channels.setdefault(name, _Channels.of(len(values))).add(values)
@@ -115,7 +117,7 @@ def calibrate(
     # As the network is, and rewritten; most tensors are the same in both.
     plain = {name: _Binning.of(entry, None) for name, entry in channels.items()}
     rewritten = plain | {name: _Binning.of(channels[name], own) for name, own in factors.items()}
-    for tensor in read_tensors(images, spec):
+    for tensor in read_tensors(images, spec, keep_aspect):
         for name, values in executor.tensors(tensor):
             for binning in {id(each): each for each in (plain[name], rewritten[name])}.values():
                 binning.add(values)
@@ -138,7 +140,7 @@ def calibrate(
             for name in channels
         },
     )
-    tensors = list(islice(read_tensors(images, spec), COST_IMAGES))
+    tensors = list(islice(read_tensors(images, spec, keep_aspect), COST_IMAGES))
     return replace(table, costs=measure_costs(network, executor, table, tensors, step))
 
 

@@ -12,7 +12,8 @@ from ultraface_deploy.agreement.faces import SameFaces
 from ultraface_deploy.agreement.precision import Tolerance
 from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess, preprocess
+from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess
+from ultraface_deploy.pipeline.view import network_input
 from ultraface_deploy.quantize.network import Executor, Floats
 from ultraface_deploy.quantize.sensitivity import undecided
 from ultraface_deploy.safe.images import Image
@@ -70,6 +71,7 @@ class Gate:
         images: Iterable[Image],
         scratch: Path,
         labels: Sequence[TruthImage] | None = None,
+        keep_aspect: bool = False,
     ) -> None:
         """Run the FP32 network.
 
@@ -79,16 +81,18 @@ class Gate:
             images: validation images, none of which was calibrated on.
             scratch: a folder for the network inputs, which other processes read.
             labels: their ground truth in the same order, for AP.
+            keep_aspect: pad the images to the input's aspect ratio instead of stretching them.
 
         Raises:
             InputError: there are no images, or FP32 finds no face in them.
         """
         self.spec, self._labels = spec, labels
-        self._sizes: list[tuple[int, int]] = []
+        self._extents: list[tuple[float, float]] = []
         tensors = []
         for image in images:
-            self._sizes.append((image.shape[1], image.shape[0]))
-            tensors.append(preprocess(image, spec))
+            tensor, extent = network_input(image, spec, keep_aspect)
+            self._extents.append(extent)
+            tensors.append(tensor)
         if not tensors:
             raise InputError("no validation images; give --validation DIR")
         self._inputs = scratch / "inputs.npy"
@@ -106,7 +110,7 @@ class Gate:
     @property
     def images(self) -> int:
         """How many images are looked at."""
-        return len(self._sizes)
+        return len(self._extents)
 
     def judge(self, runner: Runner, files: Sequence[Path]) -> Verdict:
         """Run an INT8 artifact and compare its detections.
@@ -139,9 +143,9 @@ class Gate:
 
     def _detect(self, outputs: Outputs, options: PostprocessOptions) -> list[Faces]:
         return [
-            postprocess(scores[None], boxes[None], self.spec, size, options)
-            for scores, boxes, size in zip(
-                outputs["scores"], outputs["boxes"], self._sizes, strict=True
+            postprocess(scores[None], boxes[None], self.spec, extent, options)
+            for scores, boxes, extent in zip(
+                outputs["scores"], outputs["boxes"], self._extents, strict=True
             )
         ]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.pipeline import preprocess
+from ultraface_deploy.pipeline.view import network_input
 from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image, embedded_images, read_image
 
 
@@ -57,15 +57,17 @@ def readable_images(paths: Sequence[Path | Image]) -> Iterator[Image]:
 
 
 def read_tensors(
-    paths: Sequence[Path | Image], spec: ModelSpec
+    paths: Sequence[Path | Image], spec: ModelSpec, keep_aspect: bool = False
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Yield the network inputs (1, 3, H, W) of the images that can be read, one by one.
+
+    With `keep_aspect` they are padded instead of stretched.
 
     Raises:
         InputError: not one of them could be read.
     """
     for image in readable_images(paths):
-        yield preprocess(image, spec)
+        yield network_input(image, spec, keep_aspect)[0]
 
 
 def shipped_images() -> Iterator[Image]:

@@ -27,6 +27,8 @@ class Int8Options:
         ranges: one of `ranges.SEARCHED`; None for all.
         keep: layers that stay FP32 in every candidate.
         budget_s: seconds to search for each runtime.
+        keep_aspect: calibrate and judge on photographs that are padded to the input's aspect
+            ratio, as `View.keep_aspect` shows them, instead of stretched.
         accelerator: what a format for accelerators compiles for.
     """
 
@@ -38,6 +40,7 @@ class Int8Options:
     keep: tuple[str, ...] = ()
     budget_s: float = 75.0
     accelerator: str = "ethos-u55-128"
+    keep_aspect: bool = False
 
     def __post_init__(self) -> None:
         if self.ranges is not None and self.ranges not in SEARCHED:

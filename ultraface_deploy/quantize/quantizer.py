@@ -80,9 +80,7 @@ class Quantizer:
             table = CalibrationTable.load(given)
             table.require_network(self.network, str(given))
             return table
-        return calibrate(
-            self.network, self._executor, self.spec, self._photographs, progress=self._progress
-        )
+        return self._calibrate(self._photographs)
 
     def _of_shipped_images(self) -> CalibrationTable:
         """Two people are little to calibrate on: the gate judges on harder pictures of them."""
@@ -91,7 +89,17 @@ class Quantizer:
             f"no photographs given: ranges from the {len(images)} pictures that ship, judged on "
             "darker, brighter and turned ones; for your own camera: --calibration DIR"
         )
-        return calibrate(self.network, self._executor, self.spec, images, progress=self._progress)
+        return self._calibrate(images)
+
+    def _calibrate(self, images: Sequence[Path | Image]) -> CalibrationTable:
+        return calibrate(
+            self.network,
+            self._executor,
+            self.spec,
+            images,
+            progress=self._progress,
+            keep_aspect=self.options.keep_aspect,
+        )
 
     @cached_property
     def gate(self) -> Gate:
@@ -101,7 +109,8 @@ class Quantizer:
             InputError: there is nothing to judge on.
         """
         images, labels = self._validation()
-        return Gate(self._executor, self.spec, images, self._scratch, labels)
+        keep_aspect = self.options.keep_aspect
+        return Gate(self._executor, self.spec, images, self._scratch, labels, keep_aspect)
 
     def make(
         self,

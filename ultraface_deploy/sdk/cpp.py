@@ -27,6 +27,8 @@ def model_values(spec: ModelSpec, precision: Precision, files: Sequence[Path]) -
         "NAME": spec.name,
         "WIDTH": str(spec.width),
         "HEIGHT": str(spec.height),
+        "COLOR": spec.color.capitalize(),
+        "CHANNELS": str(spec.channels),
         "MEAN": _join(map(float32, spec.mean)),
         "STD": _join(map(float32, spec.std)),
         "CLASSES": str(spec.num_classes),

@@ -28,11 +28,16 @@ class Options(ctypes.Structure):
         ("candidates", ctypes.c_int32),
         ("top_k", ctypes.c_int32),
         ("threads", ctypes.c_int32),
+        ("keep_aspect", ctypes.c_int32),
     )
 
     @classmethod
     def of(
-        cls, options: PostprocessOptions, threads: int = 1, score_threshold: float = 0.5
+        cls,
+        options: PostprocessOptions,
+        threads: int = 1,
+        score_threshold: float = 0.5,
+        keep_aspect: bool = False,
     ) -> Options:
         """Translate the pipeline's options; `score_threshold` is the model's own."""
         return cls(
@@ -42,6 +47,7 @@ class Options(ctypes.Structure):
             options.candidates,
             options.top_k or 0,
             threads,
+            keep_aspect,
         )
 
 
@@ -71,6 +77,7 @@ class LibraryDetector:
         options: PostprocessOptions | None = None,
         threads: int = 1,
         capacity: int = 1024,
+        keep_aspect: bool = False,
     ) -> None:
         """Load a library and create a detector.
 
@@ -80,6 +87,7 @@ class LibraryDetector:
             options: thresholds and NMS kind.
             threads: threads of one inference.
             capacity: faces that one image may have.
+            keep_aspect: fit images into the network's input and pad them.
 
         Raises:
             InputError: the library cannot be loaded.
@@ -95,7 +103,9 @@ class LibraryDetector:
         self._handle = ctypes.c_void_p()
         defaults = Options()
         self._c.ultraface_default_options(ctypes.byref(defaults))
-        c_options = Options.of(options or PostprocessOptions(), threads, defaults.score_threshold)
+        c_options = Options.of(
+            options or PostprocessOptions(), threads, defaults.score_threshold, keep_aspect
+        )
         folder = None if models is None else str(models).encode()
         self._check(
             self._c.ultraface_create(folder, ctypes.byref(c_options), ctypes.byref(self._handle))

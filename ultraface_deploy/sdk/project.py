@@ -15,7 +15,7 @@ from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.sdk.cpp import embedded_model, model_values
 
@@ -77,10 +77,11 @@ def write_project(
 
 def _refuse_other_members(spec: ModelSpec) -> None:
     """Refuse what the generated code does not do: it would find other faces in silence."""
-    if spec.landmarks or spec.color != "rgb" or spec.anchors != AnchorSpec():
+    coding = spec.anchors
+    if spec.landmarks or coding.centers != "map" or not coding.clip:
         raise InputError(
-            f"{spec.name}: the C++ project reads RGB and gives boxes alone; networks with "
-            "landmarks, BGR or gray input are not packaged yet, run them from Python"
+            f"{spec.name}: the C++ project gives boxes alone, on UltraFace's anchors; networks "
+            "with landmarks are not packaged, run them from Python"
         )
 
 

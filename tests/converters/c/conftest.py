@@ -73,6 +73,7 @@ class Library:
     def __init__(self, path: Path, spec: ModelSpec) -> None:
         self._calls, self._spec = ctypes.CDLL(str(path)), spec
         self._calls.ultraface_kernels.restype = ctypes.c_char_p
+        self._calls.harness_point.restype = ctypes.c_int64
 
     @property
     def kernels(self) -> str:
@@ -92,29 +93,41 @@ class Library:
         assert status == 0
         return {"scores": scores, "boxes": boxes}
 
-    def resized(self, picture: Bytes, format: int = 0) -> Bytes:
+    def resized(self, picture: Bytes, format: int = 0, keep_aspect: bool = False) -> Bytes:
         """What the network reads of a picture."""
         made = np.zeros((self._spec.height, self._spec.width, 3), np.uint8)
         height, width = picture.shape[:2]
         status = self._calls.harness_resize(
-            _at(picture), width, height, picture.strides[0], format, _at(made)
+            *(_at(picture), width, height, picture.strides[0], format),
+            *(int(keep_aspect), _at(made)),
         )
         assert status == 0
         return made
 
     def detect(
-        self, picture: Bytes, format: int = 0, threshold: float = 0.5, capacity: int = 200
+        self,
+        picture: Bytes,
+        format: int = 0,
+        threshold: float = 0.5,
+        capacity: int = 200,
+        keep_aspect: bool = False,
     ) -> npt.NDArray[np.float64]:
         """Faces (N, 6): corners, score, label."""
         faces = (Face * max(capacity, 1))()
         height, width = picture.shape[:2]
         count = self._calls.harness_detect(
             *(_at(picture), width, height, picture.strides[0], format),
-            *(ctypes.c_float(threshold), faces, capacity),
+            *(ctypes.c_float(threshold), int(keep_aspect), faces, capacity),
         )
         assert 0 <= count <= capacity
         rows = [[f.x1, f.y1, f.x2, f.y2, f.score, f.label] for f in faces[:count]]
         return np.array(rows).reshape(-1, 6)
+
+    def makes_a_box(self, offsets: Sequence[float]) -> bool:
+        """Whether offsets, as an FP32 network computes them, are decoded to a box."""
+        points = [self._calls.harness_point(ctypes.c_double(offset)) for offset in offsets]
+        made = np.zeros(4, np.int64)
+        return bool(self._calls.harness_decode(_at(np.array(points, np.int64)), _at(made)))
 
 
 def _at(array: npt.NDArray[Any]) -> ctypes.c_void_p:

@@ -3,11 +3,12 @@
 
 /* What the network reads of a BGR picture, as bytes. */
 int harness_resize(const uint8_t *pixels, int width, int height, int stride, int format,
-                   uint8_t *to)
+                   int keep_aspect, uint8_t *to)
 {
     static uint8_t arena[ULTRAFACE_ARENA_BYTES];
     ultraface_options o = ultraface_defaults();
     o.format = (ultraface_format)format;
+    o.keep_aspect = keep_aspect;
     call c;
     const int problem = begin(&o, pixels, width, height, stride, arena, sizeof arena, &c);
     if (problem)
@@ -43,12 +44,25 @@ int harness_run(const uint8_t *pixels, int width, int height, int stride, int th
 }
 
 int harness_detect(const uint8_t *pixels, int width, int height, int stride, int format,
-                   float threshold, ultraface_face *faces, int capacity)
+                   float threshold, int keep_aspect, ultraface_face *faces, int capacity)
 {
     static uint8_t arena[ULTRAFACE_ARENA_BYTES];
     ultraface_options o = ultraface_defaults();
     o.format = (ultraface_format)format;
     o.score_threshold = threshold;
+    o.keep_aspect = keep_aspect;
     return ultraface_detect_with(&o, pixels, width, height, stride, arena, sizeof arena, faces,
                                  capacity);
+}
+
+/* A sum of an FP32 network with 16 bits behind the point. */
+int64_t harness_point(double made)
+{
+    return to_point((sum)made, 1 << POINT);
+}
+
+/* Whether the offsets of the first anchor make a box. */
+int harness_decode(const int64_t *offsets, int64_t *box)
+{
+    return decode(0, 0, 0, offsets, box);
 }

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.conftest import ROOT
 from tests.converters.c.conftest import Bytes, Case, Library
 from ultraface_deploy.pipeline import PostprocessOptions, postprocess
+from ultraface_deploy.pipeline.view import letterbox
 
 BGR, RGB, GRAY, RGB565 = range(4)
 
@@ -41,15 +42,36 @@ def test_the_resize_is_opencvs_within_two_levels(
     assert np.abs(found - wanted.astype(int)).max() <= 2
 
 
-@given(st.integers(1, 400), st.integers(1, 300), st.integers(0, 9))
+@given(st.integers(1, 400), st.integers(1, 300), st.integers(0, 9), st.booleans())
 def test_kernels_resize_as_plain_c_does(
-    library: Library, width: int, height: int, seed: int
+    library: Library, width: int, height: int, seed: int, keep_aspect: bool
 ) -> None:
     picture = random_picture(width, height, seed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ULTRAFACE_KERNELS", "portable")
-        plain = library.resized(picture)
-    np.testing.assert_array_equal(library.resized(picture), plain)
+        plain = library.resized(picture, keep_aspect=keep_aspect)
+    np.testing.assert_array_equal(library.resized(picture, keep_aspect=keep_aspect), plain)
+
+
+@pytest.mark.parametrize("size", [(128, 96), (30, 200), (400, 31), (1, 300), (640, 480), (7, 7)])
+def test_keeping_the_aspect_ratio_pads_as_the_pipeline_does(
+    library: Library, make_case: Callable[..., Case], size: tuple[int, int]
+) -> None:
+    spec, picture = make_case("slim-320").spec, random_picture(*size, seed=4)
+    canvas, _ = letterbox(picture, spec.width, spec.height, spec)
+    found = library.resized(picture, keep_aspect=True).astype(int)
+    assert np.abs(found - canvas.astype(int)).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("offset", "is_box"),
+    [(0.0, True), (-3.0, True), (40.0, True), (450.0, False), (np.inf, False), (np.nan, False)],
+)
+def test_offsets_that_are_no_numbers_make_no_box(
+    open_library: Callable[..., Library], offset: float, is_box: bool
+) -> None:
+    library = open_library("slim-320", "fp32")
+    assert library.makes_a_box([0.0, 0.0, 0.0, offset]) is is_box
 
 
 def test_other_formats_read_the_same_pixels(library: Library) -> None:
@@ -95,6 +117,21 @@ def test_faces_are_those_of_the_pipeline(
     np.testing.assert_allclose(found[:, 4], wanted.scores, atol=1e-6)
 
 
+def test_faces_of_a_padded_picture_lie_where_they_are(
+    make_case: Callable[..., Case], open_library: Callable[..., Library]
+) -> None:
+    case, library = make_case("slim-320", (320, 240)), open_library("slim-320", "int8", (320, 240))
+    picture = np.asarray(cv2.imread(str(ROOT / "ultraface_deploy/photos/astronaut.jpg")), np.uint8)
+    tall = np.concatenate([picture, np.full_like(picture, 90), np.full_like(picture, 90)])
+    canvas, extent = letterbox(tall, case.spec.width, case.spec.height, case.spec)
+    outputs = library.run(canvas)
+    wanted = postprocess(outputs["scores"], outputs["boxes"], case.spec, extent)
+    found = library.detect(tall, keep_aspect=True)
+    assert len(found) == len(wanted) > 0
+    # The resize of C is up to two levels from OpenCV's.
+    np.testing.assert_allclose(found[:, :4], wanted.boxes, atol=1.0)
+
+
 def test_no_more_faces_than_there_is_room_for(library: Library) -> None:
     picture = random_picture(128, 96, 5)
     every = library.detect(picture, threshold=0.01)
@@ -127,8 +164,7 @@ def test_wrong_arguments_give_an_error_code(
 ) -> None:
     pixels = ctypes.c_void_p(np.zeros(200, np.uint8).ctypes.data)
     detect = library._calls.harness_detect
-    assert (
-        detect(pixels, width, height, stride, format, ctypes.c_float(threshold), None, 0) == status
-    )
-    assert detect(None, 8, 8, 24, BGR, ctypes.c_float(0.5), None, 0) == -1
-    assert detect(pixels, 8, 8, 24, BGR, ctypes.c_float(0.5), None, 5) == -3
+    least = ctypes.c_float(threshold)
+    assert detect(pixels, width, height, stride, format, least, 0, None, 0) == status
+    assert detect(None, 8, 8, 24, BGR, ctypes.c_float(0.5), 0, None, 0) == -1
+    assert detect(pixels, 8, 8, 24, BGR, ctypes.c_float(0.5), 0, None, 5) == -3

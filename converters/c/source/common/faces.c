@@ -3,6 +3,8 @@
 /* Bits behind the point of offsets and places, and of scores: faces that the network is sure of
    differ in the last ones. */
 enum { POINT = 16, SCORE_POINT = 30 };
+/* Offsets are less; what is no number is read as this. */
+#define WILD ((int64_t)8192 << POINT)
 
 /* exp of a number with 16 bits behind the point, 30 bits behind the point, for -40 to 6. */
 static int64_t power_of_e(int64_t fixed)
@@ -47,10 +49,14 @@ static void read_anchor(const uint8_t *arena, int map, int pixel, int side, int6
     }
 }
 
-/* x1, y1, x2, y2 with 16 bits behind the point, 0 to 1 over the picture (Liu et al., 2016,
-   "SSD", section 2.2). */
-static void decode(int map, int pixel, int side, const int64_t *offsets, int64_t *box)
+/* x1, y1, x2, y2 with 16 bits behind the point, 0 to 1 over the network's input (Liu et al., 2016,
+   "SSD", section 2.2). Returns 0 of offsets that make no box: those of a sum that is no number,
+   and those whose exponential exceeds what a float holds. */
+static int decode(int map, int pixel, int side, const int64_t *offsets, int64_t *box)
 {
+    for (int i = 0; i < 4; i++)
+        if (offsets[i] <= -WILD || offsets[i] >= WILD)
+            return 0;
     const feature_map *m = &maps[map];
     const int64_t anchor[2] = {m->wide[side], m->high[side]};
     const int64_t centers[2] = {
@@ -59,11 +65,14 @@ static void decode(int map, int pixel, int side, const int64_t *offsets, int64_t
     for (int i = 0; i < 2; i++) {
         const int64_t center = centers[i] + ((offsets[i] * anchor[i] >> POINT) * CENTER_VARIANCE >> 24);
         int64_t size = offsets[2 + i] * SIZE_VARIANCE >> 24;
+        if (size > 88 << POINT)
+            return 0;
         size = size > 6 << POINT ? 6 << POINT : size;
         const int64_t half = power_of_e(size) * anchor[i] >> 31;
         box[i] = center - half;
         box[2 + i] = center + half;
     }
+    return 1;
 }
 
 typedef struct {
@@ -121,9 +130,16 @@ static int find_candidates(const call *c, int label, int32_t threshold, int limi
                 candidate found;
                 found.score = scores[label];
                 read_anchor(c->arena, map, pixel, side, above, offsets);
-                decode(map, pixel, side, offsets, found.exact);
+                if (!decode(map, pixel, side, offsets, found.exact))
+                    continue;
                 for (int i = 0; i < 4; i++) {
-                    found.exact[i] *= i % 2 ? c->source.height : c->source.width;
+                    /* What the whole input spans, in pixels of the picture. */
+                    if (i % 2)
+                        found.exact[i] = found.exact[i] * (c->source.height * ULTRAFACE_HEIGHT) /
+                                         c->source.high;
+                    else
+                        found.exact[i] = found.exact[i] * (c->source.width * ULTRAFACE_WIDTH) /
+                                         c->source.wide;
                     found.box[i] = found.exact[i] >> (POINT - 8);
                 }
                 count = insert(list, count, limit, &found);
@@ -252,6 +268,7 @@ static int begin(const ultraface_options *o, const uint8_t *pixels, int width, i
     c->source.stride = stride;
     c->source.bytes = bytes;
     c->source.format = o->format;
+    fit(&c->source, o->keep_aspect);
     split_columns(&c->source, c->arena);
     return ULTRAFACE_OK;
 }

@@ -65,6 +65,7 @@ typedef struct {
     int threads; /* above 1 only with parallel_for */
     ultraface_parallel_for parallel_for;
     void *pool; /* handed to parallel_for */
+    int keep_aspect; /* 1 fits the picture into the network's input and pads it; 0 stretches it */
 } ultraface_options;
 
 /* Find the faces of a picture, best first, with the default options.
@@ -73,7 +74,7 @@ typedef struct {
 int ultraface_detect(const uint8_t *bgr, int width, int height, int stride, void *arena,
                      size_t arena_bytes, ultraface_face *faces, int capacity);
 
-/* Score .5, IoU .3, all candidates, BGR, one thread. */
+/* Score .5, IoU .3, all candidates, BGR, one thread, stretched. */
 ultraface_options ultraface_defaults(void);
 
 int ultraface_detect_with(const ultraface_options *options, const uint8_t *pixels, int width,

@@ -5,6 +5,7 @@
 typedef struct {
     const uint8_t *pixels;
     int width, height, stride, bytes; /* bytes of a pixel */
+    int wide, high; /* of the part of the network's input that it fills, from the top left */
     ultraface_format format;
 } picture;
 
@@ -25,12 +26,34 @@ static int32_t split(int to, int wide, int size, int bits, int32_t *fraction)
     return place;
 }
 
+/* side * numerator / denominator, rounded to the nearest, of two to the even one. */
+static int scaled(int side, int numerator, int denominator)
+{
+    const int64_t product = (int64_t)side * numerator;
+    const int64_t whole = product / denominator, twice = 2 * (product % denominator);
+    const int64_t rounded = whole + (twice > denominator || (twice == denominator && whole % 2));
+    return rounded > 0 ? (int)rounded : 1;
+}
+
+/* Let the picture fill the network's input, or as much of it as keeps the aspect ratio. */
+static void fit(picture *p, int keep_aspect)
+{
+    p->wide = ULTRAFACE_WIDTH;
+    p->high = ULTRAFACE_HEIGHT;
+    if (!keep_aspect)
+        return;
+    if ((int64_t)ULTRAFACE_WIDTH * p->height < (int64_t)ULTRAFACE_HEIGHT * p->width)
+        p->high = scaled(p->height, ULTRAFACE_WIDTH, p->width);
+    else
+        p->wide = scaled(p->width, ULTRAFACE_HEIGHT, p->height);
+}
+
 static void split_columns(const picture *p, uint8_t *arena)
 {
     column *columns = (column *)(void *)(arena + COLUMNS);
-    for (int x = 0; x < ULTRAFACE_WIDTH; x++) {
+    for (int x = 0; x < p->wide; x++) {
         int32_t weight;
-        columns[x].left = p->bytes * split(x, ULTRAFACE_WIDTH, p->width, ACROSS, &weight);
+        columns[x].left = p->bytes * split(x, p->wide, p->width, ACROSS, &weight);
         columns[x].weights[0] = (int16_t)((1 << ACROSS) - weight);
         columns[x].weights[1] = (int16_t)weight;
     }
@@ -60,7 +83,7 @@ static int readable_columns(const picture *p, int top, const column *columns)
 {
     const int below = p->height - 1 > top ? p->height - 2 - top : 0; /* rows under the lower one */
     const ptrdiff_t readable = (ptrdiff_t)below * p->stride + p->width * p->bytes;
-    int count = ULTRAFACE_WIDTH;
+    int count = p->wide;
     while (count > 0 && columns[count - 1].left + 8 > readable)
         count--;
     return count;
@@ -78,18 +101,22 @@ static void resize_row(const kernels *k, const picture *p, const uint8_t *arena,
 {
     const column *columns = (const column *)(const void *)(arena + COLUMNS);
     int32_t below;
-    const int32_t top = split(y, ULTRAFACE_HEIGHT, p->height, DOWN, &below);
+    const int32_t top = split(y, p->high, p->height, DOWN, &below);
     const uint8_t *upper = p->pixels + (ptrdiff_t)top * p->stride;
     const uint8_t *lower = p->height > 1 ? upper + p->stride : upper;
     const int next = p->width > 1 ? p->bytes : 0;
     int x = 0;
+    for (int i = y < p->high ? 3 * p->wide : 0; i < 3 * ULTRAFACE_WIDTH; i++)
+        row[i] = from_level(MEAN_LEVEL);
+    if (y >= p->high)
+        return;
     if (p->width == ULTRAFACE_WIDTH && p->height == ULTRAFACE_HEIGHT && p->format == ULTRAFACE_BGR) {
         copy_row(p->pixels + (ptrdiff_t)y * p->stride, row);
         return;
     }
     if (k->resize && p->format == ULTRAFACE_BGR)
         x = k->resize(upper, lower, below, columns, readable_columns(p, top, columns), row);
-    for (; x < ULTRAFACE_WIDTH; x++) {
+    for (; x < p->wide; x++) {
         int corners[4][3];
         read_pixel(upper + columns[x].left, p->format, corners[0]);
         read_pixel(upper + columns[x].left + next, p->format, corners[1]);

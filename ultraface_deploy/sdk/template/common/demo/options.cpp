@@ -14,6 +14,7 @@ const char kUsage[] =
     "  --candidates N      best boxes that enter NMS (default 200)\n"
     "  --top-k N           faces to keep, 0 for all (default)\n"
     "  --threads N         threads of one inference (default 1)\n"
+    "  --keep-aspect       fit the picture into the network's input and pad it\n"
     "  --frames N          camera frames to read, 0 for endless (default)\n";
 
 namespace {
@@ -64,6 +65,8 @@ Arguments parse_arguments(int argc, char** argv) {
         const std::string word = argv[i];
         if (word == "--help" || word == "-h") {
             out.help = true;
+        } else if (word == "--keep-aspect") {
+            out.options.keep_aspect = true;
         } else if (word.rfind("--", 0) != 0) {
             if (!out.image.empty()) throw std::invalid_argument(word + ": one image at a time");
             out.image = word;

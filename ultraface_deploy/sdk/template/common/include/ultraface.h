@@ -49,9 +49,10 @@ typedef struct ultraface_options {
     float score_threshold; /* faces score above it, 0..1 */
     float iou_threshold;   /* overlap above which two boxes are one face, 0..1 */
     ultraface_nms nms;
-    int32_t candidates; /* the best boxes of a class that enter NMS */
-    int32_t top_k;      /* faces kept after it, 0 for all */
-    int32_t threads;    /* of one inference */
+    int32_t candidates;  /* the best boxes of a class that enter NMS */
+    int32_t top_k;       /* faces kept after it, 0 for all */
+    int32_t threads;     /* of one inference */
+    int32_t keep_aspect; /* 1 fits the image into the network's input and pads it; else 0 */
 } ultraface_options;
 
 /* Corners in pixels of the image; a face at the border may reach beyond it. */

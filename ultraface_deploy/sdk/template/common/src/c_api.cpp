@@ -43,6 +43,7 @@ ultraface::Options read_options(const ultraface_options& options) {
     out.candidates = options.candidates;
     out.top_k = options.top_k;
     out.threads = options.threads;
+    out.keep_aspect = options.keep_aspect != 0;
     return out;
 }
 
@@ -53,7 +54,7 @@ ultraface_status ultraface_default_options(ultraface_options* options) {
     const ultraface::Options defaults;
     *options = {defaults.score_threshold, defaults.iou_threshold,
                 static_cast<ultraface_nms>(defaults.nms), defaults.candidates, defaults.top_k,
-                defaults.threads};
+                defaults.threads, defaults.keep_aspect};
     return ULTRAFACE_OK;
 }
 

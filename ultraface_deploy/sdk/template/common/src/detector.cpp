@@ -78,7 +78,7 @@ struct Detector::Impl {
         : options((check(options), options)),
           model(model_dir),
           network(open_network(model.files(), options.threads)) {
-        for (int channel = 0; channel < 3; ++channel) {
+        for (int channel = 0; channel < model::kChannels; ++channel) {
             std::fill_n(network->input_plane(channel), model::kWidth * model::kHeight, 0.0F);
         }
         check(network->run());
@@ -98,12 +98,19 @@ Detector& Detector::operator=(Detector&&) noexcept = default;
 
 std::vector<Face> Detector::detect(const Image& image) {
     check(image);
-    float* const planes[3] = {impl_->network->input_plane(0), impl_->network->input_plane(1),
-                              impl_->network->input_plane(2)};
-    impl_->resampler.run(image, planes);
+    float* planes[model::kChannels];
+    for (int channel = 0; channel < model::kChannels; ++channel) {
+        planes[channel] = impl_->network->input_plane(channel);
+    }
+    const Fit fit = impl_->options.keep_aspect ? keeping_aspect(image.width, image.height) : Fit();
+    impl_->resampler.run(image, planes, fit);
     const Outputs outputs = impl_->network->run();
-    return model::find_faces(outputs.scores, outputs.boxes, image.width, image.height,
-                             impl_->options);
+    const auto span = [](int input, int image_side, int filled) {
+        return static_cast<float>(static_cast<double>(input) * image_side / filled);
+    };
+    return model::find_faces(outputs.scores, outputs.boxes,
+                             span(model::kWidth, image.width, fit.columns),
+                             span(model::kHeight, image.height, fit.rows), impl_->options);
 }
 
 }  // namespace ultraface

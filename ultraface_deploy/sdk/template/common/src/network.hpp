@@ -26,7 +26,7 @@ class Network {
 public:
     virtual ~Network() = default;
 
-    // Where the caller writes one plane (R, G, B) of kWidth x kHeight normalised floats.
+    // Where the caller writes one plane of kWidth x kHeight normalised floats, by kColor's order.
     virtual float* input_plane(int channel) = 0;
 
     // Run once. The outputs live until the next run. Throws Error.

@@ -14,8 +14,14 @@
 namespace ultraface {
 namespace {
 
+using model::Color;
+using model::kColor;
 using model::kHeight;
 using model::kWidth;
+
+// Where the network has these channels.
+constexpr std::size_t kRed = kColor == Color::Bgr ? 2 : 0;
+constexpr std::size_t kBlue = 2 - kRed;
 
 constexpr int kWeightBits = 11;
 
@@ -44,6 +50,9 @@ Taps make_taps(int source, int target, AtBorder at_border, int unit) {
 
 struct Rgb {
     int red, green, blue;
+
+    // OpenCV's gray (cvtColor, COLOR_BGR2GRAY), in 15-bit fixed point.
+    int gray() const { return (red * 9798 + green * 19235 + blue * 3735 + (1 << 14)) >> 15; }
 };
 
 // Rows of pixels by the offset of a pixel's first byte.
@@ -83,12 +92,16 @@ inline std::uint16_t mix(int first, int second, const std::uint16_t weights[2]) 
 
 template <typename Pixels>
 void mix_columns(const Pixels pixels, const Taps& taps, std::size_t begin, std::uint16_t* out) {
-    for (std::size_t i = begin; i < kWidth; ++i) {
+    for (std::size_t i = begin; i < taps.first.size(); ++i) {
         const Rgb first = pixels[taps.first[i]], second = pixels[taps.second[i]];
         const std::uint16_t* weights = &taps.weights[2 * i];
-        out[i] = mix(first.red, second.red, weights);
+        if (kColor == Color::Gray) {
+            out[i] = mix(first.gray(), second.gray(), weights);
+            continue;
+        }
+        out[kRed * kWidth + i] = mix(first.red, second.red, weights);
         out[kWidth + i] = mix(first.green, second.green, weights);
-        out[2 * kWidth + i] = mix(first.blue, second.blue, weights);
+        out[kBlue * kWidth + i] = mix(first.blue, second.blue, weights);
     }
 }
 
@@ -157,10 +170,10 @@ std::size_t mix_columns_fast(const std::uint8_t*, const Taps&, std::size_t,
 
 // Mix two rows of one channel and normalise them.
 void mix_rows(const std::uint16_t* top, const std::uint16_t* bottom,
-              const std::uint16_t weights[2], int channel, float* out) {
+              const std::uint16_t weights[2], int channel, int columns, float* out) {
     const std::uint32_t first = weights[0], second = weights[1];
     const float mean = model::kMean[channel], scale = 1.0F / model::kStd[channel];
-    for (int x = 0; x < kWidth; ++x) {
+    for (int x = 0; x < columns; ++x) {
         const auto sum =
             static_cast<std::uint16_t>((top[x] * first >> 16) + (bottom[x] * second >> 16) + 2);
         out[x] = (static_cast<float>(sum >> 2) - mean) * scale;
@@ -171,13 +184,34 @@ int bytes_per_pixel(Format format) {
     return format == Format::Bgr || format == Format::Rgb ? 3 : 1;
 }
 
+// Fill what an image leaves of a plane with the network's mean, rounded as a pixel is.
+void pad(float* plane, int channel, const Fit& fit) {
+    const float mean = model::kMean[channel];
+    const float value = (std::nearbyint(mean) - mean) * (1.0F / model::kStd[channel]);
+    for (int y = 0; y < kHeight; ++y) {
+        float* const row = plane + static_cast<std::ptrdiff_t>(y) * kWidth;
+        std::fill(row + (y < fit.rows ? fit.columns : 0), row + kWidth, value);
+    }
+}
+
 }  // namespace
 
-void Resampler::prepare(const Image& image) {
+Fit keeping_aspect(int image_width, int image_height) {
+    const double ratio = std::min(static_cast<double>(kWidth) / image_width,
+                                  static_cast<double>(kHeight) / image_height);
+    const auto scaled = [ratio](int side, int limit) {
+        return std::clamp(static_cast<int>(std::nearbyint(side * ratio)), 1, limit);
+    };
+    return {scaled(image_width, kWidth), scaled(image_height, kHeight)};
+}
+
+void Resampler::prepare(const Image& image, const Fit& fit) {
     const int pixel_bytes = bytes_per_pixel(image.format);
-    if (image.width != width_ || image.height != height_ || pixel_bytes != pixel_bytes_) {
-        columns_ = make_taps(image.width, kWidth, AtBorder::Once, pixel_bytes);
-        rows_ = make_taps(image.height, kHeight, AtBorder::Twice, 1);
+    if (image.width != width_ || image.height != height_ || pixel_bytes != pixel_bytes_ ||
+        fit.columns != fit_.columns || fit.rows != fit_.rows) {
+        columns_ = make_taps(image.width, fit.columns, AtBorder::Once, pixel_bytes);
+        rows_ = make_taps(image.height, fit.rows, AtBorder::Twice, 1);
+        fit_ = fit;
         width_ = image.width;
         height_ = image.height;
         pixel_bytes_ = pixel_bytes;
@@ -202,19 +236,20 @@ const Resampler::Row& Resampler::row_at(const Image& image, int y, const Row* ke
     const auto stride = static_cast<std::ptrdiff_t>(
         image.stride ? image.stride : image.width * pixel_bytes_);
     const std::uint8_t* const row = image.pixels + y * stride;
-    std::uint16_t* const red = out;
+    std::uint16_t* const red = out + kRed * kWidth;
     std::uint16_t* const green = out + kWidth;
-    std::uint16_t* const blue = out + 2 * kWidth;
+    std::uint16_t* const blue = out + kBlue * kWidth;
+    const std::size_t fast = kColor == Color::Gray ? 0 : safe_columns_;
     switch (image.format) {
         case Format::Bgr: {
             std::uint16_t* const planes[3] = {blue, green, red};
-            const std::size_t done = mix_columns_fast(row, columns_, safe_columns_, planes);
+            const std::size_t done = fast ? mix_columns_fast(row, columns_, fast, planes) : 0;
             mix_columns(BgrRow{row}, columns_, done, out);
             break;
         }
         case Format::Rgb: {
             std::uint16_t* const planes[3] = {red, green, blue};
-            const std::size_t done = mix_columns_fast(row, columns_, safe_columns_, planes);
+            const std::size_t done = fast ? mix_columns_fast(row, columns_, fast, planes) : 0;
             mix_columns(RgbRow{row}, columns_, done, out);
             break;
         }
@@ -228,17 +263,19 @@ const Resampler::Row& Resampler::row_at(const Image& image, int y, const Row* ke
     return cache_[slot];
 }
 
-void Resampler::run(const Image& image, float* const planes[3]) {
-    prepare(image);
-    for (std::size_t y = 0; y < kHeight; ++y) {
+void Resampler::run(const Image& image, float* const planes[model::kChannels],
+                    const Fit& fit) {
+    prepare(image, fit);
+    for (std::size_t y = 0; y < rows_.first.size(); ++y) {
         const Row& top = row_at(image, rows_.first[y], nullptr);
         const Row& bottom = row_at(image, rows_.second[y], &top);
-        for (int channel = 0; channel < 3; ++channel) {
+        for (int channel = 0; channel < model::kChannels; ++channel) {
             const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(channel) * kWidth;
             mix_rows(top.data() + offset, bottom.data() + offset, &rows_.weights[2 * y], channel,
-                     planes[channel] + y * kWidth);
+                     fit.columns, planes[channel] + y * kWidth);
         }
     }
+    for (int channel = 0; channel < model::kChannels; ++channel) pad(planes[channel], channel, fit);
 }
 
 }  // namespace ultraface

@@ -47,8 +47,10 @@ private:
 void measure(const Picture& picture, const std::string& model_dir, int rounds) {
     const ultraface::LoadedModel model(model_dir);
     const auto network = ultraface::open_network(model.files(), 1);
-    float* const planes[3] = {network->input_plane(0), network->input_plane(1),
-                              network->input_plane(2)};
+    float* planes[ultraface::model::kChannels];
+    for (int channel = 0; channel < ultraface::model::kChannels; ++channel) {
+        planes[channel] = network->input_plane(channel);
+    }
     ultraface::Resampler resampler;
     ultraface::Outputs outputs{};
     std::vector<ultraface::Face> faces;
@@ -57,8 +59,9 @@ void measure(const Picture& picture, const std::string& model_dir, int rounds) {
         resample.run([&] { resampler.run(picture.view(), planes); });
         inference.run([&] { outputs = network->run(); });
         decode.run([&] {
-            faces = ultraface::model::find_faces(outputs.scores, outputs.boxes, picture.width,
-                                                 picture.height, {});
+            faces = ultraface::model::find_faces(outputs.scores, outputs.boxes,
+                                                 static_cast<float>(picture.width),
+                                                 static_cast<float>(picture.height), {});
         });
     }
     std::printf("resample %.3f ms, network %.3f ms, decode and NMS %.3f ms, %zu faces\n",

@@ -26,7 +26,7 @@ public:
         session_ = interpreter_->createSession(config);
         if (!session_) throw failure("cannot create a session");
         input_ = interpreter_->getSessionInput(session_, nullptr);
-        if (!input_ || input_->elementSize() != 3 * kPlane) {
+        if (!input_ || input_->elementSize() != model::kChannels * kPlane) {
             throw failure("has another input size than " + std::to_string(model::kWidth) + "x" +
                           std::to_string(model::kHeight));
         }

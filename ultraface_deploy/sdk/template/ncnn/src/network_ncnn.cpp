@@ -16,7 +16,7 @@ Error failure(const std::string& what) {
 class NcnnNetwork : public Network {
 public:
     NcnnNetwork(const ModelFiles& files, int threads)
-        : input_(model::kWidth, model::kHeight, 3) {
+        : input_(model::kWidth, model::kHeight, model::kChannels) {
         if (input_.empty()) throw std::bad_alloc();
         // Options count only before load_param. ncnn computes in fp16 by itself on cores that can.
         net_.opt.num_threads = threads;

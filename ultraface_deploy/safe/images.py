@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import cv2
@@ -20,6 +16,7 @@ import numpy.typing as npt
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.files import native_name, refuse_pointer
 from ultraface_deploy.safe.limits import PIXELS, Limit
+from ultraface_deploy.safe.overheard import overhear
 
 Image = npt.NDArray[np.uint8]
 PHOTOS = Path(__file__).resolve().parents[1] / "photos"
@@ -32,8 +29,6 @@ IMAGE_SUFFIXES = frozenset(
 _log = logging.getLogger(__name__)
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _ANIMATION_PIXELS = 64_000_000
-# Standard error belongs to the whole process.
-_ALONE = Lock()
 # EXIF: from 5 on the picture lies on its side.
 _ORIENTATION, _TURNED = 0x0112, 5
 
@@ -64,11 +59,10 @@ def read_damaged(path: Path) -> tuple[Image, str | None]:
         return as_bgr(_decode(path, data)), None
     cut = _is_cut_off(data)
     # With an end marker libjpeg returns the lines that are there.
-    with native_stderr() as said:
-        image = _decode(path, data + _JPEG_END if cut else data)
+    image, said = overhear(lambda: _decode(path, data + _JPEG_END if cut else data))
     if cut:
         return as_bgr(image), f"{path}: the JPEG is cut off; its last lines are missing"
-    for line in said.text.splitlines():
+    for line in said.splitlines():
         if line.startswith("Corrupt JPEG data"):
             return as_bgr(image), f"{path}: the JPEG is damaged ({line.partition(': ')[2]})"
     return as_bgr(image), None
@@ -132,36 +126,6 @@ def _is_cut_off(jpeg: bytes) -> bool:
     markers found last are those of the picture itself and not of a thumbnail.
     """
     return jpeg.rfind(_JPEG_END) < jpeg.rfind(b"\xff\xda")
-
-
-@dataclass
-class Said:
-    """What native code wrote to standard error."""
-
-    text: str = ""
-
-
-@contextmanager
-def native_stderr() -> Iterator[Said]:
-    """Catch what native code writes to standard error; what is not of libjpeg is passed on."""
-    said = Said()
-    with _ALONE, tempfile.TemporaryFile() as file:
-        try:
-            before = os.dup(2)
-        except OSError:  # there is none
-            yield said
-            return
-        try:
-            os.dup2(file.fileno(), 2)
-            yield said
-        finally:
-            os.dup2(before, 2)
-            os.close(before)
-            file.seek(0)
-            said.text = file.read().decode(errors="replace")
-            other = "".join(line for line in said.text.splitlines(True) if "JPEG" not in line)
-            if other:
-                os.write(2, other.encode())
 
 
 def is_animated(path: Path) -> bool:

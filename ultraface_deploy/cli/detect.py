@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -50,6 +52,15 @@ def detect(
     ] = None,
     precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
     threads: Threads = 1,
+    workers: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            "--workers",
+            min=1,
+            max=256,
+            help="Pictures worked on at a time; default: as many as pay, measured at the start.",
+        ),
+    ] = None,
     device: Device = None,
     input_size: InputSize = None,
     mean: Mean = None,
@@ -136,7 +147,7 @@ def detect(
     from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.cli.found import Found
     from ultraface_deploy.detect.detector import open_detector
-    from ultraface_deploy.detect.run import run
+    from ultraface_deploy.detect.run import Workers, run
     from ultraface_deploy.detect.sinks import Wanted, open_sinks, refuse_wanted
     from ultraface_deploy.detect.sources import open_sources
     from ultraface_deploy.errors import InputError
@@ -173,7 +184,8 @@ def detect(
     known = parse_known(mean, std, color, ignore_outputs)
     frames = open_sources(sources or [_shipped_photograph()], reconnect)
     refuse_wanted(frames, wanted)
-    detector = open_detector(
+    another = partial(
+        open_detector,
         model,
         backend,
         parse_precision(precision),
@@ -185,10 +197,15 @@ def detect(
         known=known,
     )
     total = limit if frames.count is None else min(frames.count, limit or frames.count)
-    found = Found(frames)
-    with detector, open_sinks(frames, wanted) as sinks, progress() as bar:
+    found, several = Found(), Workers(workers, another, threads, note)
+    with (
+        another() as detector,
+        open_sinks(frames, wanted) as sinks,
+        progress() as bar,
+        closing(run(detector, frames, sinks, limit, several)) as results,
+    ):
         task = bar.add_task("detecting", total=total)
-        for frame, faces in run(detector, frames, sinks, limit):
+        for frame, faces in results:
             bar.advance(task)
             if not wanted.on_stdout:
                 found.add(frame, len(faces))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ultraface_deploy.cli.console import counted, line
-from ultraface_deploy.detect.sources import Frame, FrameSource
+from ultraface_deploy.detect.sources import Frame
 
 
 @dataclass
@@ -42,8 +42,7 @@ class Found:
     end, also one whenever the number of faces changes.
     """
 
-    def __init__(self, frames: FrameSource) -> None:
-        self._frames = frames
+    def __init__(self) -> None:
         self._video: _Video | None = None
         self._pictures = self._faces = self._lines = 0
 
@@ -62,7 +61,7 @@ class Found:
             self._video = _Video(frame.name, faces, faces, faces, faces)
         else:
             self._video.add(faces)
-        if changed and self._frames.current.kind in ("camera", "stream"):
+        if changed and frame.source is not None and frame.source.kind in ("camera", "stream"):
             line(f"{frame.name} #{frame.index}: {counted(faces, 'face')}")
 
     def end(self) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -77,26 +78,37 @@ class Marked:
     def __exit__(self, *how: object) -> None:
         self._open.__exit__(*how)  # type: ignore[arg-type]
 
-    def write(self, frame: Frame, faces: Faces) -> None:
+    def prepare(self, frame: Frame, faces: Faces) -> Image | bytes | None:
+        """Return the painted picture, of a source of pictures the file it becomes."""
+        painted = self._paint(frame.image, faces)
+        if self._part_of(frame).kind != "images":
+            return painted
+        return _encoded(self._output.suffix if self._folder is None else suffix_of(frame), painted)
+
+    def write(self, frame: Frame, prepared: Any) -> None:
         """Take the next picture; what was begun for the source before appears under its name."""
-        if self._part is not self._frames.current:
+        part = self._part_of(frame)
+        if self._part is not part:
             self._open.close()
-            self._part = self._frames.current
-            self._sink = self._begin(self._part, frame)
-        self._sink.write(frame, faces)
+            self._part = part
+            self._sink = self._begin(part, frame)
+        self._sink.write(frame, prepared)
+
+    def _part_of(self, frame: Frame) -> FrameSource:
+        return self._frames if frame.source is None else frame.source
 
     def _begin(self, part: FrameSource, frame: Frame) -> _PictureSink | _VideoSink | _AnimationSink:
         if part.kind == "images":
-            return _PictureSink(self._output, self._folder, self._names, self._paint)
+            return _PictureSink(self._output, self._folder, self._names)
         target, still = self._output, replace(frame, index=None)
         if part.kind == "animation":
             if self._folder is not None:
-                target = self._folder / self._names.of(still)
+                target = self._folder / self._names.of(still, suffix_of(still))
             if target.suffix.lower() in _ANIMATIONS:
-                return self._open.enter_context(_animation(target, part.fps, self._paint))
+                return self._open.enter_context(_animation(target, part.fps))
         if self._folder is not None:
             target = self._folder / self._names.of(_named_after_stream(still), ".mp4")
-        sink = _VideoSink(self._open.enter_context(replacing(target)), part.fps, self._paint)
+        sink = _VideoSink(self._open.enter_context(replacing(target)), part.fps)
         self._open.callback(sink.close)
         return sink
 
@@ -107,18 +119,13 @@ class Names:
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
-    def of(self, frame: Frame, suffix: str | None = None, number: int | None = None) -> str:
+    def of(self, frame: Frame, suffix: str, number: int | None = None) -> str:
         """Return a name for a picture, or with `number` for one of its faces."""
-        original = Path(frame.name)
-        stem = original.stem or "picture"
+        stem = Path(frame.name).stem or "picture"
         if frame.index is not None:
             stem += f"-{frame.index:06d}"
         if number is not None:
             stem += f"-{number}"
-        if suffix is None:
-            # A frame of an animation is one picture; and not all that is read can be written.
-            plain = frame.index is None and cv2.haveImageWriter(f"x{original.suffix.lower()}")
-            suffix = original.suffix if plain else ".png"
         name, again = f"{stem}{suffix}", 1
         while name in self._taken:
             again += 1
@@ -127,20 +134,28 @@ class Names:
         return name
 
 
-class _PictureSink:
-    """Writes each painted picture: to one file, or under its own name into a folder."""
+def suffix_of(frame: Frame) -> str:
+    """Return the suffix of the picture's own file, or .png.
 
-    def __init__(self, target: Path, folder: Path | None, names: Names, paint: Paint) -> None:
+    A frame of an animation is one picture; and not all that is read can be written.
+    """
+    own = Path(frame.name).suffix
+    return own if frame.index is None and cv2.haveImageWriter(f"x{own.lower()}") else ".png"
+
+
+class _PictureSink:
+    """Writes each picture: to one file, or under its own name into a folder."""
+
+    def __init__(self, target: Path, folder: Path | None, names: Names) -> None:
         self._target = target
         self._folder = folder
         self._names = names
-        self._paint = paint
 
-    def write(self, frame: Frame, faces: Faces) -> None:
+    def write(self, frame: Frame, content: bytes | None) -> None:
         path = self._target
         if self._folder is not None:
-            path = self._folder / self._names.of(frame)
-        _write_picture(path, self._paint(frame.image, faces))
+            path = self._folder / self._names.of(frame, suffix_of(frame))
+        _write_picture(path, content)
 
 
 class CropSink:
@@ -152,12 +167,16 @@ class CropSink:
         self._margin = margin
         self._names = Names()
 
-    def write(self, frame: Frame, faces: Faces) -> None:
+    def prepare(self, frame: Frame, faces: Faces) -> dict[int, bytes | None]:
+        """Return the file of each face by its number."""
+        crops = enumerate(faces.crop(frame.image, self._margin), 1)
+        return {number: _encoded(".png", crop) for number, crop in crops if crop.size}
+
+    def write(self, frame: Frame, prepared: dict[int, bytes | None]) -> None:
         """Take the faces of one picture."""
         named = _named_after_stream(frame)
-        for number, crop in enumerate(faces.crop(frame.image, self._margin), 1):
-            if crop.size:
-                _write_picture(self._folder / self._names.of(named, ".png", number), crop)
+        for number, content in prepared.items():
+            _write_picture(self._folder / self._names.of(named, ".png", number), content)
 
 
 def _named_after_stream(frame: Frame) -> Frame:
@@ -166,15 +185,20 @@ def _named_after_stream(frame: Frame) -> Frame:
     return replace(frame, name=re.sub(r"[^\w.-]+", "-", stream)) if stream else frame
 
 
-def _write_picture(path: Path, image: Image) -> None:
-    # Encoded here and written by us: OpenCV cannot take every name that a file can have.
+def _encoded(suffix: str, image: Image) -> bytes | None:
+    """Return the file of a picture, None where OpenCV cannot make it."""
     try:
-        encoded, content = cv2.imencode(path.suffix.lower(), image)
+        encoded, content = cv2.imencode(suffix.lower(), image)
     except cv2.error:
-        encoded = False
-    if not encoded:
+        return None
+    return content.tobytes() if encoded else None
+
+
+def _write_picture(path: Path, content: bytes | None) -> None:
+    # Written by us: OpenCV cannot take every name that a file can have.
+    if content is None:
         raise InputError(f"{path}: OpenCV could not encode the picture")
-    write_bytes(path, content.tobytes())
+    write_bytes(path, content)
 
 
 def _can_write_video(suffix: str) -> bool:
@@ -198,15 +222,13 @@ def _video_writer(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWri
 class _VideoSink:
     """Writes painted frames; a source that changes size is scaled to its first frame's."""
 
-    def __init__(self, path: Path, fps: float, paint: Paint) -> None:
+    def __init__(self, path: Path, fps: float) -> None:
         self._path = path
         self._fps = fps or 25.0
-        self._paint = paint
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
 
-    def write(self, frame: Frame, faces: Faces) -> None:
-        painted = self._paint(frame.image, faces)
+    def write(self, frame: Frame, painted: Image) -> None:
         if self._writer is None:
             self._size = (painted.shape[1], painted.shape[0])
             self._writer = _video_writer(self._path, self._fps, self._size)
@@ -228,19 +250,19 @@ class _VideoSink:
 class _AnimationSink:
     """Gathers painted frames; such files are written at once, so their size is limited."""
 
-    def __init__(self, path: Path, paint: Paint) -> None:
-        self._path, self._paint = path, paint
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self.frames: list[Image] = []
 
-    def write(self, frame: Frame, faces: Faces) -> None:
-        self.frames.append(self._paint(frame.image, faces))
+    def write(self, frame: Frame, painted: Image) -> None:
+        self.frames.append(painted)
         if sum(each.size for each in self.frames[:1]) * len(self.frames) > _ANIMATION_BYTES:
             raise InputError(f"-o {self._path}: too many pictures for this kind; use .mp4")
 
 
 @contextmanager
-def _animation(output: Path, fps: float, paint: Paint) -> Iterator[_AnimationSink]:
-    sink = _AnimationSink(output, paint)
+def _animation(output: Path, fps: float) -> Iterator[_AnimationSink]:
+    sink = _AnimationSink(output)
     with replacing(output) as temporary:
         yield sink
         animation = cv2.Animation()

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 
@@ -20,6 +20,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.pipeline.drawing import draw_faces
 from ultraface_deploy.pipeline.hiding import Hiding, hide_faces
+from ultraface_deploy.safe.images import Image
 
 _WINDOW = "ultraface-deploy"
 
@@ -27,8 +28,11 @@ _WINDOW = "ultraface-deploy"
 class Sink(Protocol):
     """Somewhere the result for a frame goes."""
 
-    def write(self, frame: Frame, faces: Faces) -> None:
-        """Take the result for one frame."""
+    def prepare(self, frame: Frame, faces: Faces) -> Any:
+        """Make what `write` needs, in any thread and order: painting, encoding, formatting."""
+
+    def write(self, frame: Frame, prepared: Any) -> None:
+        """Take what `prepare` made of one frame; in the frames' order."""
 
 
 class StopRequested(Exception):  # noqa: N818 - no error
@@ -129,9 +133,12 @@ class _Screen:
     def __init__(self, paint: Paint) -> None:
         self._paint = paint
 
-    def write(self, frame: Frame, faces: Faces) -> None:
+    def prepare(self, frame: Frame, faces: Faces) -> Image:
+        return self._paint(frame.image, faces)
+
+    def write(self, frame: Frame, prepared: Image) -> None:
         try:
-            cv2.imshow(_WINDOW, self._paint(frame.image, faces))
+            cv2.imshow(_WINDOW, prepared)
             pause = 0 if frame.index is None else 1
             if cv2.waitKey(pause) & 0xFF in (ord("q"), 27):
                 raise StopRequested

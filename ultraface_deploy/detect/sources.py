@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +50,30 @@ class Frame:
     name: str
     image: Image
     index: int | None = None
+    source: FrameSource | None = None
+    """What it was read from; of `several` one of the parts."""
+    damage: str | None = None
+    """What is wrong with a picture that could be read only in part."""
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A picture that cannot be read, and why; `alone` if its source has no other."""
+
+    error: InputError | MissingDependency
+    alone: bool
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A video, camera or stream that ended before its time, and why."""
+
+    reason: str
+
+
+Read = Frame | Unread | Stopped
+Pending = Callable[[], Read]
+"""A picture that is still to be read and decoded, by any thread."""
 
 
 @dataclass
@@ -74,70 +99,86 @@ class FrameSource:
     parts: list[FrameSource] = field(default_factory=list)
     """Of `several`, in their order."""
 
-    def __post_init__(self) -> None:
-        self.current: FrameSource = self
-        """Where the frame that was yielded last is from; of `several` one of the parts."""
-
     def __iter__(self) -> Iterator[Frame]:
+        for read in self.pending():
+            if (frame := self.accept(read())) is not None:
+                yield frame
+
+    def pending(self) -> Generator[Pending, None, None]:
+        """Yield what is to be read, in order; what comes of it goes to `accept` in this order.
+
+        Files are read when they are called; of a video or a camera the next picture is ready.
+        """
         if self.kind == "several":
-            return self._several()
-        if self.kind in ("images", "animation"):
-            return self._images()
-        return self._stream() if self.url is not None else self._video()
+            for part in self.parts:
+                yield from part.pending()
+        elif self.kind in ("images", "animation"):
+            yield from self._images()
+        else:
+            for read in self._stream() if self.url is not None else self._video():
+                yield partial(_same, read)
 
-    def _several(self) -> Iterator[Frame]:
-        for part in self.parts:
-            self.current = part
-            part.unreadable, part.damaged = self.unreadable, self.damaged
-            yield from part
-            if part.stopped is not None:
-                self.stopped = "; ".join(filter(None, (self.stopped, part.stopped)))
+    def accept(self, read: Read) -> Frame | None:
+        """Return a frame that was read; remember what was not, and what only in part.
 
-    def _images(self) -> Iterator[Frame]:
+        Raises:
+            MissingDependency: the only picture of the source needs a package.
+        """
+        if isinstance(read, Stopped):
+            self.stopped = "; ".join(filter(None, (self.stopped, read.reason)))
+            return None
+        if isinstance(read, Unread):
+            if isinstance(read.error, MissingDependency) and read.alone:
+                raise read.error
+            self.unreadable.append(str(read.error))
+            return None
+        if read.damage is not None:
+            self.damaged.append(read.damage)
+        return read
+
+    def _images(self) -> Generator[Pending, None, None]:
         # Copies: a path keeps its text once somebody has asked for it, 10 MB for 100,000.
         for path in map(Path, self.paths):
+            if not is_animated(path):
+                yield partial(self._picture, path)
+                continue
             try:
-                if is_animated(path):
-                    for index, (image, _) in enumerate(read_animation(path)):
-                        yield Frame(str(path), image, index)
-                    continue
-                image, damage = read_damaged(path)
-            except MissingDependency as error:
-                if len(self.paths) == 1:
-                    raise
-                self.unreadable.append(str(error))
-                continue
+                for index, (image, _) in enumerate(read_animation(path)):
+                    yield partial(_same, Frame(str(path), image, index, self))
             except InputError as error:
-                self.unreadable.append(str(error))
-                continue
-            if damage is not None:
-                self.damaged.append(damage)
-            yield Frame(str(path), image)
+                yield partial(_same, Unread(error, len(self.paths) == 1))
 
-    def _video(self) -> Iterator[Frame]:
+    def _picture(self, path: Path) -> Read:
+        try:
+            image, damage = read_damaged(path)
+        except (InputError, MissingDependency) as error:
+            return Unread(error, len(self.paths) == 1)
+        return Frame(str(path), image, None, self, damage)
+
+    def _video(self) -> Iterator[Read]:
         capture, name = self._open()
         try:
             index = 0
             # A file that gives no picture has ended; a camera may have sent a broken one.
             tries = 1 if self.camera is None else _CAMERA_TRIES
             while (image := _next_picture(capture, tries)) is not None:
-                yield Frame(name, as_bgr(image), index)
+                yield Frame(name, as_bgr(image), index, self)
                 index += 1
             if self.camera is not None or index < _COMPLETE * (self.count or 1):
                 wanted = "" if self.count is None else f" of {self.count}"
-                self.stopped = f"{name}: stopped after {index}{wanted} pictures"
+                yield Stopped(f"{name}: stopped after {index}{wanted} pictures")
         finally:
             capture.release()
 
-    def _stream(self) -> Iterator[Frame]:
+    def _stream(self) -> Iterator[Read]:
         assert self.url is not None
         name, delivered = shown_url(self.url), 0
         with LiveStream(self.url, self.patience) as stream:
             for index, image in stream:
-                yield Frame(name, as_bgr(image), index)
+                yield Frame(name, as_bgr(image), index, self)
                 delivered += 1
         if stream.problem is not None:
-            self.stopped = f"{name}: {stream.problem} after {delivered} pictures"
+            yield Stopped(f"{name}: {stream.problem} after {delivered} pictures")
 
     def _open(self) -> tuple[cv2.VideoCapture | PiCamera, str]:
         if self.camera is not None and self.picamera:
@@ -155,6 +196,10 @@ class FrameSource:
             capture.release()
             raise InputError(f"{name}: cannot be opened; {advice}")
         return capture, name
+
+
+def _same(read: Read) -> Read:
+    return read
 
 
 def _next_picture(capture: cv2.VideoCapture | PiCamera, tries: int) -> Any:

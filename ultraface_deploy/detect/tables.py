@@ -37,17 +37,23 @@ class CsvSink:
                 ["file", "frame", "x1", "y1", "x2", "y2", "score", "label", *points]
             )
 
-    def write(self, frame: Frame, faces: Faces) -> None:
-        """Take the faces of one picture."""
-        self.begin(faces.landmarks is not None)
+    def prepare(self, frame: Frame, faces: Faces) -> tuple[bool, list[list[Any]]]:
+        """Return whether there are landmarks, and the rows of one picture."""
+        rows = []
         for face in _records(faces):
             points = [value for point in face.get("landmarks", []) for value in point]
-            self._writer.writerow(
+            rows.append(
                 [file_cell(frame.name), "" if frame.index is None else frame.index]
                 + [f"{value:.2f}" for value in face["box"]]
                 + [f"{face['score']:.5f}", face["label"]]
                 + [f"{value:.2f}" for value in points]
             )
+        return faces.landmarks is not None, rows
+
+    def write(self, frame: Frame, prepared: tuple[bool, list[list[Any]]]) -> None:
+        """Take the rows of one picture."""
+        self.begin(prepared[0])
+        self._writer.writerows(prepared[1])
 
 
 class CountSink:
@@ -57,10 +63,13 @@ class CountSink:
         self._writer = csv.writer(file)
         self._writer.writerow(["file", "frame", "count"])
 
-    def write(self, frame: Frame, faces: Faces) -> None:
-        """Take the faces of one picture."""
-        index = "" if frame.index is None else frame.index
-        self._writer.writerow([file_cell(frame.name), index, len(faces)])
+    def prepare(self, frame: Frame, faces: Faces) -> list[Any]:
+        """Return the row of one picture."""
+        return [file_cell(frame.name), "" if frame.index is None else frame.index, len(faces)]
+
+    def write(self, frame: Frame, prepared: list[Any]) -> None:
+        """Take the row of one picture."""
+        self._writer.writerow(prepared)
 
 
 class JsonSink:
@@ -70,8 +79,8 @@ class JsonSink:
         self._file = file
         self._separator = "\n"
 
-    def write(self, frame: Frame, faces: Faces) -> None:
-        """Take the faces of one picture."""
+    def prepare(self, frame: Frame, faces: Faces) -> str:
+        """Return the object of one picture."""
         height, width = frame.image.shape[:2]
         record = {
             "file": frame.name,
@@ -80,7 +89,11 @@ class JsonSink:
             "height": height,
             "faces": _records(faces),
         }
-        self._file.write(self._separator + json.dumps(record))
+        return json.dumps(record)
+
+    def write(self, frame: Frame, prepared: str) -> None:
+        """Take the object of one picture."""
+        self._file.write(self._separator + prepared)
         self._separator = ",\n"
 
 

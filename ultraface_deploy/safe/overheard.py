@@ -64,9 +64,7 @@ class _Ear:
     def _begin(self, alone: bool) -> _Turn:
         self._wanting_alone += alone
         try:
-            self._changed.wait_for(
-                lambda: not (self._listening if alone else self._wanting_alone)
-            )
+            self._changed.wait_for(lambda: not (self._listening if alone else self._wanting_alone))
             if not self._listening:
                 self._catch()
         except BaseException:

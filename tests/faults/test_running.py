@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -53,13 +54,17 @@ def test_limit_is_no_early_stop(video: Path) -> None:
 
 
 class Camera:
-    """Stands in for `cv2.VideoCapture`: gives what it was made with, None for a broken picture."""
+    """Stands in for `cv2.VideoCapture`: gives what it was made with, None for a broken picture.
+
+    Files are opened by the real one.
+    """
 
     def __init__(self, pictures: list[np.ndarray | None]) -> None:
         self._pictures = iter(pictures)
+        self._real = cv2.VideoCapture
 
-    def __call__(self, number: int) -> Camera:
-        return self
+    def __call__(self, source: int | str) -> Any:
+        return self._real(source) if isinstance(source, str) else self
 
     def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
         return True

@@ -1,6 +1,6 @@
 """Running detectors over frames: one picture after the other, or several at a time."""
 
-# Tested by tests/detect/test_sinks.py and tests/detect/test_flow.py.
+# Tested by tests/detect/test_flow.py.
 
 from __future__ import annotations
 

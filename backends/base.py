@@ -33,6 +33,8 @@ class Session(ABC):
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self._alone = Lock()
+        self.halves = False
+        """Whether an INT8 artifact has the rest computed in half floats."""
         self.further: dict[str, tuple[int, ...]] = {}
         """Outputs of the last run that nobody asked for: shapes by name."""
         self.ends_at_maps = False
@@ -75,6 +77,8 @@ class Backend(ABC):
     """Precisions of these formats that it computes otherwise than the runtime they are made for."""
     tolerances: ClassVar[Mapping[Precision, Tolerance]] = {}
     """Where it differs more, or less, than `agreement.precision` allows a precision."""
+    halves: bool = False
+    """Whether it can compute in half floats what an INT8 artifact leaves to floats."""
     runs_original: bool = False
     """Whether it runs the checkpoint itself, at any input size; chosen only by name."""
     module: str
@@ -133,6 +137,7 @@ class Backend(ABC):
         spec: ModelSpec,
         threads: int = 1,
         precision: Precision = "fp32",
+        halves: bool = False,
     ) -> Session:
         """Load an artifact and prove on noise that it runs.
 
@@ -141,6 +146,8 @@ class Backend(ABC):
             spec: what the network is.
             threads: how many threads one inference may use.
             precision: how the artifact is stored; lets a runtime compute in fp16 only for fp16.
+            halves: whether an INT8 artifact passed with the rest computed in half floats; counts
+                on a processor that has such arithmetic.
 
         Raises:
             MissingDependency: the runtime is not installed.
@@ -158,8 +165,10 @@ class Backend(ABC):
                 raise InputError(
                     f"{path}: its name is not UTF-8, which no runtime takes; rename it"
                 )
+        in_halves = halves and self.halves and precision == "int8" and computes_halves()
         try:
-            session = self._load(files, spec, threads, precision)
+            session = self._load(files, spec, threads, "fp16" if in_halves else precision)
+            session.halves = in_halves
             outputs = session.run(probe_tensor(spec))
         except Exception as error:  # every runtime raises its own kinds
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:400]
@@ -172,11 +181,19 @@ class Backend(ABC):
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
     ) -> Session:
-        """Open the files with the runtime."""
+        """Open the files with the runtime, which may compute floats in this precision."""
 
     def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
         """Return (width, height) of a file that only the runtime can read, None elsewhere."""
         return None
+
+
+def computes_halves(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether this is an Arm processor with arithmetic in half floats (FEAT_FP16)."""
+    try:
+        return "asimdhp" in cpuinfo.read_text().split()
+    except OSError:
+        return False
 
 
 def probe_tensor(spec: ModelSpec) -> Tensor:

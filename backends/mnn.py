@@ -57,6 +57,7 @@ class Mnn(Backend):
 
     name = "mnn"
     formats = ("mnn",)
+    halves = True
     # Its Winograd convolutions differ more than others, most of all in RFB's 3x3 branches.
     tolerances: ClassVar[Mapping[Precision, Tolerance]] = {"fp32": Tolerance(2e-3, 2e-2)}
     module = "MNN"

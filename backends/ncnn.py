@@ -43,6 +43,7 @@ class Ncnn(Backend):
 
     name = "ncnn"
     formats = ("ncnn",)
+    halves = True
     module = "ncnn"
     distribution = "ncnn"
     extra = "ncnn"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.backends import Backend, Session, backend_names, get_backend
+from ultraface_deploy.backends import Backend, Session, backend_names, base, get_backend
 from ultraface_deploy.backends.base import Tensor, bind_outputs, implausible
 from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
@@ -143,3 +143,53 @@ def test_names() -> None:
         assert get_backend(name).name == name
     with pytest.raises(InputError, match="--backend tensorrt: unknown; choose from onnxruntime"):
         get_backend("tensorrt")
+
+
+class _Halves(Backend):
+    name = "halves"
+    formats = ("mnn",)
+    module = "numpy"
+    distribution = "numpy"
+    halves = True
+
+    def _load(
+        self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
+    ) -> Session:
+        self.allowed = precision
+        return _Constant(spec)
+
+
+class _Constant(Session):
+    def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
+        return {"scores": scores(), "boxes": boxes()}
+
+
+@pytest.mark.parametrize(
+    ("features", "precision", "passed", "expected"),
+    [
+        ("fp asimd fphp asimdhp", "int8", True, True),
+        ("fp asimd fphp asimdhp", "int8", False, False),
+        ("fp asimd fphp asimdhp", "fp32", True, False),
+        ("fp asimd asimddp", "int8", True, False),
+        ("sse avx512_fp16", "int8", True, False),
+    ],
+)
+def test_half_floats_only_where_they_passed_and_exist(
+    features: str,
+    precision: Precision,
+    passed: bool,
+    expected: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nFeatures\t: {features}\n")
+    able = base.computes_halves(tmp_path / "cpuinfo")
+    monkeypatch.setattr(base, "computes_halves", lambda: able)
+    backend = _Halves()
+    session = backend.load([tmp_path / "net.mnn"], SPEC, precision=precision, halves=passed)
+    assert session.halves is expected
+    assert backend.allowed == ("fp16" if expected else precision)
+
+
+def test_without_a_cpuinfo_there_are_no_half_floats(tmp_path: Path) -> None:
+    assert not base.computes_halves(tmp_path / "none")

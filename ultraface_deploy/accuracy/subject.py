@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.agreement.precision import PRECISIONS, Precision
-from ultraface_deploy.artifacts.choose import choose_artifact, find_files, runtimes_of
+from ultraface_deploy.artifacts.choose import (
+    choose_artifact,
+    find_files,
+    passed_in_halves,
+    runtimes_of,
+)
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.recognition import sound_files, stated_size
 from ultraface_deploy.backends import Backend, Session, get_backend
@@ -42,7 +47,8 @@ class Subject:
             BackendError: the runtime cannot run it, or not at this size.
         """
         spec = self.spec.resized(width, height)
-        return get_backend(self.backend).load(self.files, spec, 1, self.precision)
+        halves = passed_in_halves(self.files[0])
+        return get_backend(self.backend).load(self.files, spec, 1, self.precision, halves)
 
     def describe(self) -> dict[str, Any]:
         """Return the JSON form: everything about it that can change a figure."""

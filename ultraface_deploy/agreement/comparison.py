@@ -41,7 +41,8 @@ class Comparison:
 
     Differences are the largest over all images; `cosine` is the smallest similarity of an output
     tensor; recall, precision and mean IoU are of the faces at score 0.5, matched at IoU 0.5.
-    A difference is None where the artifact did not run.
+    A difference is None where the artifact did not run. `halves` says that the runtime computed
+    in half floats what an INT8 artifact leaves to floats.
     """
 
     artifact: str
@@ -58,6 +59,7 @@ class Comparison:
     images: int = 0
     reason: str | None = None
     reference: str = "torch"
+    halves: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -131,6 +133,8 @@ class _Agreement:
             "cosine": min(self.cosines),
         }
         reason = _reason(values, self.faces, candidate.tolerance)
+        if reason and candidate.halves:
+            reason += ", computed in half floats"
         finite = {key: value if np.isfinite(value) else None for key, value in values.items()}
         return Comparison(
             artifact=candidate.artifact,
@@ -144,6 +148,7 @@ class _Agreement:
             images=self.images,
             reason=reason,
             reference=reference,
+            halves=candidate.halves,
             **finite,
         )
 
@@ -215,6 +220,7 @@ class LoadedArtifact:
     backend: str
     session: Runnable
     tolerance: Tolerance
+    halves: bool = False
 
 
 def compare_with_original(

@@ -116,6 +116,13 @@ def stated_precision(file: Path) -> Precision | None:
     return next(each.precision for each in folder.artifacts if file.name in each.files)
 
 
+def passed_in_halves(file: Path) -> bool:
+    """Whether the manifest beside a file says that it passed with half floats; see `Artifact`."""
+    if (folder := owning_folder(file)) is None:
+        return False
+    return any(each.passed_in_halves for each in folder.artifacts if file.name in each.files)
+
+
 def _runs_original(backend: str | None) -> bool:
     return backend is not None and get_backend(backend).runs_original
 

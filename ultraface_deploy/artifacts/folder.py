@@ -40,7 +40,9 @@ class Artifact:
     """One entry of a manifest: a network in one format and precision.
 
     `files` are plain names within the folder; `verification` is the result of `verify`, or None;
-    `estimate` is what the compiler for an accelerator expects of it, which nobody measured.
+    `estimate` is what the compiler for an accelerator expects of it, which nobody measured;
+    `halves` is, for each emulated core it was tried on, how an INT8 artifact agrees there when its
+    runtime computes the rest in half floats.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Artifact:
     bytes: Natural
     verification: Mapping[str, Any] | None = None
     estimate: Mapping[str, Any] | None = None
+    halves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.files:
@@ -63,6 +66,13 @@ class Artifact:
     def verified(self) -> bool:
         """Whether it was compared with the original network and agreed."""
         return self.verification is not None and self.verification.get("passed") is True
+
+    @property
+    def passed_in_halves(self) -> bool:
+        """Whether it agreed with the rest computed in half floats, wherever that was tried."""
+        return bool(self.halves) and all(
+            found.get("passed") is True for found in self.halves.values()
+        )
 
 
 @dataclass(frozen=True)
@@ -203,6 +213,23 @@ class ArtifactFolder:
                 artifacts=(*others, artifact),
                 tools={**current.tools, **tools},
             )
+            updated._write()
+        return updated
+
+    def amend(self, artifact: Artifact) -> ArtifactFolder:
+        """Replace what the manifest says of an artifact whose files stay as they are.
+
+        Raises:
+            InputError: another run has replaced or removed it meanwhile.
+        """
+        with _locked(self.path):
+            current = self._latest()
+            if current.get(artifact.id).sha256 != artifact.sha256:
+                raise InputError(
+                    f"{self.path}: another run has replaced {artifact.id} meanwhile; try again"
+                )
+            others = tuple(a for a in current.artifacts if a.id != artifact.id)
+            updated = replace(current, artifacts=(*others, artifact))
             updated._write()
         return updated
 

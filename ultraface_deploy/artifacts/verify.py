@@ -216,11 +216,13 @@ def _load_candidate(
     reference: Reference,
 ) -> LoadedArtifact | Comparison:
     try:
-        session = backend.load(files, spec, precision=artifact.precision)
+        session = backend.load(
+            files, spec, precision=artifact.precision, halves=artifact.passed_in_halves
+        )
     except UltraFaceError as error:
         return failed(artifact.id, backend.name, reference, str(error))
     tolerance = backend.tolerance(artifact.precision, spec)
-    return LoadedArtifact(artifact.id, backend.name, session, tolerance)
+    return LoadedArtifact(artifact.id, backend.name, session, tolerance, session.halves)
 
 
 def require_passed(comparison: Comparison) -> None:

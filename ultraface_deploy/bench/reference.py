@@ -71,7 +71,7 @@ def compare_with_recorded(
 ) -> Comparison:
     """Compare a session with what `record` wrote, on the same photographs."""
     tolerance = get_backend(backend).tolerance(precision, session.spec)
-    candidate = LoadedArtifact("", backend, session, tolerance)
+    candidate = LoadedArtifact("", backend, session, tolerance, session.halves)
     with np.load(recorded) as content:
         photos = [content[f"photo{index}"] for index in range(len(content.files) // 3)]
         reference = Reference("recorded", Recorded(session.spec, content))

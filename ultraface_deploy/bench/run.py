@@ -101,6 +101,7 @@ class _Subject:
             "files": [str(path.absolute()) for path in c.folder.files(c.artifact)],
             "spec": c.folder.spec.to_dict(),
             "precision": c.artifact.precision,
+            "halves": c.artifact.passed_in_halves,
             "threads": c.threads,
             "cores": self.cores,
             "image": image,

@@ -88,7 +88,11 @@ class Runner:
         self._options = PostprocessOptions()
         self._image = read_image(Path(job["image"]))
         self.session = get_backend(job["backend"]).load(
-            [Path(name) for name in job["files"]], self._spec, job["threads"], job["precision"]
+            [Path(name) for name in job["files"]],
+            self._spec,
+            job["threads"],
+            job["precision"],
+            job["halves"],
         )
         self.expected = len(self._detect())
         height, width = self._image.shape[:2]

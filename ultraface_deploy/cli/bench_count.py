@@ -145,5 +145,6 @@ def _print(core: str, counts: list[Count]) -> None:
         classes = (c.instructions, c.fma, c.dot_product, c.integer_multiply, c.load_store, c.floor)
         cells = ("-" if value is None else f"{value / 1e6:.2f}" for value in classes)
         here = "-" if c.as_here is None else f"{c.as_here:.3f}"
-        table.add_row(c.model, c.backend, c.precision, "yes" if c.passed else "NO", here, *cells)
+        precision = f"{c.precision}, halves" if c.halves else c.precision
+        table.add_row(c.model, c.backend, precision, "yes" if c.passed else "NO", here, *cells)
     results.print(table)

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ultraface_deploy.cli.console import note, progress
+from ultraface_deploy.cli.console import note, notes, progress
 from ultraface_deploy.cli.options import (
     AllowNoFaces,
     CalibrationKeepsAspect,
@@ -21,6 +21,9 @@ from ultraface_deploy.cli.options import (
 )
 from ultraface_deploy.cli.quantize import Calibration, CalibrationImages
 from ultraface_deploy.models import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from ultraface_deploy.artifacts.folder import ArtifactFolder
 
 
 def register(app: typer.Typer) -> None:
@@ -112,6 +115,15 @@ def convert(
     accelerator: Annotated[
         str, typer.Option("--accelerator", help="ethosu: what to compile for, as Vela names it.")
     ] = "ethos-u55-128",
+    core: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--for",
+            metavar="CORE",
+            help="INT8 of ncnn and MNN: leave their half floats on where the faces agree on this "
+            "core, emulated: cortex-a76.",
+        ),
+    ] = None,
     search_seconds: Annotated[
         float, typer.Option("--search-seconds", min=1, help="INT8: time to search per runtime.")
     ] = 75.0,
@@ -132,6 +144,8 @@ def convert(
     wanted_head = None if head is None else parse_head(head)
     source = resolve_source(model, size, wanted_head, name, ema, known)
     require_accelerator(accelerator)
+    if core is not None:
+        _require_core(core, "int8" in chosen)
     options = Int8Options(
         calibration=calibration,
         images=calibration_images,
@@ -159,4 +173,25 @@ def convert(
                 task, description="calibrating", completed=done, total=total
             ),
         )
+    if core is not None:
+        _try_halves(folder, core, validation)
     note(f"done: {folder.path}")
+
+
+def _require_core(core: str, int8: bool) -> None:
+    """Refuse `--for` before minutes of work where it could not be done after them."""
+    from ultraface_deploy.bench.count.halves import require_halves
+    from ultraface_deploy.errors import InputError
+
+    if not int8:
+        raise InputError(f"--for {core}: is for INT8; give --int8 too")
+    require_halves(core)
+
+
+def _try_halves(folder: ArtifactFolder, core: str, photographs: Path | None) -> None:
+    from ultraface_deploy.bench.count.halves import try_halves
+    from ultraface_deploy.safe.images import list_images
+
+    given = list_images(photographs) if photographs is not None else []
+    with notes.status(f"trying half floats on an emulated {core}"):
+        try_halves(folder, core, given, report=note)

@@ -95,7 +95,7 @@ def _print(comparisons: list[Comparison]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for c in comparisons:
         table.add_row(
-            c.artifact,
+            f"{c.artifact}, halves" if c.halves else c.artifact,
             c.backend,
             "yes" if c.passed else "NO",
             _number(c.max_abs_scores, ".1e"),

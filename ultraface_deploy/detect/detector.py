@@ -11,7 +11,12 @@ import numpy.typing as npt
 
 from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.artifacts.choose import find_files, installed, stated_precision
+from ultraface_deploy.artifacts.choose import (
+    find_files,
+    installed,
+    passed_in_halves,
+    stated_precision,
+)
 from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.family.spec import NOTHING, Head, Known, ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess
@@ -78,7 +83,8 @@ class Detector:
             BackendError: the runtime cannot run the file.
         """
         runtime, files, spec = find_files(Path(model), backend, precision, input_size, head, known)
-        session = runtime.load(files, spec, threads, precision)
+        halves = passed_in_halves(files[0])
+        session = runtime.load(files, spec, threads, precision, halves)
         stored = stated_precision(files[0]) if Path(model).is_file() else precision
         return cls(session, runtime, options, view, stored)
 

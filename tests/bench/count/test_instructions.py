@@ -15,6 +15,7 @@ from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder, artifact_id, describe_files
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.bench.cost import cost_of_onnx
+from ultraface_deploy.bench.count.halves import try_halves
 from ultraface_deploy.bench.count.instructions import Count, build_plugin, count_instructions, floor
 from ultraface_deploy.bench.count.sysroot import (
     CORES,
@@ -37,6 +38,8 @@ COUNTS = {
     "cortex-a72": {"mnn": 36.7, "ncnn": 30.6, "opencv": 56.7, "onnxruntime": 66.8},
     "cortex-a76": {"mnn": 36.7, "ncnn": 30.6, "opencv": 56.7, "onnxruntime": 66.8},
 }
+# INT8 with the rest in half floats.
+HALVES = {"ncnn": 18.8, "mnn": 26.3}
 MNN_INT8 = {"cortex-a53": 47.7, "cortex-a72": 47.7, "cortex-a76": 23.2}
 TOLERANCE = 0.02
 
@@ -121,6 +124,26 @@ def test_published_int8_executes_the_known_number_of_instructions(
     assert count.instructions / 1e6 == pytest.approx(MNN_INT8[core], rel=TOLERANCE)
     assert (count.dot_product or 0) > 3e6 if core == "cortex-a76" else count.dot_product == 0
     assert (count.integer_multiply or 0) > 0.7e6
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("known_wheels")
+@pytest.mark.skipif("cortex-a76" not in CHOSEN, reason="only the A76 has half floats")
+def test_half_floats_keep_the_faces_and_save_instructions(
+    int8_folder: ArtifactFolder, sysroot: Sysroot, tmp_path: Path
+) -> None:
+    copy = ArtifactFolder.open(shutil.copytree(int8_folder.path, tmp_path / "halves"))
+    tried = try_halves(copy, "cortex-a76", sysroot=sysroot)
+    found = {backend: tried.find(backend, "int8").halves["cortex-a76"] for backend in HALVES}
+    for backend, millions in HALVES.items():
+        assert found[backend]["passed"], found[backend]["reason"]
+        assert found[backend]["instructions"] / 1e6 == pytest.approx(millions, rel=TOLERANCE)
+    # From now on it runs so by itself, and not on a core without them.
+    (ncnn,) = configurations([copy.path], ["ncnn"], ["int8"])
+    (count,) = count_instructions([ncnn], "cortex-a76", sysroot)
+    assert count.halves and count.instructions == found["ncnn"]["instructions"]
+    (count,) = count_instructions([ncnn], "cortex-a72", sysroot)
+    assert count.passed and not count.halves
 
 
 @pytest.mark.slow

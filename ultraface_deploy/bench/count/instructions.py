@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ class Count(Strict):
 
     It passed when it agrees with the original network and with what the same artifact computes
     on this machine; `reason` says what is wrong. Recall and differences are from the original,
-    `as_here` is the F1 of the faces against those that the artifact finds here.
+    `as_here` is the F1 of the faces against those that the artifact finds here. `halves` says that
+    the rest of an INT8 artifact was computed in half floats.
     """
 
     core: str
@@ -70,6 +72,7 @@ class Count(Strict):
     as_here: Amount | None
     images: Natural | None
     sha256: dict[str, str]
+    halves: bool = False
 
 
 def count_instructions(
@@ -99,11 +102,7 @@ def count_instructions(
                 f"bench count: {name} does not come for emulated cores; "
                 f"{', '.join(emulated_backends())} do"
             )
-    require_programs()
-    sysroot = sysroot or Sysroot.default()
-    sysroot.versions()
-    with tempfile.TemporaryDirectory(prefix="ultraface-arm-") as folder:
-        machine = _Machine(core, sysroot, [str(path.absolute()) for path in photographs], folder)
+    with emulated(core, sysroot, photographs) as machine:
         found = []
         for configuration in configurations:
             on_progress(configuration)
@@ -111,12 +110,30 @@ def count_instructions(
         return found
 
 
-class _Machine:
+@contextmanager
+def emulated(
+    core: str, sysroot: Sysroot | None = None, photographs: Sequence[Path] = ()
+) -> Iterator[Machine]:
+    """Yield an emulated core; the arguments are those of `count_instructions`.
+
+    Raises:
+        MissingDependency: the emulated machine is not set up, or a program is missing.
+    """
+    require_programs()
+    sysroot = sysroot or Sysroot.default()
+    sysroot.versions()
+    with tempfile.TemporaryDirectory(prefix="ultraface-arm-") as scratch:
+        yield Machine(core, sysroot, photographs, scratch)
+
+
+class Machine:
     """An emulated core with the counting plugin, and a scratch folder."""
 
-    def __init__(self, core: str, sysroot: Sysroot, photographs: list[str], scratch: str) -> None:
+    def __init__(
+        self, core: str, sysroot: Sysroot, photographs: Sequence[Path], scratch: str
+    ) -> None:
         self._core = core
-        self._photographs = photographs
+        self._photographs = [str(path.absolute()) for path in photographs]
         self._scratch = Path(scratch)
         self._plugin = build_plugin(self._scratch)
         self._python = emulated_python(core, sysroot, self._scratch)
@@ -125,10 +142,7 @@ class _Machine:
     def count(self, configuration: Configuration) -> Count:
         """Run one configuration; a failure is a result."""
         c = configuration
-        try:
-            result, counts = self._run(self._job(c))
-        except (BackendError, ToolFailed) as error:
-            result, counts = {"reason": str(error)}, _NOTHING
+        result, counts = self.run(c)
         macs = _macs(c.folder)
         return Count(
             core=self._core,
@@ -146,7 +160,15 @@ class _Machine:
             as_here=result.get("as_here"),
             images=result.get("images"),
             sha256=dict(c.artifact.sha256),
+            halves=result.get("halves", False),
         )
+
+    def run(self, configuration: Configuration) -> tuple[dict[str, Any], Sequence[int | None]]:
+        """Run one configuration; return how it agrees, `reason` where not, and the counts."""
+        try:
+            return self._run(self._job(configuration))
+        except (BackendError, ToolFailed) as error:
+            return {"reason": str(error)}, _NOTHING
 
     def _job(self, configuration: Configuration) -> dict[str, Any]:
         c = configuration
@@ -155,6 +177,7 @@ class _Machine:
             "files": [str(path.absolute()) for path in c.folder.files(c.artifact)],
             "spec": c.folder.spec.to_dict(),
             "precision": c.artifact.precision,
+            "halves": c.artifact.passed_in_halves,
             "threads": 1,
             "image": str(DEMO_PHOTO),
             "original": self._record(c.folder.path),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from tests.accuracy.made import result, written
-from ultraface_deploy.accuracy.markdown import BEGIN, END, insert
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.marked import markers
+
+BEGIN, END = markers("accuracy")
 
 
 def test_the_table_goes_between_the_markers(tmp_path: Path, cli) -> None:
@@ -31,13 +30,6 @@ def test_the_table_names_models_and_has_one_row_an_artifact(tmp_path: Path, cli)
         for artifact in ("onnx", "mnn"):
             assert run.out.count(f"| {name} | 320x240 | {artifact} |") == 1
     assert "absent.json" in cli("eval", "table", "x=absent.json").error
-
-
-def test_a_file_without_markers_stays_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "README.md").write_text("nothing here\n")
-    with pytest.raises(InputError, match="accuracy:begin"):
-        insert("| table |\n", tmp_path / "README.md")
-    assert (tmp_path / "README.md").read_text() == "nothing here\n"
 
 
 def test_the_brief_table_has_the_worst_of_each_precision(tmp_path: Path, cli) -> None:

@@ -70,7 +70,8 @@ def test_manifest_is_as_documented(small: ArtifactFolder) -> None:
     }  # fmt: skip
     assert data["model"]["source"] == {"file": "net.pth", "sha256": "0" * 64}
     assert data["artifacts"][0].keys() == {
-        "id", "format", "precision", "files", "sha256", "bytes", "verification", "estimate"
+        "id", "format", "precision", "files", "sha256", "bytes", "verification", "estimate",
+            "halves",
     }  # fmt: skip
 
 

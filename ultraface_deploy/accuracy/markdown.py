@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from ultraface_deploy.accuracy.result import Result
-from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import require_file, write_text
 from ultraface_deploy.wider import SETS
 
-BEGIN, END = "<!-- accuracy:begin -->", "<!-- accuracy:end -->"
 _HEADINGS = ("model", "input", "artifact", "runtime", "size", *SETS, "as FP32")
 _BRIEF = ("precision", "artifacts")
 
@@ -55,20 +51,6 @@ def accuracy_table(
         + "\\* not measured here: figures that the authors of UltraFace published, on all 3226 "
         "validation images.\n"
     )
-
-
-def insert(table: str, path: Path) -> None:
-    """Replace what stands between the two markers of a Markdown file.
-
-    Raises:
-        InputError: there is no such file, or it lacks the markers.
-    """
-    require_file(path, "Markdown file")
-    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise InputError(f"{path}: lacks the lines {BEGIN} and {END}; add them where it belongs")
-    write_text(path, f"{before}{begin}\n{table}{end}{after}")
 
 
 def _rows(name: str | None, results: Sequence[Result], brief: bool) -> Iterator[tuple[str, ...]]:

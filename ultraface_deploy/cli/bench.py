@@ -13,6 +13,7 @@ from ultraface_deploy.cli import (
     bench_recommend,
     bench_report,
     bench_run,
+    bench_submit,
 )
 from ultraface_deploy.cli.peers import bench_peers
 from ultraface_deploy.errors import InputError
@@ -49,7 +50,8 @@ def _refuse_moved(args: list[str]) -> None:
 def register(app: typer.Typer) -> None:
     """Add the command with its subcommands."""
     bench = typer.Typer(cls=_MeasureByDefault, rich_markup_mode=None)
-    for tool in (bench_run, bench_count, bench_compare, bench_report, bench_recommend):
+    tools = (bench_run, bench_count, bench_compare, bench_report, bench_recommend, bench_submit)
+    for tool in tools:
         tool.register(bench)
     bench.command("peers")(bench_peers)
     app.add_typer(bench, name="bench", help="Measure latency; compare two measurements.")

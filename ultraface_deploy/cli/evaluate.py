@@ -245,8 +245,9 @@ def table(
 ) -> None:
     """Make the accuracy table of a README from results, beside the published figures of others."""
     from ultraface_deploy.accuracy import read_results
-    from ultraface_deploy.accuracy.markdown import accuracy_table, insert
+    from ultraface_deploy.accuracy.markdown import accuracy_table
     from ultraface_deploy.errors import InputError
+    from ultraface_deploy.safe.marked import insert
     from ultraface_deploy.wider import SETS
 
     models = []
@@ -260,7 +261,7 @@ def table(
     if into is None:
         write_output(text, "-")
     else:
-        insert(text, into)
+        insert(text, into, "accuracy")
 
 
 def _required(path: Path | None, option: str) -> Path:

@@ -117,6 +117,8 @@ CHECKS: dict[str, Check] = {
     "bench compare B.json": input_file,
     "bench report RESULT.json": input_file,
     "bench recommend RESULT.json": input_file,
+    "bench submit RESULT.json": input_file,
+    "bench table FILE...": input_file,
     "eval compare BEFORE": input_file,
     "eval compare AFTER": input_file,
     "eval table [NAME=]FILE...": result_file,
@@ -135,6 +137,7 @@ CHECKS: dict[str, Check] = {
     "--output": output_folder,
     "detect --output": output_path,
     "bench report --output": output_file,
+    "bench submit --output": output_file,
     "quantize calibrate --output": output_file,
     "quantize report --output": output_file,
 }

@@ -13,6 +13,7 @@ from ultraface_deploy.agreement.comparison import Comparisons
 from ultraface_deploy.artifacts.folder import Manifest
 from ultraface_deploy.bench.count.report import CountReport
 from ultraface_deploy.bench.result import BenchFile
+from ultraface_deploy.bench.submission import Submission
 from ultraface_deploy.safe.files import make_folder, write_text
 from ultraface_deploy.safe.records import encode, json_schema
 
@@ -21,6 +22,7 @@ KINDS = {
     "bench": (BenchFile, "result of bench --json"),
     "count": (CountReport, "result of bench count --json"),
     "eval": (EvalFile, "result of eval --json"),
+    "submission": (Submission, "result of bench submit"),
     "verify": (Comparisons, "result of verify --json"),
 }
 

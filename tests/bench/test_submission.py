@@ -95,3 +95,13 @@ def test_a_result_without_figures_is_refused(tmp_path: Path) -> None:
     path.write_text(report().to_json())
     with pytest.raises(InputError, match=r"x\.json: holds no figures"):
         Submission.load(path)
+
+
+@pytest.mark.parametrize("damage", [{"clusters": 5}, {"cores": "four"}, {"libraries": [1]}])
+def test_a_damaged_description_is_refused_in_one_line(
+    damage: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(report(measurement(), **damage).to_json())
+    with pytest.raises(InputError, match=rf"x\.json: .*{next(iter(damage))}"):
+        Submission.load(path)

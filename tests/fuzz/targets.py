@@ -275,15 +275,18 @@ def _benchmarks(folder: ArtifactFolder) -> list[Files]:
 
 def _read_benchmark(folder: Path) -> None:
     """Read a result, and compute and print all that does not need matplotlib."""
+    from ultraface_deploy.bench.collection import boards_table
     from ultraface_deploy.bench.comparison import compare_reports
     from ultraface_deploy.bench.recommend import Limits, recommend
     from ultraface_deploy.bench.result import BenchReport
+    from ultraface_deploy.bench.submission import Submission
     from ultraface_deploy.bench.tables import machine_line, to_csv, to_markdown
 
     report = BenchReport.load(folder / "a.json")
     report.to_json(), to_csv(report), to_markdown(report), machine_line(report)
     recommend(report, Limits(1e9, 99))
     compare_reports(report, report)
+    boards_table([Submission.load(folder / "a.json")])
 
 
 def _evaluations(folder: ArtifactFolder) -> list[Files]:

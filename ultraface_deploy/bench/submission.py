@@ -6,8 +6,7 @@ What is not named here does not get in: no host name, no path, no name of one's 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,16 @@ from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import read_text, require_file
 from ultraface_deploy.safe.limits import Limit
-from ultraface_deploy.safe.records import SCHEMA, Amount, Natural, Positive, Version, decode, read
+from ultraface_deploy.safe.records import (
+    SCHEMA,
+    Amount,
+    Natural,
+    Positive,
+    Version,
+    convert,
+    decode,
+    read,
+)
 
 _OWN = "another network"
 # The kernel's version without what its builder appended, which can name a person or a company.
@@ -92,7 +100,7 @@ class Submission:
         """Reduce a result of the benchmark to what may be handed on.
 
         Raises:
-            InputError: it is of several machines, or holds no figures.
+            InputError: it is of several machines, holds no figures, or a damaged description.
         """
         if len(report.machines) > 1:
             raise InputError(
@@ -101,9 +109,10 @@ class Submission:
             )
         if not report.measurements:
             raise InputError("holds no figures: nothing could be timed")
-        machine = next(iter(report.machines.values()), report.machine)
-        libraries = {str(name): str(number) for name, number in _mapping(machine, "libraries")}
-        return cls(SCHEMA, _board(machine), libraries, [_figure(m) for m in report.measurements])
+        described = next(iter(report.machines.values()), report.machine)
+        machine = convert(described, _Machine)
+        figures = [_figure(measured) for measured in report.measurements]
+        return cls(SCHEMA, machine.handed_on(), machine.libraries, figures)
 
     @classmethod
     def load(cls, path: Path) -> Submission:
@@ -134,27 +143,34 @@ class _Either:
     figures: Any = None
 
 
-def _board(machine: Mapping[str, Any]) -> Board:
-    kernel = _KERNEL.match(str(machine.get("system") or ""))
-    clusters = machine.get("clusters") or []
-    return Board(
-        board=machine.get("board"),
-        cpu=str(machine["cpu"]),
-        architecture=machine.get("architecture"),
-        features=[str(name) for name in machine.get("features") or []],
-        cores=int(machine["cores"]),
-        clusters=[Cores(len(each["cores"]), each.get("max_mhz")) for each in clusters],
-        core_quota=machine.get("core_quota"),
-        memory_mb=machine.get("memory_mb"),
-        governors=[str(name) for name in machine.get("governors") or []],
-        system=kernel[0] if kernel else None,
-        python=machine.get("python"),
-    )
+@dataclass(frozen=True)
+class _Cluster:
+    cores: tuple[int, ...]
+    max_mhz: float | None = None
 
 
-def _mapping(machine: Mapping[str, Any], name: str) -> list[tuple[Any, Any]]:
-    found = machine.get(name)
-    return list(found.items()) if isinstance(found, Mapping) else []
+@dataclass(frozen=True)
+class _Machine:
+    """What is taken of `machine.describe`."""
+
+    cpu: str
+    cores: Positive
+    board: str | None = None
+    architecture: str | None = None
+    features: list[str] = field(default_factory=list)
+    clusters: list[_Cluster] = field(default_factory=list)
+    core_quota: float | None = None
+    memory_mb: Natural | None = None
+    governors: list[str] = field(default_factory=list)
+    system: str = ""
+    python: str | None = None
+    libraries: dict[str, str] = field(default_factory=dict)
+
+    def handed_on(self) -> Board:
+        kernel = _KERNEL.match(self.system)
+        own = {item.name: getattr(self, item.name) for item in fields(Board)}
+        clusters = [Cores(len(each.cores), each.max_mhz) for each in self.clusters]
+        return Board(**own | {"clusters": clusters, "system": kernel[0] if kernel else None})
 
 
 def _figure(measured: Measurement) -> Figure:

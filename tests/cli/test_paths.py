@@ -33,6 +33,9 @@ REQUIRED: dict[Words, tuple[str, ...]] = {
     ("eval", "compare"): ("{file}", "{file}"),
     ("eval", "table"): ("{file}",),
     ("models", "info"): ("slim-320",),
+    ("models", "match-scores"): (
+        *("{file}", "--like", "{file}", "--data", "{folder}", "-o", "{folder}/new"),
+    ),
     ("eval", "peers"): ("slim-320",),
     ("bench", "peers"): ("slim-320",),
 }

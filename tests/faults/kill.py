@@ -174,7 +174,7 @@ def _evaluation_problem(out: Path) -> str | None:
 _RECIPE = """
 architecture = "slim"
 input_size = "64x64"
-holdout = 0.3
+holdouts = [0.3]
 [[stages]]
 name = "first"
 epochs = 4

@@ -250,8 +250,8 @@ def _trainer(folder: Path) -> Any:
 
     cv2.imwrite(str(folder / "a.png"), np.zeros((64, 64, 3), np.uint8))
     sample = Sample(folder / "a.png", np.float32([[9, 9, 50, 50]]), np.zeros(1, bool))
-    recipe = Recipe("slim", 64, 64, (Stage("only", 1, batch_size=1),), holdout=0.0)
-    return Trainer(recipe, [sample], folder)
+    recipe = Recipe("slim", 64, 64, (Stage("only", 1, batch_size=1),), holdouts=(0.0,))
+    return Trainer(recipe, [[sample]], folder)
 
 
 def _resume(folder: Path) -> None:

@@ -15,10 +15,10 @@ from ultraface_deploy.pipeline import preprocess
 torch = pytest.importorskip("torch", reason="training needs torch")
 
 from ultraface_deploy.family.checkpoint import load_checkpoint  # noqa: E402
+from ultraface_deploy.train.batches import normalise  # noqa: E402
 from ultraface_deploy.train.data import Classes  # noqa: E402
-from ultraface_deploy.train.dataset import normalise  # noqa: E402
 from ultraface_deploy.train.loop import start_from  # noqa: E402
-from ultraface_deploy.train.matching import match  # noqa: E402
+from ultraface_deploy.train.matching import Anchors, match, visible_faces  # noqa: E402
 from ultraface_deploy.train.recipe import Recipe, Stage  # noqa: E402
 from ultraface_deploy.train.run import train  # noqa: E402
 
@@ -38,24 +38,23 @@ def data(tmp_path: Path) -> Path:
 
 def recipe(**changes: object) -> Recipe:
     stage = Stage("labels", 1, batch_size=2, warmup_steps=1, lr=0.001)
-    return Recipe("slim", 64, 64, (stage,), holdout=0.3, **changes)  # type: ignore[arg-type]
+    return Recipe("slim", 64, 64, (stage,), holdouts=(0.3,), **changes)  # type: ignore[arg-type]
 
 
 def test_several_classes_are_trained_and_started_from(data: Path, tmp_path: Path) -> None:
     said: list[str] = []
-    best = train(
-        data, tmp_path / "run", recipe(), classes=Classes.in_order("face,mask"), report=said.append
-    )
+    two = Classes.in_order("face,mask")
+    best = train([data], tmp_path / "run", recipe(), classes=two, report=said.append)
     loaded = load_checkpoint(best)
     assert loaded.spec.num_classes == 3 and (loaded.spec.width, loaded.spec.height) == (64, 64)
-    again = train(data, tmp_path / "again", recipe(), init=best, report=said.append)
+    again = train([data], tmp_path / "again", recipe(), init=best, report=said.append)
     assert load_checkpoint(again).spec.num_classes == 2
     assert any("3 classes become 2" in line and "heads are new" in line for line in said)
 
 
 def test_a_gray_network_is_trained_from_a_colour_one(data: Path, tmp_path: Path) -> None:
-    colour = train(data, tmp_path / "colour", recipe())
-    gray = train(data, tmp_path / "gray", recipe(color="gray"), init=colour)
+    colour = train([data], tmp_path / "colour", recipe())
+    gray = train([data], tmp_path / "gray", recipe(color="gray"), init=colour)
     spec = load_checkpoint(gray).spec
     assert (spec.color, spec.channels) == ("gray", 1)
 
@@ -90,20 +89,25 @@ def test_training_reads_what_the_pipeline_reads(color: str) -> None:
 
 def test_anchors_carry_the_class_of_their_face() -> None:
     spec = ModelSpec("net", "slim", 128, 96)
-    boxes = np.float32([[0.1, 0.1, 0.4, 0.5], [0.6, 0.5, 0.9, 0.9]])
-    targets = match(boxes, np.zeros(2, bool), spec, classes=np.array([2, 1]))
-    assert set(targets.labels.tolist()) == {0, 1, 2}
+    boxes = torch.tensor([[[0.1, 0.1, 0.4, 0.5], [0.6, 0.5, 0.9, 0.9]]])
+    faces = visible_faces(boxes, torch.ones(1, 2), torch.tensor([[2, 1]]), 128, 96, 1.0)
+    targets = match(faces, 1, Anchors(spec))
+    assert set(targets.labels[0].tolist()) == {0, 1, 2}
 
 
 def test_a_teacher_of_other_classes_is_refused(data: Path, tmp_path: Path) -> None:
-    from ultraface_deploy.train.recipe import Weights
+    from ultraface_deploy.train.recipe import Role, Weights
 
-    stage = Stage("learn", 1, batch_size=2, teacher="slim-320", weights=Weights(0.0, 1.0))
-    plan = Recipe("slim", 64, 64, (stage,), holdout=0.0)
+    stage = Stage("learn", 1, batch_size=2, teachers=(Role("slim-320"),), weights=Weights(0.0, 1.0))
+    plan = Recipe("slim", 64, 64, (stage,), holdouts=(0.0,))
     from ultraface_deploy import models
 
     teacher = models.FOLDER / "slim-320.pth"
     with pytest.raises(InputError, match="its teacher has 2 classes, this run trains 3"):
         train(
-            data, tmp_path / "run", plan, teachers=[teacher], classes=Classes.in_order("face,mask")
+            [data],
+            tmp_path / "run",
+            plan,
+            teachers=[teacher],
+            classes=Classes.in_order("face,mask"),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -14,8 +15,10 @@ import pytest
 from ultraface_deploy.cli.train import EpochLines
 from ultraface_deploy.family.checkpoint import load_checkpoint
 from ultraface_deploy.train.data import Sample
+from ultraface_deploy.train.data.cache import ImageCache, Store
 from ultraface_deploy.train.data.prepare import prepare
-from ultraface_deploy.train.loop import Progress
+from ultraface_deploy.train.recipe import FOLDER
+from ultraface_deploy.train.stage import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 Cli = Callable[..., Any]
@@ -65,16 +68,55 @@ def test_a_run_its_repetition_and_its_continuation(
 def test_one_line_an_epoch() -> None:
     seconds = iter(range(0, 10_000, 60))
     lines = EpochLines(lambda: float(next(seconds)))
+    lines.begin(Progress("labels", 0, 3, 1, 2, 0.7, done=0.0))
     said = [
-        lines.said(Progress("labels", epoch, 3, step, 2, 0.5))
-        for epoch in range(3)
-        for step in (1, 2)
+        lines.said(Progress("labels", epoch, 3, 2, 2, 0.5, (epoch + 1) / 3, ap))
+        for epoch, ap in enumerate((None, 0.25, None))
     ]
-    assert [line for line in said if line is not None] == [
+    assert said == [
         "labels 1/3, loss 0.500, about 2 min to the end of this stage",
-        "labels 2/3, loss 0.500, about 2 min to the end of this stage",
+        "labels 2/3, loss 0.500, AP 0.2500, about 1 min to the end of this stage",
         "labels 3/3, loss 0.500, about 0 min to the end of this stage",
     ]
+
+
+def test_recipes_are_named_and_shown_without_data(cli: Cli) -> None:
+    listed = cli("train", "--list-recipes")
+    assert listed.code == 0 and "slim-320: What models/slim-320.pth was trained with" in listed.out
+    shown = cli("train", "--show-recipe", "rfb-320")
+    assert shown.code == 0 and shown.out == (FOLDER / "rfb-320.toml").read_text()
+    refused = cli("train", "--show-recipe", "nothing")
+    assert refused.code == 2 and "labels" in refused.error
+
+
+def test_options_change_the_last_stage(cli: Cli, voc: Path, recipe: Path, tmp_path: Path) -> None:
+    options = ("--epochs", 2, "--batch", 2, "--lr", 0, "--cache", "off")
+    done = cli("train", "--data", voc, "--recipe", recipe, "-o", tmp_path / "run", *options)
+    assert done.code == 0 and "labels 2/2" in done.err and "decoded at each use" in done.err
+    assert not list((tmp_path / "run/cache").glob("*.u8"))
+    with (tmp_path / "run/metrics.csv").open() as file:
+        assert [float(row["lr"]) for row in csv.DictReader(file)] == [0, 0]
+
+
+@pytest.mark.parametrize("cache", ["ram", "disk"])
+def test_where_decoded_images_lie_changes_nothing(
+    tiny: list[Sample], tmp_path: Path, cache: Store
+) -> None:
+    plain = ImageCache(tiny, tmp_path / "off", 100, store="off")
+    stored = ImageCache(tiny, tmp_path / cache, 100, store=cache)
+    numbers = [5, 0]
+    assert (plain.canvases(numbers) == stored.canvases(numbers)).all()
+    assert (plain.sizes == stored.sizes).all() and plain[3][1] == stored[3][1] == 100 / 128
+    assert (plain[3][0] == stored[3][0]).all()
+
+
+def test_a_run_ends_in_time(cli: Cli, voc: Path, recipe: Path, tmp_path: Path) -> None:
+    options = ("--epochs", 100_000, "--max-minutes", 0.02)
+    done = cli("train", "--data", voc, "--recipe", recipe, "-o", tmp_path / "run", *options)
+    assert done.code == 0 and (tmp_path / "run/best.pth").is_file()
+    # The schedule has fitted in.
+    with (tmp_path / "run/metrics.csv").open() as file:
+        assert float(list(csv.DictReader(file))[-1]["lr"]) < 0.005
 
 
 def test_fine_tuning_refuses_another_architecture(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from ultraface_deploy.family.checkpoint import Checkpoint
 from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.family.spec import Architecture, ModelSpec
 from ultraface_deploy.pipeline import make_anchors
-from ultraface_deploy.train.dataset import Batch
+from ultraface_deploy.train.batches import Batch, levels
 from ultraface_deploy.train.distill import (
     AnchorMap,
     convolutions,
@@ -20,13 +19,16 @@ from ultraface_deploy.train.distill import (
     nearest_anchors,
     output_loss,
 )
+from ultraface_deploy.train.matching import Anchors, FaceList
 from ultraface_deploy.train.objective import Objective
-from ultraface_deploy.train.recipe import Stage, Weights
+from ultraface_deploy.train.recipe import Role, Stage, Weights
 
 SMALL = ModelSpec("small", "slim", 64, 64)
+TEACHER = (Role("teacher"),)
 LAYERWISE = Stage(
-    "layers", 1, freeze_bn=True, layerwise=True, teacher="teacher", weights=Weights(0, features=1)
+    "layers", 1, freeze_bn=True, layerwise=True, teachers=TEACHER, weights=Weights(0, features=1)
 )
+CPU = torch.device("cpu")
 
 
 def teacher_of(architecture: Architecture, seed: int = 0) -> Checkpoint:
@@ -45,16 +47,11 @@ def teacher_of(architecture: Architecture, seed: int = 0) -> Checkpoint:
 def batch_of(count: int = 2, size: int = 64) -> Batch:
     """Noise, seen alike by student and teacher, without faces."""
     generator = torch.Generator().manual_seed(1)
-    images = torch.randint(0, 255, (count, 3, size, size), dtype=torch.uint8, generator=generator)
-    anchors = ModelSpec("x", "slim", size, size).num_anchors
-    return Batch(
-        images,
-        images,
-        list(range(count)),
-        torch.zeros(count, anchors, dtype=torch.int64),
-        torch.zeros(count, anchors, 4),
-        [(0, number) for number in range(count)],
-    )
+    images = torch.rand(count, 3, size, size, generator=generator) * 2 - 1
+    nothing = torch.zeros(0, dtype=torch.int64)
+    faces = FaceList(torch.zeros(0, 4), nothing, nothing.bool(), torch.zeros(0), nothing)
+    spec = ModelSpec("x", "slim", size, size)
+    return Batch(spec, Anchors(spec), images, faces, {}, {1.0: levels(images)})
 
 
 @pytest.mark.parametrize("architecture", ["slim", "rfb"])
@@ -68,22 +65,21 @@ def test_folding_batchnorms_changes_no_output(architecture: Architecture) -> Non
 @pytest.mark.parametrize("architecture", ["slim", "rfb"])
 @pytest.mark.parametrize("layerwise", [True, False])
 def test_a_copy_of_the_teacher_has_no_loss(architecture: Architecture, layerwise: bool) -> None:
-    teacher, spec = teacher_of(architecture), replace(SMALL, architecture=architecture)
+    teacher = teacher_of(architecture)
     weights = Weights(0, outputs=1, boxes=1, features=1)
-    stage = Stage(
-        "copy", 1, freeze_bn=True, layerwise=layerwise, teacher="teacher", weights=weights
-    )
-    objective = Objective(teacher.build(), spec, stage, teacher).train()
+    stage = Stage("copy", 1, freeze_bn=True, layerwise=layerwise, teachers=TEACHER, weights=weights)
+    objective = Objective(teacher.build(), stage, [teacher], CPU).train()
     objective.scales = [torch.ones(1)] * len(convolutions(objective.student))
     assert float(objective(batch_of())["total"].detach()) < 1e-6
-    other = Objective(teacher_of(architecture, seed=5).build(), spec, stage, teacher).train()
+    other = Objective(teacher_of(architecture, seed=5).build(), stage, [teacher], CPU).train()
     other.scales = objective.scales
     assert float(other(batch_of())["total"].detach()) > 1e-3
 
 
 def test_layers_learn_alone() -> None:
     """The gradient of one layer's loss stays in that layer: its input is the teacher's."""
-    objective = Objective(teacher_of("slim", seed=5).build(), SMALL, LAYERWISE, teacher_of("slim"))
+    student = teacher_of("slim", seed=5).build()
+    objective = Objective(student, LAYERWISE, [teacher_of("slim")], CPU)
     objective.measure([batch_of()])
     objective.train()(batch_of())
     objective._run_layers()[5].square().sum().backward()
@@ -102,7 +98,7 @@ def test_measuring_starts_each_layer_at_the_teachers_mean_and_deviation(
 ) -> None:
     teacher, student = teacher_of(architecture), teacher_of(architecture, seed=5).build()
     momenta = [m.momentum for m in student.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    objective = Objective(student, replace(SMALL, architecture=architecture), LAYERWISE, teacher)
+    objective = Objective(student, LAYERWISE, [teacher], CPU)
     batch = batch_of(8, size=128)
     objective.measure([batch])
     objective.train()(batch)

@@ -16,14 +16,17 @@ from torch import distributed
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import load_checkpoint
-from ultraface_deploy.train.augment import Augmentation
+from ultraface_deploy.train import stage as stage_module
 from ultraface_deploy.train.data import Sample
-from ultraface_deploy.train.loop import Trainer, learning_rate, split
+from ultraface_deploy.train.loop import Trainer, split
 from ultraface_deploy.train.recipe import (
+    Augmentation,
     Recipe,
+    Role,
     Stage,
     Weights,
 )
+from ultraface_deploy.train.stage import Progress, learning_rate
 from ultraface_deploy.train.validate import average_precision
 
 STILL = Augmentation(whole=1, crop=0, aimed=0, expand=0, mirror=0, photometric=0)
@@ -33,7 +36,7 @@ MEMORISE = Stage(
 
 
 def recipe_of(*stages: Stage, holdout: float = 0.0) -> Recipe:
-    return Recipe("slim", 128, 128, stages, seed=1, holdout=holdout)
+    return Recipe("slim", 128, 128, stages, seed=1, holdouts=(holdout,))
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -42,34 +45,60 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_eight_images_are_learnt_by_heart(tiny: list[Sample], tmp_path: Path) -> None:
     stage = replace(MEMORISE, epochs=10, lr=1e-2)
-    trainer = Trainer(recipe_of(stage), tiny * 10, tmp_path / "run")
+    trainer = Trainer(recipe_of(stage), [tiny * 10], tmp_path / "run")
     best = load_checkpoint(trainer.fit())
     with (tmp_path / "run/metrics.csv").open() as file:
         losses = [float(row["total"]) for row in csv.DictReader(file)]
     assert len(losses) == 10 and losses[-1] < 0.1 * losses[0]
-    assert average_precision(best.build(), best.spec, tiny, trainer.cache, range(8)) > 0.99
+    precision = average_precision(best.build(), best.spec, tiny, trainer.cache, range(8))
+    assert precision.mean > 0.99
 
 
 def test_a_resumed_run_equals_one_that_never_stopped(tiny: list[Sample], tmp_path: Path) -> None:
     first = replace(MEMORISE, epochs=2, augment=Augmentation())
     then = replace(first, name="then", optimizer="sgd", lr=0.01)
     recipe = replace(recipe_of(first, then), width=64, height=64)
-    Trainer(recipe, tiny, tmp_path / "whole").fit()
+    Trainer(recipe, [tiny], tmp_path / "whole").fit()
     for stop_after in (1, 3):  # within the first stage, and within the second
         folder = tmp_path / f"cut-{stop_after}"
         with pytest.raises(KeyboardInterrupt):
-            Trainer(recipe, tiny, folder, on_epoch=_stop_after(stop_after)).fit()
-        again = Trainer(recipe, tiny, folder)
+            Trainer(recipe, [tiny], folder, on_epoch=_stop_after(stop_after)).fit()
+        again = Trainer(recipe, [tiny], folder)
         again.resume(folder / "last.pth")
         again.fit()
         for name, value in weights_of(tmp_path / "whole").items():
             torch.testing.assert_close(weights_of(folder)[name], value, rtol=0, atol=0)
 
 
-def _stop_after(epochs: int) -> Callable[[], None]:
+def test_a_run_that_was_killed_within_an_epoch_goes_on_from_there(
+    tiny: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of(replace(MEMORISE, epochs=2, batch_size=2, augment=Augmentation(noise=1)))
+    Trainer(recipe, [tiny], tmp_path / "whole").fit()
+    monkeypatch.setattr(stage_module, "_SAVE_SECONDS", -1)
+    folder = tmp_path / "cut"
+
+    def stop(progress: Progress) -> None:
+        if progress.step == progress.steps:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(recipe, [tiny], folder, on_step=stop).fit()
+    again = Trainer(recipe, [tiny], folder)
+    again.resume(folder / "last.pth")
+    assert again.position == (0, 0, 3) and again.images == 6
+    again.fit()
+    for name, value in weights_of(tmp_path / "whole").items():
+        torch.testing.assert_close(weights_of(folder)[name], value, rtol=0, atol=0)
+    rows = [(tmp_path / name / "metrics.csv").read_text().split() for name in ("cut", "whole")]
+    losses = [[row.split(",")[-6:] for row in run] for run in rows]
+    assert losses[0] == losses[1]
+
+
+def _stop_after(epochs: int) -> Callable[[Progress], None]:
     done = 0
 
-    def stop() -> None:
+    def stop(progress: Progress) -> None:
         nonlocal done
         done += 1
         if done == epochs:
@@ -80,8 +109,8 @@ def _stop_after(epochs: int) -> Callable[[], None]:
 
 def test_resume_refuses_another_recipe_and_other_files(tiny: list[Sample], tmp_path: Path) -> None:
     recipe = recipe_of(replace(MEMORISE, epochs=1))
-    Trainer(recipe, tiny, tmp_path / "run").fit()
-    other = Trainer(replace(recipe, seed=2), tiny, tmp_path / "other")
+    Trainer(recipe, [tiny], tmp_path / "run").fit()
+    other = Trainer(replace(recipe, seed=2), [tiny], tmp_path / "other")
     with pytest.raises(InputError, match="another recipe"):
         other.resume(tmp_path / "run/last.pth")
     with pytest.raises(InputError, match="no training state"):
@@ -91,7 +120,7 @@ def test_resume_refuses_another_recipe_and_other_files(tiny: list[Sample], tmp_p
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        *(("position", [7, 0]), ("position", 3), ("net", {}), ("best", {})),
+        *(("position", [7, 0, 0]), ("position", 3), ("net", {}), ("best", {})),
         *(("stage", {"average": {}}), ("stage", 5)),
     ],
 )
@@ -100,12 +129,12 @@ def test_resume_refuses_a_damaged_state(
 ) -> None:
     recipe = recipe_of(replace(MEMORISE, epochs=2))
     with pytest.raises(KeyboardInterrupt):
-        Trainer(recipe, tiny, tmp_path, on_epoch=_stop_after(1)).fit()
+        Trainer(recipe, [tiny], tmp_path, on_epoch=_stop_after(1)).fit()
     state = torch.load(tmp_path / "last.pth", weights_only=True)
     state["training"][key] = value
     torch.save(state, tmp_path / "last.pth")
     with pytest.raises(InputError, match="damaged"):
-        again = Trainer(recipe, tiny, tmp_path)
+        again = Trainer(recipe, [tiny], tmp_path)
         again.resume(tmp_path / "last.pth")
         again.fit()
 
@@ -113,18 +142,18 @@ def test_resume_refuses_a_damaged_state(
 def test_resume_refuses_what_is_no_checkpoint(tiny: list[Sample], tmp_path: Path) -> None:
     (tmp_path / "last.pth").write_bytes(b"half a fi")
     with pytest.raises(InputError, match="not a torch checkpoint"):
-        Trainer(recipe_of(MEMORISE), tiny, tmp_path).resume(tmp_path / "last.pth")
+        Trainer(recipe_of(MEMORISE), [tiny], tmp_path).resume(tmp_path / "last.pth")
 
 
 def test_metrics_hold_each_epoch_once_after_a_kill(tiny: list[Sample], tmp_path: Path) -> None:
     """Killed between the metrics of the second epoch and its checkpoint."""
     recipe = recipe_of(replace(MEMORISE, epochs=2))
     with pytest.raises(KeyboardInterrupt):
-        Trainer(recipe, tiny, tmp_path, on_epoch=_stop_after(1)).fit()
+        Trainer(recipe, [tiny], tmp_path, on_epoch=_stop_after(1)).fit()
     table = tmp_path / "metrics.csv"
     head, first = table.read_text().splitlines()
     table.write_text(f"{head}\n{first}\n{first.replace('memorise,1,8', 'memorise,2,16')}\nmemor")
-    again = Trainer(recipe, tiny, tmp_path)
+    again = Trainer(recipe, [tiny], tmp_path)
     again.resume(tmp_path / "last.pth")
     again.fit()
     rows = table.read_text().splitlines()
@@ -134,7 +163,7 @@ def test_metrics_hold_each_epoch_once_after_a_kill(tiny: list[Sample], tmp_path:
 
 def test_distillation_from_a_checkpoint_of_the_family(tiny: list[Sample], tmp_path: Path) -> None:
     teacher_recipe = recipe_of(replace(MEMORISE, epochs=1))
-    teacher = load_checkpoint(Trainer(teacher_recipe, tiny, tmp_path / "teacher").fit())
+    teacher = load_checkpoint(Trainer(teacher_recipe, [tiny], tmp_path / "teacher").fit())
     layers = Stage(
         "layers",
         12,
@@ -143,8 +172,8 @@ def test_distillation_from_a_checkpoint_of_the_family(tiny: list[Sample], tmp_pa
         lr=5e-3,
         freeze_bn=True,
         layerwise=True,
-        teacher="t",
-        input_size="96x96",
+        teachers=(Role("t"),),
+        input_sizes=("96x96",),
         warmup_steps=5,
         weights=Weights(0, features=1),
     )
@@ -153,12 +182,14 @@ def test_distillation_from_a_checkpoint_of_the_family(tiny: list[Sample], tmp_pa
         2,
         batch_size=4,
         freeze_bn=True,
-        teacher="t",
-        windows=1,
+        teachers=(Role("t", scale=1.5), Role("u")),
+        input_sizes=("128x128", "96x64"),
         lr=1e-3,
         weights=Weights(labels=1, outputs=1, boxes=1),
     )
-    Trainer(recipe_of(layers, joint), tiny, tmp_path / "run", teachers={"t": teacher}).fit()
+    Trainer(
+        recipe_of(layers, joint), [tiny], tmp_path / "run", teachers={"t": teacher, "u": teacher}
+    ).fit()
     with (tmp_path / "run/metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     features = [float(row["features"]) for row in rows if row["stage"] == "layers"]
@@ -167,9 +198,9 @@ def test_distillation_from_a_checkpoint_of_the_family(tiny: list[Sample], tmp_pa
 
 
 def test_a_stage_without_its_teacher_says_which_to_give(tiny: list[Sample], tmp_path: Path) -> None:
-    stage = replace(MEMORISE, teacher="t", weights=Weights(outputs=1))
+    stage = replace(MEMORISE, teachers=(Role("t"),), weights=Weights(outputs=1))
     with pytest.raises(InputError, match="--teacher"):
-        Trainer(recipe_of(stage), tiny, tmp_path / "run").fit()
+        Trainer(recipe_of(stage), [tiny], tmp_path / "run").fit()
 
 
 def _gradients(rank: int, world: int, rendezvous: str, samples: list[Sample], folder: Path) -> None:
@@ -183,7 +214,7 @@ def _gradients(rank: int, world: int, rendezvous: str, samples: list[Sample], fo
         MEMORISE, epochs=1, batch_size=8, optimizer="sgd", lr=1.0, momentum=0.0, ema=0.0
     )
     stage = replace(stage, freeze_bn=True, clip_norm=1e9, weight_decay=0.0, warmup_steps=0)
-    trainer = Trainer(recipe_of(stage), samples, folder / f"{world}-{rank}")
+    trainer = Trainer(recipe_of(stage), [samples], folder / f"{world}-{rank}")
     before = {name: value.clone() for name, value in trainer.net.named_parameters()}
     trainer.fit()
     step = {name: before[name] - value.detach() for name, value in trainer.net.named_parameters()}
@@ -227,7 +258,7 @@ def test_the_held_out_images_do_not_depend_on_their_order(tiny: list[Sample]) ->
 def test_full_disk_is_one_line(tiny: list[Sample], tmp_path: Path) -> None:
     """torch's own writer raises a RuntimeError there; a limit on the size of a file is alike."""
     recipe = replace(recipe_of(replace(MEMORISE, epochs=1)), width=64, height=64)
-    trainer = Trainer(recipe, tiny, tmp_path)
+    trainer = Trainer(recipe, [tiny], tmp_path)
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, old[1]))

@@ -73,6 +73,12 @@ def recipe_file(option: str, path: Path) -> None:
         input_file(option, path)
 
 
+def cache_place(option: str, path: Path) -> None:
+    """Refuse a folder that can neither be made nor written; `disk`, `ram` and `off` are none."""
+    if str(path) not in ("disk", "ram", "off"):
+        output_folder(option, path)
+
+
 def result_file(option: str, path: Path) -> None:
     """Refuse what `[NAME=]FILE` names where that is no file."""
     if not path.exists():
@@ -123,6 +129,8 @@ CHECKS: dict[str, Check] = {
     "eval compare AFTER": input_file,
     "eval table [NAME=]FILE...": result_file,
     "data prepare ROOT": input_path,
+    "models match-scores CHECKPOINT": input_file,
+    "--like": input_file,
     "--json": output_file,
     "--csv": output_file,
     "--markdown": output_file,
@@ -133,12 +141,13 @@ CHECKS: dict[str, Check] = {
     "--crop": output_folder,
     "--plots": output_folder,
     "--save-predictions": output_folder,
-    "--cache": output_folder,
+    "--cache": cache_place,
     "--output": output_folder,
     "detect --output": output_path,
     "bench report --output": output_file,
     "bench submit --output": output_file,
     "quantize calibrate --output": output_file,
+    "models match-scores --output": output_file,
     "quantize report --output": output_file,
 }
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -15,7 +16,8 @@ import typer
 from ultraface_deploy.cli.options import ClassNames, InputSize
 
 if TYPE_CHECKING:
-    from ultraface_deploy.train.loop import Progress
+    from ultraface_deploy.train.data.cache import Store
+    from ultraface_deploy.train.stage import Progress
 
 
 def register(app: typer.Typer) -> None:
@@ -23,10 +25,40 @@ def register(app: typer.Typer) -> None:
     app.command("train")(train)
 
 
+def _list_recipes(wanted: bool) -> None:
+    if not wanted:
+        return
+    from ultraface_deploy.cli.console import line
+    from ultraface_deploy.train.recipe import recipe_text, shipped_recipes
+
+    for name in shipped_recipes():
+        comment = takewhile(lambda row: row.startswith("#"), recipe_text(name).splitlines())
+        sentence = " ".join(row.lstrip("# ") for row in comment).partition(". ")[0]
+        line(f"{name}: {sentence.rstrip('.')}")
+    raise typer.Exit
+
+
+def _show_recipe(name: str | None) -> None:
+    if name is None:
+        return
+    from ultraface_deploy.train.recipe import recipe_text
+
+    typer.echo(recipe_text(name), nl=False)
+    raise typer.Exit
+
+
+def _place(cache: Path | None) -> Path | Store:
+    """Return where the decoded images shall lie: one of the stores, or a folder."""
+    named: dict[str, Store] = {"disk": "disk", "ram": "ram", "off": "off"}
+    return "disk" if cache is None else named.get(str(cache), cache)
+
+
 def train(
     data: Annotated[
-        Path,
-        typer.Option("--data", help="Data set in the VOC, WIDER FACE, RetinaFace or YOLO layout."),
+        list[Path],
+        typer.Option(
+            "--data", help="Data set in the VOC, WIDER FACE, RetinaFace or YOLO layout; repeats."
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the run.")],
     arch: Annotated[
@@ -35,13 +67,29 @@ def train(
     ] = None,
     input_size: InputSize = None,
     recipe: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--recipe", help="Recipe (TOML); default: the shipped model's of --arch."),
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--recipe",
+            metavar="NAME|FILE",
+            help="A recipe by name, or a TOML file; default: slim-320.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--epochs", min=1, help="Of the recipe's last stage."),
+    ] = None,
+    lr: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option("--lr", min=0.0, help="Learning rate of the recipe's last stage."),
+    ] = None,
+    batch: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--batch", min=1, help="Batch size of the recipe's last stage."),
     ] = None,
     teacher: Annotated[
         Optional[list[Path]],  # noqa: UP045
         typer.Option(
-            "--teacher", help="Checkpoint of a teacher that the recipe names; repeat for several."
+            "--teacher", help="A teacher that the recipe names: a .pth, or YuNet's .onnx; repeats."
         ),
     ] = None,
     init: Annotated[
@@ -65,14 +113,35 @@ def train(
     ] = False,
     cache: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--cache", help="Folder for decoded images; default: in --output."),
+        typer.Option(
+            "--cache",
+            metavar="disk|ram|off|DIR",
+            help="Where decoded images lie: in --output, in memory, nowhere, or in a folder.",
+        ),
     ] = None,
-    workers: Annotated[
-        int, typer.Option("--workers", min=0, help="Processes that load images.")
-    ] = 0,
+    max_minutes: Annotated[
+        float,
+        typer.Option(
+            "--max-minutes",
+            min=0.0,
+            help="End the run after this time; the last stage's schedule fits in.",
+        ),
+    ] = 0.0,
+    _list: Annotated[
+        bool,
+        typer.Option(
+            "--list-recipes", is_eager=True, callback=_list_recipes, help="Name the recipes."
+        ),
+    ] = False,
+    _show: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--show-recipe", metavar="NAME", is_eager=True, callback=_show_recipe, help="Print one."
+        ),
+    ] = None,
 ) -> None:
     """Train a network; under torchrun, on several GPUs. The recipe decides the result."""
-    from ultraface_deploy.cli.console import line, note, notes, progress
+    from ultraface_deploy.cli.console import line, note, progress
     from ultraface_deploy.errors import InputError
     from ultraface_deploy.train import require_torch
     from ultraface_deploy.train.data.classes import Classes
@@ -81,7 +150,7 @@ def train(
     if classes is not None and class_names:
         raise InputError("--class and --classes exclude each other")
     chosen = Classes.parse(class_names) if classes is None else Classes.in_order(classes)
-    plan = choose_recipe(arch, recipe, input_size, seed)
+    plan = choose_recipe(arch, recipe, input_size, seed, epochs=epochs, lr=lr, batch_size=batch)
     if gray:
         plan = replace(plan, color="gray")
     require_torch()
@@ -90,13 +159,18 @@ def train(
 
     with progress() as display:
         bar = display.add_task("decoding")
-        epochs = EpochLines()
+        lines = EpochLines()
+
+        def decoded(total: int) -> None:
+            display.update(bar, advance=1, total=total)
 
         def show(state: Progress) -> None:
             display.update(bar, description=str(state), completed=state.step, total=state.steps)
-            said = None if notes.is_terminal or rank() != 0 else epochs.said(state)
-            if said is not None:
-                note(said)
+            lines.begin(state)
+
+        def tell(state: Progress) -> None:
+            if rank() == 0:
+                note(lines.said(state))
 
         best = run(
             data,
@@ -106,31 +180,34 @@ def train(
             init=init,
             resume=resume,
             classes=chosen,
-            cache=cache,
-            workers=workers,
+            cache=_place(cache),
+            max_minutes=max_minutes,
             report=note if rank() == 0 else lambda message: None,
-            on_image=lambda total: display.update(bar, advance=1, total=total),
+            on_image=decoded,
             on_step=show,
+            on_epoch=tell,
         )
     if rank() == 0:
         line(str(best))
 
 
 class EpochLines:
-    """One line an epoch, for logs and terminals that show no bar."""
+    """One line an epoch: loss, AP where it was measured, and how long the stage may still take."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._stage: tuple[str, float, int] | None = None
+        self._stage: tuple[str, float, float] | None = None
 
-    def said(self, state: Progress) -> str | None:
-        """Return the line of the epoch that ends with this step, None within one."""
-        now = self._clock()
+    def begin(self, state: Progress) -> None:
+        """Note when a stage began, and how much of it was over then."""
         if self._stage is None or self._stage[0] != state.stage:
-            self._stage = state.stage, now, state.epoch
-        if state.step < state.steps:
-            return None
+            self._stage = state.stage, self._clock(), state.done
+
+    def said(self, state: Progress) -> str:
+        """Return the line of an epoch that has ended."""
+        self.begin(state)
+        assert self._stage is not None
         _, begun, first = self._stage
-        an_epoch = (now - begun) / (state.epoch + 1 - first)
-        left = an_epoch * (state.epochs - state.epoch - 1) / 60
-        return f"{state}, about {left:.0f} min to the end of this stage"
+        gone = state.done - first
+        left = (self._clock() - begun) * (1 - state.done) / gone if gone > 0 else 0.0
+        return f"{state}, about {max(0.0, left) / 60:.0f} min to the end of this stage"

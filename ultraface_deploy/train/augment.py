@@ -1,219 +1,205 @@
-"""Augmentation: a window of the image, warped to the network input in one step, and its colours.
+"""Augmentation on whole batches: windows of the images, warped to the network input, and colours.
 
-Expanding, cropping, mirroring and resizing are all affine, so each sample is interpolated once.
+Expanding, cropping, stretching, mirroring and resizing are all affine, so each sample is
+interpolated once. Everything is a tensor operation and runs where the pixels are, CPU or GPU.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch.nn import functional
 
-from ultraface_deploy.pipeline import iou
-from ultraface_deploy.safe.records import Amount, Strict
-from ultraface_deploy.train.data.cache import Image
-
-Boxes = npt.NDArray[np.float32]
-Rng = np.random.Generator
-_FILL = (127, 127, 127)
+from ultraface_deploy.train.pool import Pool
+from ultraface_deploy.train.recipe import Augmentation
 
 
 @dataclass(frozen=True)
-class Augmentation(Strict):
-    """How samples are varied: the shares of the window kinds, and the rest of the chances.
+class Windows:
+    """A rectangle of each of B images; it may reach beyond the image.
 
-    `whole`, `crop`, `aimed` and `expand` are relative shares: the image nearly whole; the
-    IoU-constrained crop of SSD; a crop that brings one face to a size between `face_sizes`
-    pixels of the input; the image zoomed out by up to `max_expand`. Faces smaller than
-    `min_face` pixels of the input are ignored: neither to be found nor background.
+    `rectangles` (B, 4) float32 x, y, width, height in pixels of the image; `mirrored` (B,) bool.
     """
 
-    whole: Amount = 0.25
-    crop: Amount = 0.3
-    aimed: Amount = 0.35
-    expand: Amount = 0.1
-    max_expand: Amount = 2.0
-    face_sizes: tuple[Amount, Amount] = (9.0, 150.0)
-    min_face: Amount = 7.0
-    mirror: Amount = 0.5
-    photometric: Amount = 0.8
+    rectangles: torch.Tensor
+    mirrored: torch.Tensor
 
-    def __post_init__(self) -> None:
-        if not (self.whole + self.crop + self.aimed + self.expand and all(self.face_sizes)):
-            raise ValueError("augment needs a share above 0, and face_sizes")
+    def __getitem__(self, rows: slice) -> Windows:
+        return Windows(self.rectangles[rows], self.mirrored[rows])
+
+    def warp(self, canvases: torch.Tensor, width: int, height: int, mode: str) -> torch.Tensor:
+        """Return what lies in the windows as (B, 3, height, width); 0 where there is no image.
+
+        Args:
+            canvases: (B, 3, S, S) float, 0 beyond the images.
+            width: of the result in pixels.
+            height: of the result in pixels.
+            mode: bilinear or nearest.
+        """
+        x, y, wide, high = (self.rectangles / canvases.shape[-1]).unbind(1)
+        sign = torch.where(self.mirrored, -1.0, 1.0)
+        zero = torch.zeros_like(x)
+        # From -1..1 over the output to -1..1 over the canvas; pixel centres lie inside both.
+        across = torch.stack([sign * wide, zero, 2 * x + wide - 1], 1)
+        down = torch.stack([zero, high, 2 * y + high - 1], 1)
+        grid = functional.affine_grid(
+            torch.stack([across, down], 1), [len(x), 3, height, width], align_corners=False
+        )
+        return functional.grid_sample(canvases, grid, mode, align_corners=False)
+
+    def place(self, boxes: torch.Tensor) -> torch.Tensor:
+        """Return boxes (B, F, 4) of the images as corners in 0..1 of the windows, not clipped."""
+        x, y, wide, high = self.rectangles[:, None].unbind(2)
+        x1, y1, x2, y2 = boxes.unbind(2)
+        x1, x2, y1, y2 = (x1 - x) / wide, (x2 - x) / wide, (y1 - y) / high, (y2 - y) / high
+        mirrored = self.mirrored[:, None]
+        left, right = torch.where(mirrored, 1 - x2, x1), torch.where(mirrored, 1 - x1, x2)
+        return torch.stack([left, y1, right, y2], 2)
 
 
-@dataclass(frozen=True)
-class Window:
-    """A rectangle of the image in pixels; it may reach beyond the image. Mirrored on request."""
+class Draws:
+    """Random numbers of one batch, the same on every run: a function of the seed alone."""
 
-    x: float
-    y: float
-    width: float
-    height: float
-    mirrored: bool = False
+    def __init__(self, seed: int, count: int) -> None:
+        # Drawn on the CPU, so that a GPU sees the same windows.
+        self._generator = torch.Generator().manual_seed(seed)
+        self._count = count
 
-    def warp(self, image: Image, width: int, height: int) -> Image:
-        """Return what lies in the window as (height, width, 3); gray where there is no image."""
-        scale_x, scale_y = width / self.width, height / self.height
-        # Pixel centres: column i of the output is at (i + 0.5) / width of the window.
-        shift_x = (0.5 - self.x) * scale_x - 0.5
-        shift_y = (0.5 - self.y) * scale_y - 0.5
-        if self.mirrored:
-            scale_x, shift_x = -scale_x, width - 1 - shift_x
-        matrix = np.array([[scale_x, 0, shift_x], [0, scale_y, shift_y]])
-        return cv2.warpAffine(  # type: ignore[return-value]
-            image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=_FILL
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> torch.Tensor:
+        """Return (B,) float32 between low and high."""
+        return low + (high - low) * torch.rand(self._count, generator=self._generator)
+
+    def chance(self, share: float) -> torch.Tensor:
+        """Return (B,) bool, true with that chance."""
+        return self.uniform() < share
+
+    def kinds(self, *shares: float) -> torch.Tensor:
+        """Return (B,) int64, the number of a share, drawn in proportion."""
+        return torch.multinomial(
+            torch.tensor(shares, dtype=torch.float32),
+            self._count,
+            replacement=True,
+            generator=self._generator,
         )
 
-    def place(self, boxes: Boxes) -> Boxes:
-        """Return boxes (N, 4) of the image as corners in 0..1 of the window, not clipped."""
-        placed: Boxes = boxes - np.array([self.x, self.y] * 2, np.float32)
-        placed /= np.array([self.width, self.height] * 2, np.float32)
-        if self.mirrored:
-            placed[:, [0, 2]] = 1 - placed[:, [2, 0]]
-        return placed
 
-
-def choose_window(
-    size: tuple[int, int], boxes: Boxes, input_size: tuple[int, int], plan: Augmentation, rng: Rng
-) -> Window:
-    """Draw a window for an image of `size` (width, height) with faces `boxes` (N, 4)."""
-    shares = np.array([plan.whole, plan.crop, plan.aimed, plan.expand])
-    kind = rng.choice(4, p=shares / shares.sum())
-    if kind == 1:
-        x, y, width, height = _constrained_crop(size, boxes, rng)
-    elif kind == 2 and len(boxes):
-        x, y, width, height = _aimed_crop(size, boxes, input_size, plan.face_sizes, rng)
-    elif kind == 3:
-        x, y, width, height = _scaled(size, rng.uniform(1, plan.max_expand), rng)
-    else:
-        x, y, width, height = _scaled(size, rng.uniform(0.85, 1.05), rng)
-    return Window(x, y, width, height, bool(rng.random() < plan.mirror))
-
-
-def visible_faces(
-    placed: Boxes, ignored: npt.NDArray[np.bool_], input_size: tuple[int, int], min_face: float
-) -> tuple[Boxes, npt.NDArray[np.bool_]]:
-    """Clip faces to the window and decide which count.
-
-    A face counts when its centre lies in the window, as in the published training; one that is
-    only partly visible or smaller than `min_face` pixels is ignored; one outside is dropped.
+def draw_windows(
+    pool: Pool, indices: torch.Tensor, width: int, height: int, plan: Augmentation, draws: Draws
+) -> Windows:
+    """Draw a window for each of the images `indices` (B,), on the CPU.
 
     Args:
-        placed: (N, 4) corners in 0..1 of the window, not clipped.
-        ignored: (N,).
-        input_size: (width, height) of the network input in pixels.
-        min_face: smallest side in pixels of the input, as the mean of width and height.
+        pool: sizes and faces are read from it.
+        indices: (B,) int64, which images.
+        width: of the network input, whose proportions some windows have.
+        height: of the network input.
+        plan: shares and ranges.
+        draws: where the random numbers come from.
     """
-    clipped = placed.clip(0, 1)
-    sizes = clipped[:, 2:] - clipped[:, :2]
-    seen = seen_faces(placed)
-    centers = (placed[:, :2] + placed[:, 2:]) / 2
-    outside = ((centers < 0) | (centers > 1)).any(axis=1)
-    small = (sizes * np.array(input_size, np.float32)).mean(axis=1) < min_face
-    return clipped[seen], (ignored | outside | small)[seen]
+    sizes = pool.sizes[indices]
+    face, has_face = pool.one_face(indices, draws.uniform())
+    kind = draws.kinds(plan.whole, plan.crop, plan.aimed, plan.expand)
+    kind = torch.where((kind == 2) & ~has_face, 1, kind)
 
+    # Proportions: the image's, the input's, or between.
+    own, inputs = (sizes[:, 0] / sizes[:, 1]).log(), math.log(width / height)
+    blend = draws.uniform()
+    which = draws.uniform()
+    blend = torch.where(which < plan.stretch + plan.keep, 1.0, blend)
+    blend = torch.where(which < plan.stretch, 0.0, blend)
+    proportion = (own + (inputs - own) * blend + draws.uniform(-0.1, 0.1)).exp()
+    # The smallest window of these proportions that holds the whole image; where that would show
+    # little but emptiness, a smaller one.
+    inside = torch.minimum(sizes[:, 0], sizes[:, 1] * proportion)
+    cover = torch.maximum(sizes[:, 0], sizes[:, 1] * proportion).minimum(1.4 * inside)
 
-def seen_faces(placed: Boxes) -> npt.NDArray[np.bool_]:
-    """Return which faces (N, 4) have any part in the window: those that `visible_faces` keeps."""
-    clipped = placed.clip(0, 1)
-    return np.asarray((clipped[:, 2:] > clipped[:, :2]).all(axis=1), bool)
+    lowest = torch.maximum(0.2 * cover, 0.4 * torch.full_like(cover, width))
+    area = (face[:, 2:] - face[:, :2]).clamp(min=1).prod(1) * (width * height)
+    wanted = draws.uniform(*map(math.log, plan.face_sizes)).exp()
+    aimed = (area * proportion).sqrt() / wanted
+    aimed = torch.minimum(torch.maximum(aimed, torch.minimum(lowest, cover)), 1.6 * cover)
+    wide = torch.stack(
+        [
+            cover * draws.uniform(0.88, 1.04),
+            cover * draws.uniform(math.log(0.3), 0.0).exp(),
+            aimed,
+            cover * draws.uniform(1, plan.max_expand),
+        ]
+    )[kind, torch.arange(len(kind))]
+    extent = torch.stack([wide, wide / proportion], 1)
+
+    # Anywhere that shows as much of the image as this size can; on a face where it is aimed at.
+    spare = sizes - extent
+    where = torch.stack([draws.uniform(), draws.uniform()], 1)
+    beside = torch.stack([draws.uniform(0.1, 0.9), draws.uniform(0.1, 0.9)], 1)
+    middle = (face[:, :2] + face[:, 2:]) / 2 - beside * extent
+    on_face = torch.maximum(torch.minimum(middle, spare.clamp(min=0)), spare.clamp(max=0))
+    corner = torch.where((kind == 2)[:, None], on_face, where * spare)
+    return Windows(torch.cat([corner, extent], 1), draws.chance(plan.mirror))
 
 
 @dataclass(frozen=True)
 class Colours:
-    """One draw of the photometric distortion; the same for every view of a sample."""
+    """The photometric distortion of B images, as numbers to apply where the pixels are.
 
-    gain: float = 1.0
-    offset: float = 0.0
-    gamma: float = 1.0
-    saturation: float = 1.0
-    hue: int = 0
+    `mix` (B, 3, 3) turns hue and saturation; `gamma`, `gain`, `offset` and `noise` are (B,), the
+    last two in units of the network input.
+    """
+
+    mix: torch.Tensor
+    gamma: torch.Tensor
+    gain: torch.Tensor
+    offset: torch.Tensor
+    noise: torch.Tensor
 
     @classmethod
-    def draw(cls, chance: float, rng: Rng) -> Colours:
-        """Draw brightness, contrast, gamma, saturation and hue, each with that chance."""
-        hits = rng.random(5) < chance
-        values: list[Any] = [
-            rng.uniform(0.6, 1.4),
-            rng.uniform(-32, 32),
-            rng.uniform(0.7, 1.4),
-            rng.uniform(0.4, 1.5),
-            int(rng.integers(-12, 13)),
-        ]
-        names = ("gain", "offset", "gamma", "saturation", "hue")
-        return cls(**{n: value for n, value, hit in zip(names, values, hits, strict=True) if hit})
+    def draw(cls, plan: Augmentation, draws: Draws) -> Colours:
+        """Draw brightness, contrast, gamma, saturation and hue, each with the plan's chance."""
 
-    def apply(self, bgr: Image) -> Image:
-        """Return the image with these colours."""
-        if self.hue:
-            hsv = cv2.cvtColor(bgr, cv2.COLOR_BGR2HSV)
-            hues = ((np.arange(256) + self.hue) % 180).astype(np.uint8)
-            hsv[..., 0] = cv2.LUT(np.ascontiguousarray(hsv[..., 0]), hues)
-            bgr = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)  # type: ignore[assignment]
-        if self.saturation != 1:
-            gray = cv2.cvtColor(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-            bgr = cv2.addWeighted(bgr, self.saturation, gray, 1 - self.saturation, 0)  # type: ignore[assignment]
-        levels = 255 * (np.arange(256) / 255) ** self.gamma
-        levels = (levels - 127) * self.gain + 127 + self.offset
-        return cv2.LUT(bgr, levels.round().clip(0, 255).astype(np.uint8))  # type: ignore[return-value]
+        def varied(neutral: float, low: float, high: float) -> torch.Tensor:
+            return torch.where(draws.chance(plan.photometric), draws.uniform(low, high), neutral)
 
+        saturation = varied(1.0, 0.3, 1.6)
+        saturation = torch.where(draws.chance(0.1 * plan.photometric), 0.0, saturation)
+        return cls(
+            _colour_matrix(varied(0.0, -0.4, 0.4), saturation),
+            varied(0.0, -0.4, 0.4).exp(),
+            varied(1.0, 0.6, 1.4),
+            varied(0.0, -0.25, 0.25),
+            draws.chance(plan.noise) * draws.uniform(0.0, 0.1),
+        )
 
-_Rectangle = tuple[float, float, float, float]
+    def __getitem__(self, rows: slice) -> Colours:
+        return Colours(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
+    def to(self, device: torch.device) -> Colours:
+        """Return the numbers on that device."""
+        return Colours(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
-def _scaled(size: tuple[int, int], factor: float, rng: Rng) -> _Rectangle:
-    """Return the image's rectangle scaled by `factor` at a random place that overlaps it fully."""
-    width, height = size[0] * factor, size[1] * factor * rng.uniform(0.95, 1.05)
-    return (
-        _between(0.0, size[0] - width, rng),
-        _between(0.0, size[1] - height, rng),
-        width,
-        height,
-    )
+    def apply(self, images: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Return the images (B, 3, H, W), RGB in -1..1, with these colours and noise."""
+
+        def each(values: torch.Tensor) -> torch.Tensor:
+            return values[:, None, None, None].to(images.dtype)
+
+        mixed = torch.einsum("bij,bjhw->bihw", self.mix.to(images.dtype), images)
+        levels = ((mixed + 1) / 2).clamp(1e-4, 1) ** each(self.gamma)
+        images = (2 * levels - 1) * each(self.gain) + each(self.offset)
+        if self.noise.any():
+            noise = torch.randn(images.shape, generator=generator, device=images.device)
+            images = images + each(self.noise) * noise.to(images.dtype)
+        return images.clamp(-1, 1)
 
 
-def _between(one: float, other: float, rng: Rng) -> float:
-    return rng.uniform(min(one, other), max(one, other))
+def _colour_matrix(hue: torch.Tensor, saturation: torch.Tensor) -> torch.Tensor:
+    """Return (B, 3, 3): turn colours about the gray axis by `hue` radians, scale their distance.
 
-
-def _constrained_crop(size: tuple[int, int], boxes: Boxes, rng: Rng) -> _Rectangle:
-    """Draw SSD's random crop: one face at least has a minimum IoU with it (section 2.2)."""
-    minimum = rng.choice([0.0, 0.0, 0.1, 0.3, 0.5])
-    for _ in range(30):
-        factor = rng.uniform(0.3, 1.0)
-        width, height = np.array(size) * factor * np.exp(rng.uniform(-0.2, 0.2, 2))
-        width, height = min(width, size[0]), min(height, size[1])
-        x, y = rng.uniform(0, size[0] - width), rng.uniform(0, size[1] - height)
-        if minimum == 0 or not len(boxes):
-            return x, y, width, height
-        inside = iou(np.array([x, y, x + width, y + height], np.float32), boxes)
-        if inside.max() >= minimum:
-            return x, y, width, height
-    return _scaled(size, 1.0, rng)
-
-
-def _aimed_crop(
-    size: tuple[int, int],
-    boxes: Boxes,
-    input_size: tuple[int, int],
-    face_sizes: tuple[float, float],
-    rng: Rng,
-) -> _Rectangle:
-    """Draw a window in which one face has a size drawn evenly on the logarithmic scale."""
-    face = boxes[rng.integers(len(boxes))]
-    side = float(np.sqrt(max(1.0, (face[2] - face[0]) * (face[3] - face[1]))))
-    wanted = np.exp(rng.uniform(*np.log(face_sizes)))
-    # Never magnify much beyond the pixels there are, nor shrink the image to a stamp.
-    factor = np.clip(input_size[0] / wanted * side / size[0], 0.2, 1.6)
-    width, height = np.array(size) * factor * np.exp(rng.uniform(-0.12, 0.12, 2))
-    across, down = rng.uniform(0.15, 0.85, 2)
-    x, y = (face[0] + face[2]) / 2 - across * width, (face[1] + face[3]) / 2 - down * height
-    # Slide back over the image where the window would show more emptiness than needed.
-    x = np.clip(x, *sorted((0.0, size[0] - width)))
-    y = np.clip(y, *sorted((0.0, size[1] - height)))
-    return float(x), float(y), float(width), float(height)
+    The turn is Rodrigues' formula about (1, 1, 1) / sqrt(3).
+    """
+    gray = torch.full((3, 3), 1 / 3)
+    cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    cosine, sine = hue.cos()[:, None, None], hue.sin()[:, None, None]
+    turned = cosine * (torch.eye(3) - gray) + sine * cross
+    return gray + saturation[:, None, None] * turned

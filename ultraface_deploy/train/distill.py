@@ -15,7 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import iou_matrix, make_anchors
-from ultraface_deploy.train.matching import corner_anchors
+from ultraface_deploy.train.matching import Anchors
 from ultraface_deploy.train.processes import joint_mean
 
 
@@ -142,7 +142,7 @@ def nearest_anchors(
     """
     if (student.width, student.height) == (teacher.width, teacher.height):
         return np.arange(student.num_anchors)[:, None], np.ones(student.num_anchors, bool)
-    own, theirs = corner_anchors(student), corner_anchors(teacher)
+    own, theirs = Anchors(student).corners.numpy(), Anchors(teacher).corners.numpy()
     index = np.zeros((len(own), most), np.int64)
     known = np.zeros(len(own), bool)
     for start in range(0, len(own), 256):

@@ -1,52 +1,34 @@
-"""The training loop: stages, epochs, checkpoints that survive a kill, and metrics."""
+"""A training run: its network, data and folder, the stages one after the other, and resuming."""
 
 from __future__ import annotations
 
 import io
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 from zlib import crc32
 
-import numpy as np
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
 
-from ultraface_deploy.errors import CheckFailed, InputError
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import Checkpoint
 from ultraface_deploy.family.nets import UltraFace
-from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec, parse_input_size
+from ultraface_deploy.family.spec import METADATA_KEY
 from ultraface_deploy.family.tensors import SAFETENSORS, load_tensors, save_safetensors
 from ultraface_deploy.safe.files import PARSE_ERRORS, make_folder, replacing, write_bytes
 from ultraface_deploy.train import processes
 from ultraface_deploy.train.data.cache import ImageCache
 from ultraface_deploy.train.data.samples import Sample
-from ultraface_deploy.train.dataset import Batch, Faces, collate
 from ultraface_deploy.train.metrics import Metrics
-from ultraface_deploy.train.objective import Objective
-from ultraface_deploy.train.recipe import Recipe, Stage
-from ultraface_deploy.train.validate import average_precision
-
-_MEASURED_BATCHES = 40
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where the run is, told after every step."""
-
-    stage: str
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-
-    def __str__(self) -> str:
-        return f"{self.stage} {self.epoch + 1}/{self.epochs}, loss {self.loss:.3f}"
+from ultraface_deploy.train.pool import Pool
+from ultraface_deploy.train.recipe import Recipe, Role
+from ultraface_deploy.train.seen import look
+from ultraface_deploy.train.stage import Progress, StageRun
+from ultraface_deploy.train.teachers import TeacherSource
+from ultraface_deploy.train.validate import Precision, average_precision
 
 
 class Trainer:
@@ -54,47 +36,51 @@ class Trainer:
 
     Args:
         recipe: what decides the result.
-        samples: the data set; a share of it is held out for the AP during training.
+        samples: the data sets; a share of each is held out for the AP during training.
         folder: where the run's files go.
-        teachers: checkpoints by the names that the recipe's stages use.
+        teachers: checkpoints, or files of other detectors, by the names that the recipe uses.
         init: start from these weights instead of random ones.
-        cache: decoded images; by default one in the folder.
-        workers: processes that load images; 0 loads them in this one.
-        on_step: called after every step.
-        on_epoch: called after every epoch, when it has been saved.
+        cache: decoded images of all data sets in order; by default one in the folder.
+        max_minutes: end the run when it has taken that long; the schedule of the last stage then
+            follows the clock. 0 for no end.
+        on_step: called every few steps.
+        on_epoch: called after every epoch, which has been saved where its AP was measured.
     """
 
     def __init__(
         self,
         recipe: Recipe,
-        samples: Sequence[Sample],
+        samples: Sequence[Sequence[Sample]],
         folder: Path,
         *,
-        teachers: Mapping[str, Checkpoint] | None = None,
+        teachers: Mapping[str, TeacherSource] | None = None,
         init: Checkpoint | None = None,
         cache: ImageCache | None = None,
-        workers: int = 0,
+        max_minutes: float = 0.0,
         on_step: Callable[[Progress], None] = lambda progress: None,
-        on_epoch: Callable[[], None] = lambda: None,
+        on_epoch: Callable[[Progress], None] = lambda progress: None,
     ) -> None:
-        self.recipe, self.samples, self.folder = recipe, samples, folder
+        self.recipe, self.folder = recipe, folder
+        self.samples = [sample for part in samples for sample in part]
         self.spec, self.teachers = recipe.spec, dict(teachers or {})
-        self.workers, self.on_step, self.on_epoch = workers, on_step, on_epoch
+        self.on_step, self.on_epoch = on_step, on_epoch
+        self.deadline = time.monotonic() + 60 * max_minutes if max_minutes else None
         self.device = processes.device()
         make_folder(folder)
-        self.cache = cache or ImageCache(samples, folder / "cache", cache_side(recipe))
+        self.cache = cache or ImageCache(self.samples, folder / "cache", cache_side(recipe))
+        self.pool = Pool(self.samples, self.cache, self.device)
         torch.manual_seed(recipe.seed)
         spec = self.spec
         self.net = UltraFace(recipe.architecture, spec.num_classes, channels=spec.channels)
         if init is not None:
             start_from(self.net, init)
-        self.training, self.held_out = split(samples, recipe.holdout)
+        self.training, self.held_out = split_all(samples, recipe.holdouts)
         if not self.training:
             raise InputError("the data set has no image left to train on; give more images")
-        self.position = (0, 0)  # the stage and the epoch that come next
+        self.position = (0, 0, 0)  # the stage, the epoch and the step that come next
         self.best, self.images = -1.0, 0
         self.metrics = Metrics(folder) if processes.rank() == 0 else None
-        self._resumed: dict[str, Any] = {}
+        self.resumed: dict[str, Any] = {}
 
     def resume(self, path: Path) -> None:
         """Go on from a `last.pth` exactly as if the run had never stopped.
@@ -109,203 +95,81 @@ class Trainer:
         if training.get("recipe") != repr(self.recipe):
             raise InputError(f"{path}: belongs to another recipe; resume with the same one")
         try:
-            stage, epoch = map(int, training["position"])
-            if not (0 <= stage < len(self.recipe.stages) and epoch >= 0):
+            stage, epoch, step = map(int, training["position"])
+            if not (0 <= stage < len(self.recipe.stages) and epoch >= 0 and step >= 0):
                 raise ValueError("a position outside the recipe")
             self.best, self.images = float(training["best"]), int(training["images"])
             self.net.load_state_dict(training["net"])
-            self._resumed = dict(training["stage"])
+            self.resumed = dict(training["stage"])
         except (*PARSE_ERRORS, RuntimeError) as error:
             raise InputError(
                 f"{path}: its training state is damaged; delete it to start again"
             ) from error
-        self.position = (stage, epoch)
+        self.position = (stage, epoch, step)
 
     def fit(self) -> Path:
         """Run what is left of the recipe and return the best checkpoint."""
-        first, _ = self.position
+        first = self.position[0]
         if self.metrics is not None:
             self.metrics.cut(self.images)
         for number in range(first, len(self.recipe.stages)):
             StageRun(self, number, self.recipe.stages[number]).fit()
-            self.position = (number + 1, 0)
+            self.position = (number + 1, 0, 0)
         return self.folder / "best.pth"
 
-    def average_precision(self, net: UltraFace) -> float:
-        """Return the AP of a network on the held-out images; NaN if there are none."""
-        if not self.held_out:
-            return math.nan
-        return average_precision(
-            net, self.spec, self.samples, self.cache, self.held_out, device=self.device
-        )
+    def save(
+        self, averaged: UltraFace, training: Mapping[str, Any], precision: float | None = None
+    ) -> None:
+        """Write `last.pth`, from which the run can go on, and `best.pth` if this is the best.
 
-
-class StageRun:
-    """One stage of a run: its objective, optimizer, schedule and average of weights."""
-
-    def __init__(self, trainer: Trainer, number: int, stage: Stage) -> None:
-        self.trainer, self.number, self.stage = trainer, number, stage
-        size = parse_input_size(stage.input_size) if stage.input_size else None
-        self.spec = trainer.spec.resized(*size) if size else trainer.spec
-        self.teacher = _teacher(trainer.teachers, stage, self.spec)
-        trainer.net.to(trainer.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # Copied before the objective puts its hooks on the network.
-        self.average = AveragedModel(
-            trainer.net,
-            multi_avg_fn=get_ema_multi_avg_fn(stage.ema),  # type: ignore[no-untyped-call]
-            use_buffers=True,
-        )
-        self.objective = Objective(trainer.net, self.spec, stage, self.teacher)
-        self.data = self._dataset()
-        self.objective.to(trainer.device)
-        self.steps = max(1, len(trainer.training) // stage.batch_size)
-        self.epoch = trainer.position[1]
-        resumed, trainer._resumed = trainer._resumed, {}
-        if not resumed and (stage.layerwise or stage.weights.features):
-            self.objective.measure(self._batches(epoch=-1, most=_MEASURED_BATCHES))
-        self.optimizer = _optimizer(trainer.net, stage)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer,
-            lambda step: learning_rate(step / self.steps / stage.epochs, step, stage),
-        )
-        self.scaler = torch.amp.GradScaler("cuda", enabled=trainer.device.type == "cuda")
-        if resumed:
-            self._load(resumed)
-        self.model = processes.joined(self.objective)
-
-    def fit(self) -> None:
-        """Train the epochs that are left; afterwards the network holds the averaged weights."""
-        trainer = self.trainer
-        while self.epoch < self.stage.epochs:
-            started = time.monotonic()
-            losses = self._train_epoch()
-            self.epoch += 1
-            trainer.images += self.steps * self.stage.batch_size
-            if trainer.metrics is not None:
-                precision = trainer.average_precision(self.averaged)
-                row: dict[str, float | str] = {
-                    "stage": self.stage.name,
-                    "epoch": self.epoch,
-                    "images": trainer.images,
-                    "lr": float(self.optimizer.param_groups[0]["lr"]),
-                    "seconds": time.monotonic() - started,
-                    "ap": precision,
-                }
-                # Before the checkpoint: a row too many is cut again, one too few would be lost.
-                trainer.metrics.add(row | losses, trainer.images)
-                self._save(precision)
-            trainer.on_epoch()
-        self.objective.close()
-        trainer.net.load_state_dict(self.averaged.state_dict())
-
-    @property
-    def averaged(self) -> UltraFace:
-        """The network with the averaged weights, or the trained one where averaging is off."""
-        net = self.average.module if self.stage.ema else self.trainer.net
-        assert isinstance(net, UltraFace)
-        return net
-
-    def _train_epoch(self) -> dict[str, float]:
-        self.model.train()
-        sums: dict[str, float] = {}
-        device = self.trainer.device
-        for step, batch in enumerate(self._batches(self.epoch), 1):
-            with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
-                losses = self.model(batch)
-            self.optimizer.zero_grad(set_to_none=True)
-            self.scaler.scale(losses["total"]).backward()
-            self.scaler.unscale_(self.optimizer)
-            torch.nn.utils.clip_grad_norm_(self.trainer.net.parameters(), self.stage.clip_norm)
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-            self.schedule.step()
-            self.average.update_parameters(self.trainer.net)
-            if not torch.isfinite(losses["total"]):
-                raise CheckFailed(
-                    f"stage {self.stage.name}: the loss is not a number any more; lower lr in the "
-                    f"recipe, or go on from {self.trainer.folder / 'last.pth'} with --resume"
-                )
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach())
-            stage = self.stage
-            self.trainer.on_step(
-                Progress(
-                    stage.name, self.epoch, stage.epochs, step, self.steps, sums["total"] / step
-                )
-            )
-        return {name: value / self.steps for name, value in sums.items()}
-
-    def _dataset(self) -> Faces:
-        trainer = self.trainer
-        size = (self.teacher.spec.width, self.teacher.spec.height) if self.teacher else None
-        seed = crc32(f"{trainer.recipe.seed}/{self.stage.name}".encode())
-        return Faces(
-            trainer.samples,
-            trainer.cache,
-            self.spec,
-            self.stage.augment,
-            teacher_size=size,
-            seed=seed,
-            windows=self.stage.windows,
-            answered=self.objective.answers,
-        )
-
-    def _batches(self, epoch: int, most: int | None = None) -> Iterator[Batch]:
-        """Yield this process' share of every batch of an epoch."""
-        self.data.epoch = epoch + 1
-        rng = np.random.default_rng((self.data.seed, epoch + 1))
-        order = rng.permutation(np.array(self.trainer.training))
-        batches = [
-            part[processes.rank() :: processes.world()].tolist()
-            for part in np.array_split(order[: self.steps * self.stage.batch_size], self.steps)
-        ]
-        loader = DataLoader(
-            self.data,
-            batch_sampler=batches[:most],
-            collate_fn=collate,
-            num_workers=self.trainer.workers,
-            pin_memory=self.trainer.device.type == "cuda",
-        )
-        for batch in loader:
-            yield batch.to(self.trainer.device)
-
-    def _save(self, precision: float) -> None:
-        """Write `last.pth`, from which the run can go on, and `best.pth` if this is the best."""
-        trainer = self.trainer
-        weights = {"state_dict": self.averaged.state_dict(), METADATA_KEY: trainer.spec.to_dict()}
-        if not precision < trainer.best:
-            trainer.best = precision
-            save(weights, trainer.folder / "best.pth")
-            with replacing(trainer.folder / f"best{SAFETENSORS}") as temporary:
+        Args:
+            averaged: the network as others get it.
+            training: what the stage has to remember.
+            precision: the AP; None where it was not measured.
+        """
+        weights = {"state_dict": averaged.state_dict(), METADATA_KEY: self.spec.to_dict()}
+        if precision is not None and not precision < self.best:
+            self.best = precision
+            save(weights, self.folder / "best.pth")
+            with replacing(self.folder / f"best{SAFETENSORS}") as temporary:
                 save_safetensors(weights["state_dict"], weights[METADATA_KEY], temporary)
-        training = {
-            "recipe": repr(trainer.recipe),
-            "position": [self.number, self.epoch],
-            "best": trainer.best,
-            "images": trainer.images,
-            "net": trainer.net.state_dict(),
-            "stage": {
-                "average": self.average.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "scales": self.objective.scales,
-            },
-        }
-        save(weights | {"training": training}, trainer.folder / "last.pth")
+        run = {"recipe": repr(self.recipe), "best": self.best, "images": self.images}
+        state = {"training": {**run, "net": self.net.state_dict(), **training}}
+        save(weights | state, self.folder / "last.pth")
 
-    def _load(self, state: Mapping[str, Any]) -> None:
-        try:
-            self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
-            self.scaler.load_state_dict(state["scaler"])
-            self.objective.scales = [scale.to(self.trainer.device) for scale in state["scales"]]
-        except (*PARSE_ERRORS, RuntimeError) as error:
-            raise InputError(
-                f"{self.trainer.folder}: the training state of stage {self.stage.name} is damaged; "
-                "delete last.pth to start again"
-            ) from error
+    def show_pictures(self, role: Role, teacher: TeacherSource) -> None:
+        """Let a teacher that is not of the family look at every picture, if it has not yet."""
+        if isinstance(teacher, Path) and role.name not in self.pool.seen:
+            with processes.first_alone():
+                seen = look(teacher, self.cache, role.sides or (640,), self.cache.folder)
+            self.pool.add_seen(role.name, seen)
+
+    def measure(self, net: UltraFace) -> dict[str, float]:
+        """Return the AP on the held-out images of each data set, `ap` first, which is their mean.
+
+        The mean goes over the data sets, stretched and with kept proportions, easy to hard; NaN
+        where nothing is held out.
+        """
+        found: dict[str, list[Precision]] = {}
+        for keep_aspect, geometry in ((False, "stretched"), (True, "kept")):
+            for held_out in filter(None, self.held_out):
+                precision = average_precision(
+                    net,
+                    self.spec,
+                    self.samples,
+                    self.cache,
+                    held_out,
+                    keep_aspect=keep_aspect,
+                    device=self.device,
+                )
+                found.setdefault(geometry, []).append(precision)
+        every = [precision.mean for each in found.values() for precision in each]
+        columns = {
+            f"{geometry}_{level}": fmean(getattr(precision, level) for precision in each)
+            for geometry, each in found.items()
+            for level in ("easy", "medium", "hard")
+        }
+        return {"ap": fmean(every) if every else math.nan} | columns
 
 
 def cache_side(recipe: Recipe) -> int:
@@ -356,49 +220,14 @@ def split(samples: Sequence[Sample], holdout: float) -> tuple[list[int], list[in
     )
 
 
-def learning_rate(done: float, step: int, stage: Stage) -> float:
-    """Return the factor on the stage's learning rate when `done` (0..1) of it is over."""
-    warmup = min(1.0, (step + 1) / max(1, stage.warmup_steps))
-    if stage.schedule == "cosine":
-        return warmup * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-    return float(warmup * 0.1 ** sum(done >= milestone for milestone in stage.milestones))
-
-
-def _optimizer(net: UltraFace, stage: Stage) -> torch.optim.Optimizer:
-    # No decay on biases and BatchNorms: pulling those to zero only shrinks activations.
-    decayed = [p for p in net.parameters() if p.ndim > 1]
-    free = [p for p in net.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": stage.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    if stage.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=stage.lr)
-    return torch.optim.SGD(groups, lr=stage.lr, momentum=stage.momentum)
-
-
-def _teacher(
-    teachers: Mapping[str, Checkpoint], stage: Stage, spec: ModelSpec
-) -> Checkpoint | None:
-    if stage.teacher is None:
-        return None
-    try:
-        teacher = teachers[stage.teacher]
-    except KeyError:
-        raise InputError(
-            f"stage {stage.name} learns from {stage.teacher}; give that checkpoint with --teacher"
-        ) from None
-    if teacher.spec.num_classes != spec.num_classes:
-        raise InputError(
-            f"stage {stage.name}: its teacher has {teacher.spec.num_classes} classes, this run "
-            f"trains {spec.num_classes}; give a --recipe whose stages learn from labels alone"
-        )
-    if stage.layerwise or stage.weights.features:
-        if teacher.spec.architecture != spec.architecture:
-            raise InputError(
-                f"stage {stage.name}: features of a {teacher.spec.architecture} teacher do not fit "
-                f"a {spec.architecture} network; name a teacher of the same architecture"
-            )
-        # Features are compared place by place: the teacher reads what the student reads.
-        return replace(teacher, spec=teacher.spec.resized(spec.width, spec.height))
-    return teacher
+def split_all(
+    parts: Sequence[Sequence[Sample]], holdouts: Sequence[float]
+) -> tuple[list[int], list[list[int]]]:
+    """Split several data sets, numbered through; return what to train on and each one's holdout."""
+    training, held_out, start = list[int](), list[list[int]](), 0
+    for number, part in enumerate(parts):
+        kept, held = split(part, holdouts[min(number, len(holdouts) - 1)])
+        training += [start + index for index in kept]
+        held_out.append([start + index for index in held])
+        start += len(part)
+    return training, held_out

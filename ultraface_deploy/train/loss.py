@@ -30,9 +30,11 @@ def multibox_loss(
     )
     positive = labels > BACKGROUND
     counted = positive | hard_negatives(entropies.detach(), labels, negatives_per_positive)
-    boxes = functional.smooth_l1_loss(offsets[positive], target_offsets[positive], reduction="sum")
+    # Masks instead of indices: how many there are is then never asked of the GPU.
+    boxes = functional.smooth_l1_loss(offsets, target_offsets, reduction="none").sum(dim=2)
     positives = joint_mean(positive.sum().float()).clamp(min=1)
-    return entropies[counted].sum() / positives, boxes / positives
+    entropy = torch.where(counted, entropies, 0.0).sum()
+    return entropy / positives, torch.where(positive, boxes, 0.0).sum() / positives
 
 
 def hard_negatives(losses: torch.Tensor, labels: torch.Tensor, ratio: int) -> torch.Tensor:

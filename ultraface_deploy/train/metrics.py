@@ -15,7 +15,15 @@ except ImportError as error:
     raise MissingDependency.package("tensorboard", "train", "training") from error
 
 _LOSSES = ("total", "features", "label_scores", "label_boxes", "output_scores", "output_boxes")
-_COLUMNS = ("stage", "epoch", "images", "lr", "seconds", "ap", *_LOSSES)
+_PRECISIONS = (
+    "ap",
+    *(
+        f"{geometry}_{level}"
+        for geometry in ("stretched", "kept")
+        for level in ("easy", "medium", "hard")
+    ),
+)
+_COLUMNS = ("stage", "epoch", "images", "lr", "seconds", *_PRECISIONS, *_LOSSES)
 
 
 class Metrics:
@@ -44,7 +52,7 @@ class Metrics:
             if new:
                 writer.writeheader()
             writer.writerow({key: _rounded(value) for key, value in row.items()})
-        for key in ("lr", "ap", *_LOSSES):
+        for key in ("lr", *_PRECISIONS, *_LOSSES):
             if key in row:
                 self._writer.add_scalar(key, float(row[key]), images)
         self._writer.flush()

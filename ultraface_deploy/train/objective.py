@@ -1,31 +1,22 @@
-"""The loss of one stage as a module: the student inside it, the teacher beside it."""
+"""The loss of one stage as a module: the student inside it, the teachers beside it."""
 
 # Tested by tests/train/test_distill.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import cast
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
 
 from ultraface_deploy.family.checkpoint import Checkpoint
 from ultraface_deploy.family.nets import UltraFace
-from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.train.dataset import Batch, Key, normalise
-from ultraface_deploy.train.distill import (
-    AnchorMap,
-    Taps,
-    convolutions,
-    feature_loss,
-    fused,
-    output_loss,
-)
+from ultraface_deploy.train.batches import Batch
+from ultraface_deploy.train.distill import Taps, convolutions, feature_loss, output_loss
 from ultraface_deploy.train.loss import multibox_loss
+from ultraface_deploy.train.matching import match
 from ultraface_deploy.train.recipe import Stage
-
-_Answers = tuple[torch.Tensor, torch.Tensor]
+from ultraface_deploy.train.teachers import Answer, FamilyTeacher, TeacherSource, ask, merged
 
 
 class Objective(nn.Module):
@@ -36,35 +27,34 @@ class Objective(nn.Module):
     """
 
     def __init__(
-        self, student: UltraFace, spec: ModelSpec, stage: Stage, teacher: Checkpoint | None
+        self,
+        student: UltraFace,
+        stage: Stage,
+        teachers: Sequence[TeacherSource],
+        device: torch.device,
     ) -> None:
         super().__init__()
-        self.student, self.spec, self.stage = student, spec, stage
+        self.student, self.stage = student, stage
         self.taps = Taps(student) if stage.weights.features else None
         self.scales: list[torch.Tensor] = []
-        # In a list, so that the teacher is not part of this module's parameters.
-        self._teacher: list[UltraFace] = []
+        # In a tuple, so that the teachers are not part of this module's parameters. Those that
+        # are not of the family have looked at the pictures already.
+        self._teachers = tuple(
+            FamilyTeacher(teacher) if isinstance(teacher, Checkpoint) else None
+            for teacher in teachers
+        )
+        for teacher in filter(None, self._teachers):
+            teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.teacher_taps: Taps | None = None
-        if teacher is not None:
-            self._teacher = [fused(teacher.build()).requires_grad_(False)]
-            self.teacher_taps = Taps(self._teacher[0]) if self._reads_features else None
-            self.anchor_map = AnchorMap(spec, teacher.spec)
-        self.answers: dict[Key, _Answers] = {}
-
-    @property
-    def _reads_features(self) -> bool:
-        return self.stage.layerwise or self.stage.weights.features > 0
+        if stage.reads_features:
+            (only,) = self._teachers
+            assert only is not None
+            self.teacher_taps = Taps(only.net)
 
     def close(self) -> None:
         """Leave the student as it was found, for the next stage."""
         if self.taps is not None:
             self.taps.remove()
-
-    def to(self, device: torch.device) -> Objective:  # type: ignore[override]
-        """Move everything, the teacher too."""
-        for teacher in self._teacher:
-            teacher.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return super().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def train(self, mode: bool = True) -> Objective:
         """Switch to training, but leave BatchNorm alone where the stage freezes it."""
@@ -77,27 +67,29 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the losses of a batch."""
-        taught = self._ask_teacher(batch) if self._teacher else None
+        taught = self._ask_teachers(batch) if self._teachers else None
         if self.stage.layerwise:
             losses = {"features": self._feature_loss(self._run_layers())}
         else:
-            logits, offsets = self.student(normalise(batch.images, self.spec))
-            # Half precision is for the convolutions; sums over thousands of anchors overflow it.
-            losses = self._losses(logits.float(), offsets.float(), batch, taught)
+            # Networks this small are no faster in half precision, on a large GPU either.
+            images = batch.images.contiguous(memory_format=torch.channels_last)
+            logits, offsets = self.student(images)
+            losses = self._losses(logits, offsets, batch, taught)
         return losses | {"total": torch.stack(list(losses.values())).sum()}
 
     def _losses(
-        self, logits: torch.Tensor, offsets: torch.Tensor, batch: Batch, taught: _Answers | None
+        self, logits: torch.Tensor, offsets: torch.Tensor, batch: Batch, taught: Answer | None
     ) -> dict[str, torch.Tensor]:
         weights, losses = self.stage.weights, dict[str, torch.Tensor]()
         if weights.features and self.taps is not None:
             losses["features"] = weights.features * self._feature_loss(self.taps.outputs)
         if weights.labels:
-            entropy, boxes = multibox_loss(logits, offsets, batch.labels, batch.offsets)
+            targets = match(batch.faces, len(batch), batch.anchors)
+            entropy, boxes = multibox_loss(logits, offsets, targets.labels, targets.offsets)
             losses["label_scores"] = weights.labels * entropy
             losses["label_boxes"] = weights.labels * boxes
         if taught is not None and (weights.outputs or weights.boxes):
-            scores, distance = output_loss(logits, offsets, *taught, self.anchor_map.known)
+            scores, distance = output_loss(logits, offsets, *taught)
             losses["output_scores"] = weights.outputs * scores
             losses["output_boxes"] = weights.boxes * distance
         return losses
@@ -124,7 +116,7 @@ class Objective(nn.Module):
                 norm.train()
         ours, theirs = _Moments(), _Moments()
         for batch in batches:
-            self._ask_teacher(batch)
+            self._ask_teachers(batch)
             theirs.add(self.teacher_taps.outputs)
             if self.stage.layerwise:
                 ours.add(self._run_layers())
@@ -138,22 +130,13 @@ class Objective(nn.Module):
             elif conv.bias is not None:
                 conv.bias += mean - ours.values()[number][0]
 
-    def _ask_teacher(self, batch: Batch) -> _Answers:
-        """Return the teacher's scores (B, A, C) and offsets (B, A, 4) on the student's anchors.
-
-        Answers on windows that recur are remembered, in half precision.
-        """
-        if batch.teacher_images is not None:
-            with torch.no_grad():
-                views = normalise(batch.teacher_images, self.spec)
-                answers = cast(_Answers, self.anchor_map(*self._teacher[0](views)))
-            if not self.stage.windows:
-                return answers
-            for position, scores, offsets in zip(batch.asked, *answers, strict=True):
-                self.answers[batch.keys[position]] = (scores.half(), offsets.half())
-        known = [self.answers[key] for key in batch.keys]
-        scores, offsets = (torch.stack(parts).float() for parts in zip(*known, strict=True))
-        return scores, offsets
+    @torch.no_grad()
+    def _ask_teachers(self, batch: Batch) -> Answer:
+        """Return what the stage's teachers say together about the student's anchors."""
+        roles = zip(self.stage.teachers, self._teachers, strict=True)
+        return merged(
+            [(role.weight, ask(batch, role.name, teacher, role.scale)) for role, teacher in roles]
+        )
 
     def _run_layers(self) -> dict[int, torch.Tensor]:
         """Give each layer of the student what the teacher's was given."""

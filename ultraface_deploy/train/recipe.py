@@ -12,7 +12,6 @@ from ultraface_deploy.family.spec import Architecture, Color, ModelSpec, parse_i
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.records import Amount, Natural, Positive, Strict, convert
-from ultraface_deploy.train.augment import Augmentation
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,6 +19,41 @@ else:
     import tomli as tomllib
 
 FOLDER = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True)
+class Augmentation(Strict):
+    """How samples are varied: the shares of the window kinds, and the rest of the chances.
+
+    `whole`, `crop`, `aimed` and `expand` are relative shares: the image nearly whole; a part of
+    it; a part that brings one face to a size between `face_sizes` pixels of the input; the image
+    zoomed out by up to `max_expand`. `stretch` and `keep` are the shares of windows with the
+    image's proportions (which the input then stretches) and with the input's (so that faces keep
+    theirs); the rest lies anywhere between. Faces smaller than `min_face` pixels of the input are
+    ignored: neither to be found nor background. `photometric` is the chance of each colour
+    change, `noise` that of pixel noise, `nearest` that of sampling without interpolation, which
+    looks like a large photograph shrunk carelessly.
+    """
+
+    whole: Amount = 0.25
+    crop: Amount = 0.3
+    aimed: Amount = 0.35
+    expand: Amount = 0.1
+    max_expand: Amount = 2.0
+    stretch: Amount = 0.8
+    keep: Amount = 0.1
+    face_sizes: tuple[Amount, Amount] = (9.0, 150.0)
+    min_face: Amount = 7.0
+    mirror: Amount = 0.5
+    photometric: Amount = 0.8
+    noise: Amount = 0.0
+    nearest: Amount = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.whole + self.crop + self.aimed + self.expand and all(self.face_sizes)):
+            raise ValueError("augment needs a share above 0, and face_sizes")
+        if self.stretch + self.keep > 1:
+            raise ValueError("augment: stretch and keep are shares of 1")
 
 
 @dataclass(frozen=True)
@@ -37,14 +71,32 @@ class Weights(Strict):
 
 
 @dataclass(frozen=True)
+class Role(Strict):
+    """A teacher in a stage: its name, how it looks, and its weight among the teachers.
+
+    `name` is a registered checkpoint's, or a file's without suffix. A checkpoint sees the
+    student's window with `scale` times the student's pixels in each direction. Another detector
+    looks once at each picture, with its longest side at each of `sides` pixels.
+    """
+
+    name: str
+    scale: Amount = 1.0
+    weight: Amount = 1.0
+    sides: tuple[Positive, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (self.scale and self.weight):
+            raise ValueError(f"teacher {self.name}: scale and weight must be above 0")
+
+
+@dataclass(frozen=True)
 class Stage(Strict):
     """One stretch of training with its own objective, optimizer and schedule.
 
-    `teacher` names a registered checkpoint. `windows` draws that many windows of each image,
-    which then recur with other colours while the teacher's answers are remembered; 0 draws a new
-    one every epoch. With `layerwise` each convolution learns alone to give what the teacher's
-    gives, from what the teacher's is given, instead of the whole network end to end.
-    `input_size` trains at another size than the network's. `freeze_bn` keeps the BatchNorm
+    `teachers` answer together. With `layerwise` each convolution learns alone to give what the
+    only teacher's gives, from what the teacher's is given, instead of the whole network end to
+    end. `input_sizes` are drawn for each batch; none stands for the network's own. AP is measured
+    and the run saved every `validate_every` epochs. `freeze_bn` keeps the BatchNorm
     statistics, which a layer-wise stage measures first: small batches then add no noise.
     `schedule` cosine falls to a hundredth; multistep falls tenfold at the `milestones` (fractions
     of the stage). `ema` is the decay of the averaged weights; 0 switches averaging off.
@@ -64,29 +116,35 @@ class Stage(Strict):
     ema: Amount = 0.998
     freeze_bn: bool = False
     layerwise: bool = False
-    teacher: str | None = None
-    windows: Natural = 0
-    input_size: str | None = None
+    teachers: tuple[Role, ...] = ()
+    input_sizes: tuple[str, ...] = ()
+    validate_every: Positive = 1
     weights: Weights = field(default_factory=Weights)
     augment: Augmentation = field(default_factory=Augmentation)
 
+    @property
+    def reads_features(self) -> bool:
+        """Whether it compares what layers give, for which a teacher must be of the same kind."""
+        return self.layerwise or self.weights.features > 0
+
     def __post_init__(self) -> None:
-        needs_teacher = (
-            self.layerwise or self.weights.outputs or self.weights.boxes or self.weights.features
-        )
-        if needs_teacher and not self.teacher:
+        if (self.weights.outputs or self.weights.boxes) and not self.teachers:
             raise InputError(f"recipe, stage {self.name}: its loss needs a teacher; name one")
-        if self.windows and (self.layerwise or self.weights.features):
+        if self.reads_features and [role.scale for role in self.teachers] != [1.0]:
             raise InputError(
-                f"recipe, stage {self.name}: features are not remembered; set windows = 0"
+                f"recipe, stage {self.name}: features are learnt from one teacher of scale 1"
             )
+        for size in self.input_sizes:
+            parse_input_size(size)
 
 
 @dataclass(frozen=True)
 class Recipe(Strict):
-    """The network, the seed and the stages. `holdout` is the share of images kept for AP.
+    """The network, the seed and the stages.
 
-    `num_classes` counts the background; `color` is `gray` for a network with one channel.
+    `holdouts` are the shares of images kept for AP, one for each data set that is given; the last
+    one serves all further sets. `num_classes` counts the background; `color` is `gray` for a
+    network with one channel.
     """
 
     architecture: Architecture
@@ -94,9 +152,13 @@ class Recipe(Strict):
     height: Natural
     stages: tuple[Stage, ...]
     seed: Natural = 1
-    holdout: Amount = 0.04
+    holdouts: tuple[Amount, ...] = (0.04,)
     num_classes: Natural = 2
     color: Color = "rgb"
+
+    def __post_init__(self) -> None:
+        if not self.holdouts or max(self.holdouts) >= 1:
+            raise InputError("recipe: holdouts are shares below 1, one at least")
 
     @property
     def spec(self) -> ModelSpec:
@@ -132,25 +194,57 @@ def load_recipe(path: Path) -> Recipe:
 
 def choose_recipe(
     architecture: str | None = None,
-    path: Path | None = None,
+    recipe: str | Path | None = None,
     input_size: str | None = None,
     seed: int | None = None,
+    **last: Any,
 ) -> Recipe:
     """Return the recipe of a file, or the one that a shipped checkpoint was trained with.
 
     Args:
-        architecture: slim or rfb, in place of the file's; without a file, whose recipe it is.
-        path: a recipe file; None for the shipped model's.
+        architecture: slim or rfb, in place of the recipe's; without one, whose recipe it is.
+        recipe: a recipe file or the name of a shipped recipe.
         input_size: WIDTHxHEIGHT in place of the recipe's.
         seed: in place of the recipe's.
+        last: fields of the last stage in place of the recipe's; None leaves one as it is.
 
     Raises:
-        InputError: an unknown architecture, or the file is not a recipe.
+        InputError: an unknown architecture or recipe.
     """
     if architecture not in (None, *get_args(Architecture)):
         raise InputError(f"--arch {architecture}: unknown; choose slim or rfb")
-    recipe = load_recipe(path or FOLDER / f"{architecture or 'slim'}-320.toml")
+    chosen = load_recipe(_recipe_file(recipe or f"{architecture or 'slim'}-320"))
     changes: dict[str, Any] = {"architecture": architecture, "seed": seed}
     if input_size is not None:
         changes["width"], changes["height"] = parse_input_size(input_size)
-    return replace(recipe, **{key: value for key, value in changes.items() if value is not None})
+    *first, stage = chosen.stages
+    given = {key: value for key, value in last.items() if value is not None}
+    changes["stages"] = (*first, replace(stage, **given)) if given else None
+    return replace(chosen, **{key: value for key, value in changes.items() if value is not None})
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that ship, by name."""
+    return {file.stem: file for file in sorted(FOLDER.glob("*.toml"))}
+
+
+def recipe_text(name: str) -> str:
+    """Return a shipped recipe, or a file's, as it is written.
+
+    Raises:
+        InputError: there is no such recipe.
+    """
+    return read_text(_recipe_file(name))
+
+
+def _recipe_file(recipe: str | Path) -> Path:
+    path, shipped = Path(recipe), shipped_recipes()
+    if path.suffix == ".toml" or path.exists():
+        return path
+    try:
+        return shipped[str(recipe)]
+    except KeyError:
+        raise InputError(
+            f"--recipe {recipe}: no such recipe; there are {', '.join(sorted(shipped))}, "
+            "or give a .toml file"
+        ) from None

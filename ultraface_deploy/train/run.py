@@ -16,13 +16,15 @@ from ultraface_deploy.models.pull import cached_checkpoint
 from ultraface_deploy.safe.files import make_folder, sha256_of
 from ultraface_deploy.train import processes
 from ultraface_deploy.train.data import Classes, Sample, read_dataset
-from ultraface_deploy.train.data.cache import ImageCache
-from ultraface_deploy.train.loop import Progress, Trainer, cache_side, start_from
+from ultraface_deploy.train.data.cache import ImageCache, Store
+from ultraface_deploy.train.loop import Trainer, cache_side, start_from
 from ultraface_deploy.train.recipe import Recipe
+from ultraface_deploy.train.stage import Progress
+from ultraface_deploy.train.teachers import TeacherSource
 
 
 def train(
-    data: Path,
+    data: Sequence[Path],
     output: Path,
     recipe: Recipe,
     *,
@@ -30,28 +32,30 @@ def train(
     init: Path | None = None,
     resume: bool = False,
     classes: Classes | None = None,
-    cache: Path | None = None,
-    workers: int = 0,
+    cache: Path | Store = "disk",
+    max_minutes: float = 0.0,
     report: Callable[[str], None] = lambda message: None,
     on_image: Callable[[int], None] = lambda total: None,
     on_step: Callable[[Progress], None] = lambda progress: None,
+    on_epoch: Callable[[Progress], None] = lambda progress: None,
 ) -> Path:
     """Train a network and return the checkpoint with the best AP on the held-out images.
 
     Args:
-        data: a data set in the VOC, WIDER FACE, RetinaFace or YOLO layout.
+        data: data sets in the VOC, WIDER FACE, RetinaFace or YOLO layout.
         output: folder of the run.
         recipe: what decides the result; see `recipe.choose_recipe`.
-        teachers: checkpoints of the teachers that the recipe names; those that are not given
-            must have been pulled.
+        teachers: checkpoints (or the ONNX file of YuNet) that the recipe names; published
+            checkpoints that are not given must have been pulled.
         init: checkpoint to start from, in place of random weights.
         resume: go on where the run in `output` stopped.
-        classes: which of the data set's classes are faces; None for `face`, or its only one.
-        cache: folder for the decoded images; by default one in `output`.
-        workers: processes that load images; 0 loads them in the training process.
+        classes: which of the data sets' classes are faces; None for `face`, or their only one.
+        cache: where the decoded images lie: a folder, `disk` for one in `output`, `ram`, or `off`.
+        max_minutes: end the run when it has taken that long; 0 for the recipe's epochs.
         report: told of what is skipped.
         on_image: called with the number of images after each image that is decoded.
-        on_step: called after every step.
+        on_step: called every few steps.
+        on_epoch: called after every epoch.
 
     Raises:
         InputError: data, recipe or a checkpoint cannot be used, `output` holds another run, or none
@@ -65,7 +69,8 @@ def train(
             raise InputError(f"{output}: holds no run to go on with; leave --resume out")
         if classes is not None and classes.count > recipe.num_classes:
             recipe = replace(recipe, num_classes=classes.count)
-        samples = read_dataset(data, "train", report, classes)
+        samples = [read_dataset(root, "train", report, classes) for root in data]
+        every = [sample for part in samples for sample in part]
         make_folder(output)
         trainer = Trainer(
             recipe,
@@ -73,27 +78,31 @@ def train(
             output,
             teachers=find_teachers(recipe, teachers),
             init=None if init is None else _start(init, recipe, report),
-            cache=_decoded(samples, cache or output / "cache", cache_side(recipe), on_image),
-            workers=workers,
+            cache=_decoded(every, output / "cache", cache, cache_side(recipe), report, on_image),
+            max_minutes=max_minutes,
             on_step=on_step,
+            on_epoch=on_epoch,
         )
         if checkpoint.exists():
             trainer.resume(checkpoint)
         return trainer.fit()
 
 
-def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, Checkpoint]:
+def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, TeacherSource]:
     """Return the recipe's teachers by name: from the given files, else from those pulled before.
 
     A given file is known by its SHA-256, or else by its name without suffix. One file that the
     recipe does not name teaches in place of all that it names.
     """
-    found = {}
+    found: dict[str, TeacherSource] = {}
     for path in given:
+        if path.suffix == ".onnx":
+            found[path.stem] = path
+            continue
         checkpoint = load_checkpoint(path)
         entry = known_checkpoint(sha256_of(path))
         found[entry.name if entry else path.stem] = checkpoint
-    needed = {stage.teacher for stage in recipe.stages if stage.teacher}
+    needed = {role.name for stage in recipe.stages for role in stage.teachers}
     if len(found) == 1 and not needed & set(found):
         return dict.fromkeys(needed, next(iter(found.values())))
     for name in needed - set(found):
@@ -116,7 +125,18 @@ def _start(init: Path, recipe: Recipe, report: Callable[[str], None]) -> Checkpo
 
 
 def _decoded(
-    samples: Sequence[Sample], folder: Path, side: int, on_image: Callable[[int], None]
+    samples: Sequence[Sample],
+    folder: Path,
+    cache: Path | Store,
+    side: int,
+    report: Callable[[str], None],
+    on_image: Callable[[int], None],
 ) -> ImageCache:
+    folder, store = (cache, "disk") if isinstance(cache, Path) else (folder, cache)
+    where = {"disk": f"in {folder}", "ram": "in memory", "off": "not kept: decoded at each use"}
+    most = 3 * side**2 * len(samples) / 1e9
+    size = "" if store == "off" else f", up to {most:.1f} GB"
+    report(f"{len(samples)} images of up to {side} pixels{size}, {where[store]}")
+    total = len(samples) * (1 if store == "off" else 2)
     with processes.first_alone():
-        return ImageCache(samples, folder, side, lambda: on_image(len(samples)))
+        return ImageCache(samples, folder, side, lambda: on_image(total), store)

@@ -1,23 +1,55 @@
-"""Average precision on held-out images while training runs."""
+"""Average precision on held-out images while training runs, in both geometries."""
 
 # Tested by tests/train/test_loop.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from ultraface_deploy.family.nets import UltraFace
-from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.family.spec import MIN_SIDE, ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, iou_matrix, postprocess, preprocess
+from ultraface_deploy.pipeline.view import letterbox
 from ultraface_deploy.train.data.cache import ImageCache
 from ultraface_deploy.train.data.samples import Sample
 
 # Low enough that the whole precision-recall curve is seen.
 _OPTIONS = PostprocessOptions(score_threshold=0.02, candidates=800, top_k=400)
+# Smallest faces of WIDER FACE's easy, medium and hard in its images, which are 1024 pixels wide.
+_SMALLEST = {"easy": 50 / 1024, "medium": 30 / 1024, "hard": 10 / 1024}
+_BATCH = 32
+_GRID = 64
+_FoundFaces = list[tuple[Faces, npt.NDArray[np.float32], npt.NDArray[np.bool_]]]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """An image as the network reads it, and the pixels of the image that its input spans."""
+
+    index: int
+    tensor: npt.NDArray[np.float32]
+    extent: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Precision:
+    """AP at IoU 0.5 of faces of three sizes, each including the larger ones."""
+
+    easy: float
+    medium: float
+    hard: float
+
+    @property
+    def mean(self) -> float:
+        """Mean of the three."""
+        return (self.easy + self.medium + self.hard) / 3
 
 
 @torch.no_grad()
@@ -27,42 +59,95 @@ def average_precision(
     samples: Sequence[Sample],
     cache: ImageCache,
     indices: Sequence[int],
-    min_face: float = 7.0,
+    *,
+    keep_aspect: bool = False,
     device: torch.device | str = "cpu",
-) -> float:
-    """Return the AP at IoU 0.5 over the given samples, each resized whole to the input.
+) -> Precision:
+    """Return the AP over the given samples.
 
-    Of several classes it is the mean. Faces that are ignored or smaller than `min_face` pixels of
-    the network input neither count as missed nor, when found, as false.
+    Each image is resized whole to the input or, with `keep_aspect`, so that its longest side is
+    the input's. Of several classes it is the mean. Faces that are ignored or too small for a level
+    neither count as missed nor, when found, as false.
     """
     net.eval()
-    found = []
-    for index in indices:
-        image, factor = cache[index]
-        logits, offsets = net(torch.from_numpy(preprocess(image, spec)).to(device))
-        size = (image.shape[1], image.shape[0])
-        scores = logits.softmax(2).float().cpu().numpy()
-        faces = postprocess(scores, offsets.float().cpu().numpy(), spec, size, _OPTIONS)
+    classes = range(1, spec.num_classes)
+    judged: dict[str, list[_FoundFaces]] = {level: [[] for _ in classes] for level in _SMALLEST}
+    for index, faces in _detect(net, spec, cache, indices, keep_aspect, torch.device(device)):
         sample = samples[index]
-        boxes = sample.boxes * np.float32(factor)
-        inputs = (boxes[:, 2:] - boxes[:, :2]) * np.array([spec.width, spec.height]) / size
-        ignored = sample.ignored | (inputs.mean(axis=1) < min_face)
-        found.append((faces, boxes, ignored, sample.labels))
-    areas = [
-        _area_under_curve(
-            [
-                (faces[faces.labels == label], boxes[labels == label], ignored[labels == label])
-                for faces, boxes, ignored, labels in found
-            ]
-        )
-        for label in range(1, spec.num_classes)
-    ]
-    return float(np.mean(areas))
+        boxes = sample.boxes * np.float32(cache.factors[index])
+        sizes = (boxes[:, 2:] - boxes[:, :2]).mean(axis=1) / cache.sizes[index].max()
+        for level, smallest in _SMALLEST.items():
+            ignored = sample.ignored | (sizes < smallest)
+            for number, found in zip(classes, judged[level], strict=True):
+                own, mine = sample.labels == number, faces.labels == number
+                found.append((faces[mine], boxes[own], ignored[own]))
+    return Precision(
+        **{level: fmean(map(_area_under_curve, found)) for level, found in judged.items()}
+    )
 
 
-def _area_under_curve(
-    found: Sequence[tuple[Faces, npt.NDArray[np.float32], npt.NDArray[np.bool_]]],
-) -> float:
+def judged_scores(
+    net: UltraFace,
+    spec: ModelSpec,
+    samples: Sequence[Sample],
+    cache: ImageCache,
+    indices: Sequence[int],
+    *,
+    keep_aspect: bool = False,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Return the scores of all boxes that are a face or none, (N,), and which are a face, (N,)."""
+    net.eval()
+    scores, outcomes = [], []
+    for index, faces in _detect(net, spec, cache, indices, keep_aspect, torch.device("cpu")):
+        boxes = samples[index].boxes * np.float32(cache.factors[index])
+        scores.append(faces.scores)
+        outcomes.append(_judge(faces.boxes, boxes, samples[index].ignored))
+    outcome = np.concatenate(outcomes)
+    return np.concatenate(scores)[outcome != 0], outcome[outcome != 0] == 1
+
+
+def _detect(
+    net: UltraFace,
+    spec: ModelSpec,
+    cache: ImageCache,
+    indices: Sequence[int],
+    keep_aspect: bool,
+    device: torch.device,
+) -> Iterator[tuple[int, Faces]]:
+    """Yield what the network finds in each image; those of one input size run together."""
+    waiting: dict[tuple[int, int], list[_Fitted]] = defaultdict(list)
+    for position, index in enumerate(indices, 1):
+        bgr, _ = cache[index]
+        extent, size = (bgr.shape[1], bgr.shape[0]), (spec.width, spec.height)
+        if keep_aspect:
+            ratio = max(size) / max(extent)
+            size = (_on_grid(extent[0] * ratio), _on_grid(extent[1] * ratio))
+            bgr, extent = letterbox(bgr, *size, spec, ratio)
+        waiting[size].append(_Fitted(index, preprocess(bgr, spec.resized(*size)), extent))
+        last = position == len(indices)
+        for each in list(waiting) if last else [size]:
+            if last or len(waiting[each]) == _BATCH:
+                yield from _run(net, spec.resized(*each), waiting.pop(each), device)
+
+
+@torch.no_grad()
+def _run(
+    net: UltraFace, spec: ModelSpec, images: Sequence[_Fitted], device: torch.device
+) -> Iterator[tuple[int, Faces]]:
+    tensor = torch.from_numpy(np.concatenate([each.tensor for each in images]))
+    logits, offsets = net(tensor.to(device))
+    scores, boxes = logits.softmax(2).cpu().numpy(), offsets.cpu().numpy()
+    for row, each in enumerate(images):
+        own = slice(row, row + 1)
+        yield each.index, postprocess(scores[own], boxes[own], spec, each.extent, _OPTIONS)
+
+
+def _on_grid(side: float) -> int:
+    """As `eval --scale` pads: few sizes, so that images run together."""
+    return max(MIN_SIDE, -(-round(side) // _GRID) * _GRID)
+
+
+def _area_under_curve(found: _FoundFaces) -> float:
     """Area under the monotone precision-recall curve (PASCAL VOC 2010)."""
     total = sum(int((~ignored).sum()) for _, _, ignored in found)
     scores = np.concatenate([faces.scores for faces, _, _ in found])

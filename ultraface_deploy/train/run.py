@@ -132,7 +132,8 @@ def _decoded(
     report: Callable[[str], None],
     on_image: Callable[[int], None],
 ) -> ImageCache:
-    folder, store = (cache, "disk") if isinstance(cache, Path) else (folder, cache)
+    store: Store = "disk" if isinstance(cache, Path) else cache
+    folder = cache if isinstance(cache, Path) else folder
     where = {"disk": f"in {folder}", "ram": "in memory", "off": "not kept: decoded at each use"}
     most = 3 * side**2 * len(samples) / 1e9
     size = "" if store == "off" else f", up to {most:.1f} GB"

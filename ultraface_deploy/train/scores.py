@@ -96,7 +96,8 @@ def matching_map(
                 "give more images"
             )
         pairs.append((_logit(float(mine[rank - 1])), _logit(threshold)))
-    scale, shift = np.polyfit(*np.array(pairs).T, 1)
+    found, wanted = np.array(pairs).T
+    scale, shift = np.polyfit(found, wanted, 1)
     if scale <= 0:
         raise InputError("the scores do not rise together; more images are needed to match them")
     return float(scale), float(shift)

@@ -262,10 +262,8 @@ def _teacher(
         raise InputError(
             f"stage {stage.name} learns from {role.name}; give that file with --teacher"
         ) from None
-    if isinstance(teacher, Checkpoint):
-        classes, kind = teacher.spec.num_classes, teacher.spec.architecture
-    else:
-        classes, kind = 2, "different"
+    classes = teacher.spec.num_classes if isinstance(teacher, Checkpoint) else 2
+    kind = teacher.spec.architecture if isinstance(teacher, Checkpoint) else "different"
     if classes != spec.num_classes:
         raise InputError(
             f"stage {stage.name}: its teacher has {classes} classes, this run "

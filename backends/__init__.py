@@ -22,7 +22,7 @@ __all__ = [
     "get_backend",
 ]
 
-_BUILT_IN = ("onnxruntime", "mnn", "ncnn", "litert", "opencv", "caffe", "native", "torch")
+_BUILT_IN = ("onnxruntime", "mnn", "ncnn", "litert", "opencv", "caffe", "native", "tflm", "torch")
 _GROUP = "ultraface_deploy.backends"
 
 

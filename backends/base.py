@@ -183,6 +183,10 @@ class Backend(ABC):
     ) -> Session:
         """Open the files with the runtime, which may compute floats in this precision."""
 
+    def arena_kib(self, files: Sequence[Path]) -> int | None:
+        """Return what memory in KiB a network takes on a microcontroller; None for others."""
+        return None
+
     def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
         """Return (width, height) of a file that only the runtime can read, None elsewhere."""
         return None

@@ -28,19 +28,19 @@ class _Session(Session):
         inputs = interpreter.get_input_details()
         if len(inputs) != 1:
             raise BackendError(f"has {len(inputs)} inputs, a detector has one")
-        self._input = _Input(inputs[0], spec)
+        self._input = StoredInput(inputs[0], spec)
         self._outputs = interpreter.get_output_details()
 
     def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
         self._interpreter.set_tensor(self._input.index, self._input.stored(tensor))
         self._interpreter.invoke()
         return {
-            output["name"]: _real(self._interpreter.get_tensor(output["index"]), output)
+            output["name"]: real_values(self._interpreter.get_tensor(output["index"]), output)
             for output in self._outputs
         }
 
 
-class _Input:
+class StoredInput:
     """How the network's input is written down: its layout, its type, its numbers.
 
     Published files were fed in other ways by their own demos, for example stretched to the
@@ -86,7 +86,8 @@ class _Input:
         return as_stored
 
 
-def _real(values: npt.NDArray[Any], output: Mapping[str, Any]) -> Tensor:
+def real_values(values: npt.NDArray[Any], output: Mapping[str, Any]) -> Tensor:
+    """Return the numbers that an output's integers mean."""
     if not np.issubdtype(values.dtype, np.integer):
         return values.astype(np.float32)
     scale, zero = output["quantization"]

@@ -42,7 +42,8 @@ class Comparison:
     Differences are the largest over all images; `cosine` is the smallest similarity of an output
     tensor; recall, precision and mean IoU are of the faces at score 0.5, matched at IoU 0.5.
     A difference is None where the artifact did not run. `halves` says that the runtime computed
-    in half floats what an INT8 artifact leaves to floats.
+    in half floats what an INT8 artifact leaves to floats; `arena_kib` is the memory that a runtime
+    of microcontrollers needs.
     """
 
     artifact: str
@@ -60,6 +61,7 @@ class Comparison:
     reason: str | None = None
     reference: str = "torch"
     halves: bool = False
+    arena_kib: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -149,6 +151,7 @@ class _Agreement:
             reason=reason,
             reference=reference,
             halves=candidate.halves,
+            arena_kib=candidate.arena_kib,
             **finite,
         )
 
@@ -221,6 +224,7 @@ class LoadedArtifact:
     session: Runnable
     tolerance: Tolerance
     halves: bool = False
+    arena_kib: int | None = None
 
 
 def compare_with_original(

@@ -222,7 +222,9 @@ def _load_candidate(
     except UltraFaceError as error:
         return failed(artifact.id, backend.name, reference, str(error))
     tolerance = backend.tolerance(artifact.precision, spec)
-    return LoadedArtifact(artifact.id, backend.name, session, tolerance, session.halves)
+    return LoadedArtifact(
+        artifact.id, backend.name, session, tolerance, session.halves, backend.arena_kib(files)
+    )
 
 
 def require_passed(comparison: Comparison) -> None:

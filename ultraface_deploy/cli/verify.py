@@ -106,6 +106,9 @@ def _print(comparisons: list[Comparison]) -> None:
             f"{c.detections}/{c.reference_detections}",
         )
     results.print(table)
+    for c in comparisons:
+        if c.arena_kib is not None:
+            note(f"{c.artifact} on {c.backend}: needs an arena of {c.arena_kib} KiB")
 
 
 def _number(value: float | None, form: str) -> str:

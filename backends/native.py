@@ -45,6 +45,7 @@ _ARRAYS = re.compile(
     r"\{[-+\d.,efB()\s]*\};"
 )
 _TABLES = re.compile(r"(static const (?:tensor|step|feature_map) \w+\[\w*\] = )\{[\w{},\s-]*\};")
+_COUNTED = re.compile(r"\[(?P<count>\d+)\](?: ALIGNED)? = \{(?P<content>[^}]*)\}")
 _HEADER = re.compile(r'#include "[\w.+ -]+\.h"')
 
 
@@ -133,6 +134,14 @@ def code_hash(source: str, header: str) -> str:
     return digest.hexdigest()
 
 
+def claims_more(source: str) -> bool:
+    """Whether an array is said to be longer than what stands in its braces.
+
+    The compiler would write the rest as zeros, gigabytes of them.
+    """
+    return any(int(match["count"]) > len(match["content"]) for match in _COUNTED.finditer(source))
+
+
 def build_library(files: Sequence[Path], threads: int) -> Path:
     """Return the shared library of a C file; compiled once for a file, compiler and thread count.
 
@@ -140,7 +149,7 @@ def build_library(files: Sequence[Path], threads: int) -> Path:
         BackendError: the file is not one that this version writes, or does not compile.
     """
     source, header = (read_text(path, Limit.TEXT) for path in files)
-    if code_hash(source, header) not in KNOWN_CODE:
+    if code_hash(source, header) not in KNOWN_CODE or claims_more(source):
         raise BackendError(
             f"{files[0].name} is not a C file of this version, and is not compiled; convert again"
         )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,16 @@ from google.protobuf.message import DecodeError
 from ultraface_deploy.converters.caffe.schema import CHANNELS_LAST, NetParameter
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import require_file
+from ultraface_deploy.safe.wire import count_fields
 
 # Far above any network for a small board, far below what parsing would exhaust memory with.
-MAX_PROTOTXT_BYTES = 16 << 20
+MAX_PROTOTXT_BYTES = 4 << 20
+MAX_TOKENS = 300_000
 MAX_CAFFEMODEL_BYTES = 1 << 30
+
+
+# What the parser of protobuf's text format looks at one by one, in Python; lines are such, too.
+_TOKEN = re.compile(rb"[\w.+-]+|\"[^\"\n]*\"|\S|\n")
 
 
 def read_net(prototxt: Path, caffemodel: Path) -> Any:
@@ -54,6 +63,8 @@ def read_prototxt(path: Path) -> Any:
         InputError: the file is missing, too large, no prototxt, or of the format before 2015.
     """
     net, content = NetParameter(), _read(path, "prototxt", MAX_PROTOTXT_BYTES)
+    if next(islice(_TOKEN.finditer(content), MAX_TOKENS, None), None):
+        raise InputError(f"{path}: more than {MAX_TOKENS} words; this is not a detector")
     try:
         text_format.Parse(content.decode(), net, allow_unknown_field=True)
     except (text_format.ParseError, ValueError) as error:
@@ -73,6 +84,12 @@ def read_caffemodel(path: Path) -> Any:
         InputError: the file is missing, too large, truncated, or of the format before 2015.
     """
     content = _read(path, "caffemodel", MAX_CAFFEMODEL_BYTES)
+    try:
+        count_fields(content, "NetParameter", _messages())
+    except ValueError as error:
+        raise InputError(
+            f"{path}: truncated, or not a caffemodel ({error}); get the file again"
+        ) from error
     try:
         # The parser checks every length field against what is left before it allocates.
         net = NetParameter.FromString(content)
@@ -110,6 +127,19 @@ def weight_array(blob: Any) -> npt.NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise InputError("weights hold NaN or infinity; the file is damaged")
     return values.reshape(shape)
+
+
+@cache
+def _messages() -> dict[str, dict[int, str]]:
+    """What leads from the network to further messages, for `count_fields`."""
+    found: dict[str, dict[int, str]] = {}
+    left = [NetParameter.DESCRIPTOR]
+    while left:
+        message = left.pop()
+        inner = {f.number: f.message_type for f in message.fields if f.message_type is not None}
+        found[message.name] = {number: kind.name for number, kind in inner.items()}
+        left += [kind for kind in inner.values() if kind.name not in found]
+    return found
 
 
 def _read(path: Path, what: str, limit: int) -> bytes:

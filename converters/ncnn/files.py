@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import read_text, require_file
+from ultraface_deploy.safe.limits import Limit
 
 MAGIC = "7767517"
 TAG_FP32 = 0
@@ -24,6 +25,8 @@ CONVOLUTIONS = frozenset({"Convolution", "ConvolutionDepthWise"})
 
 # Numbers of the convolutions' parameters (docs/developer-guide/operators.md of ncnn).
 BIAS_TERM, _WEIGHT_SIZE, INT8_SCALE_TERM = "5", "6", "8"
+# A large network has 30 kB; as objects, lines take about a hundred times their size.
+_MOST_PARAM_BYTES = 4 << 20
 # Width, height, depth and channels of a constant.
 _MEMORY_SIDES = ("0", "1", "11", "2")
 # -23300 less the number 10 says that an array follows.
@@ -71,6 +74,10 @@ def read_param(path: Path) -> list[ParamLine]:
         InputError: no such file, or not ncnn's text format.
     """
     require_file(path, "ncnn .param file")
+    if path.stat().st_size > _MOST_PARAM_BYTES:
+        raise InputError(
+            f"{path}: larger than {_MOST_PARAM_BYTES >> 20} MiB; this is not a network's .param"
+        )
     try:
         magic, counts, *lines = path.read_text().splitlines()
         layers = [_parse_line(line) for line in lines if line.strip()]
@@ -193,7 +200,7 @@ def read_table(path: Path) -> dict[str, TableRow]:
     Raises:
         InputError: no such file, or not that format.
     """
-    require_file(path, "ncnn .table file")
+    require_file(path, "ncnn .table file", Limit.TEXT)
     weights: dict[str, tuple[float, ...]] = {}
     inputs: dict[str, float] = {}
     try:

@@ -43,3 +43,9 @@ def read_checkpoint(path: str) -> None:
     from ultraface_deploy.family.tensors import load_tensors
 
     load_tensors(Path(path))
+
+
+def read_caffe_pair(prototxt: str) -> None:
+    from ultraface_deploy.converters.caffe.reader import read_net
+
+    read_net(Path(prototxt), Path(prototxt).with_suffix(".caffemodel"))

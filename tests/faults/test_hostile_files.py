@@ -426,3 +426,61 @@ def test_pictures_of_every_kind(tmp_path: Path) -> None:
             read = read_image(tmp_path / name)
             assert (read.shape, read.dtype) == ((*image.shape[:2], 3), np.uint8)
             assert np.isfinite(detector.detect(read).boxes).all()
+
+
+def _many_layers(folder: Path) -> None:
+    (folder / "a.prototxt").write_text("layer{}" * 400_000)
+
+
+def _many_dimensions(folder: Path) -> None:
+    sides = ",".join(["1"] * 400_000)
+    text = f'layer {{ name: "a" type: "Input" input_param {{ shape {{ dim: [{sides}] }} }} }}'
+    (folder / "a.prototxt").write_text(text)
+
+
+def _many_lines(folder: Path) -> None:
+    (folder / "a.prototxt").write_text("#\n" * (3 << 20))
+
+
+def _long_text(folder: Path) -> None:
+    (folder / "a.prototxt").write_text(" " * (5 << 20))
+
+
+def _many_trained_layers(folder: Path) -> None:
+    (folder / "a.caffemodel").write_bytes(b"\xa2\x06\x00" * (20 << 20))
+
+
+def _many_blobs(folder: Path) -> None:
+    length = bytes((8 << 20) >> shift & 0x7F | 0x80 for shift in (0, 7, 14)) + b"\x04"
+    (folder / "a.caffemodel").write_bytes(b"\xa2\x06" + length + b"\x3a\x00" * (4 << 20))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [_many_layers, _many_dimensions, _many_lines, _long_text, _many_trained_layers, _many_blobs],
+)
+def test_caffe_pair_of_millions_of_nothings(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """As objects they took 4 GB and a minute."""
+    pytest.importorskip("onnx", reason="makes ONNX of it")
+    (tmp_path / "a.prototxt").write_text('layer { name: "a" type: "Input" top: "a" }')
+    (tmp_path / "a.caffemodel").write_bytes(b"\xa2\x06\x00")
+    make(tmp_path)
+    arguments = {"prototxt": str(tmp_path / "a.prototxt")}
+    with pytest.raises(InputError, match=r"more than 300000|larger than 4 MiB"):
+        run_in_child(
+            "tests.faults.misbehaving:read_caffe_pair",
+            arguments,
+            what="reading",
+            timeout=30,
+            memory=300 << 20,
+        )
+
+
+def test_ncnn_file_of_millions_of_layers(tmp_path: Path) -> None:
+    from ultraface_deploy.converters.ncnn.files import read_param
+
+    count = 600_000
+    path = tmp_path / "a.param"
+    path.write_text(f"7767517\n{count} {count}\n" + "a b 0 0\n" * count)
+    with pytest.raises(InputError, match="larger than 4 MiB"):
+        read_param(path)

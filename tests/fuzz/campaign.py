@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import resource
 import select
 import shutil
@@ -22,7 +21,6 @@ from pathlib import Path
 
 import psutil
 
-from tests.fuzz.mutation import mutated
 from tests.fuzz.targets import TARGETS, Files, Target
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.errors import UltraFaceError
@@ -152,7 +150,7 @@ def _read_files(
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=_memory_folder()))
     try:
         for number in numbers:
-            write_input(folder, seeds, seed, number)
+            write_input(target, folder, seeds, seed, number)
             outcome = _attempt(target, folder)
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             os.write(writer, f"{outcome} {peak}\n".encode())
@@ -161,16 +159,15 @@ def _read_files(
         os._exit(0)
 
 
-def write_input(folder: Path, seeds: Sequence[Files], seed: int, number: int) -> None:
-    """Write a good input with one of its files damaged."""
-    generator = random.Random(f"{seed}/{number}")
-    files = seeds[number % len(seeds)]
-    victim = generator.choice(sorted(files))
+def write_input(
+    target: Target, folder: Path, seeds: Sequence[Files], seed: int, number: int
+) -> None:
+    """Write a good input, damaged."""
+    damaged = target.damage(seeds[number % len(seeds)], f"{seed}/{number}")
     shutil.rmtree(folder)
-    for name, content in files.items():
-        damaged = mutated(content, f"{seed}/{number}") if name == victim else content
+    for name, content in damaged.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(damaged)
+        (folder / name).write_bytes(content)
 
 
 def _attempt(target: Target, folder: Path) -> str:

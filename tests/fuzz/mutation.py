@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x40000000)
@@ -30,6 +30,12 @@ def mutated(content: bytes, seed: str) -> bytes:
     for _ in range(generator.choice((1, 1, 2, 4, 8))):
         generator.choice(_DAMAGES)(generator, damaged, places)
     return bytes(damaged)
+
+
+def one_file(files: Mapping[str, bytes], seed: str) -> Mapping[str, bytes]:
+    """Return files of which one is damaged."""
+    victim = random.Random(seed).choice(sorted(files))
+    return {**files, victim: mutated(files[victim], seed)}
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.fuzz import structure
+from tests.fuzz.mutation import one_file
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.recognition import format_and_files, load_in_child
 
@@ -24,12 +26,14 @@ class Target:
 
     `seeds` makes good inputs, each of a few files by name, from a folder of artifacts; `read` opens
     the folder that a damaged input was written to. A `native` reader may crash: the product
-    lets it do so in a child process, and opens itself only what came out of that well.
+    lets it do so in a child process, and opens itself only what came out of that well. `damage`
+    makes of good files, by a seed, damaged ones.
     """
 
     seeds: Callable[[ArtifactFolder], list[Files]]
     read: Callable[[Path], object]
     native: bool = False
+    damage: structure.Damage = one_file
 
 
 def _artifact(format: str, folder: ArtifactFolder) -> list[Files]:
@@ -395,6 +399,63 @@ def _read_video(folder: Path) -> None:
         assert frame.image.shape[2] == 3
 
 
+def _safetensors(folder: ArtifactFolder) -> list[Files]:
+    import tempfile
+
+    from ultraface_deploy.family.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(folder.files(folder.find("torch"))[0])
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoint.save(Path(scratch, "net.safetensors"))
+        return [{"net.safetensors": Path(scratch, "net.safetensors").read_bytes()}]
+
+
+def _read_safetensors(folder: Path) -> None:
+    from ultraface_deploy.family.checkpoint import load_checkpoint
+
+    load_checkpoint(folder / "net.safetensors").build()
+
+
+def _yolo(folder: ArtifactFolder) -> list[Files]:
+    rows = b"0 0.5 0.5 0.25 0.25\n1 0.1 0.2 0.1 0.1 0.1 0.2 2 0.1 0.2 2 0.1 0.2 2 0.1 0.2 1 0 0 0\n"
+    polygon = b"0 0.1 0.1 0.9 0.1 0.9 0.9\n"
+    picture = _pictures(folder)[0]["a.jpg"]
+    names = b"names:\n  0: face\n  1: hand\n"
+    paths = {"images/train/a.jpg": picture, "images/train/b.jpg": picture}
+    labels = {"labels/train/a.txt": rows, "labels/train/b.txt": polygon}
+    return [
+        {**paths, **labels, "data.yaml": names},
+        {**paths, **labels, "data.yaml": b"names: [face, hand]\n"},
+        {**paths, **labels, "labels/classes.txt": b"face\nhand\n"},
+    ]
+
+
+def _read_yolo(folder: Path) -> None:
+    from ultraface_deploy.train.data import read_dataset
+
+    for sample in read_dataset(folder, "train", lambda message: None):
+        assert np.isfinite(sample.boxes).all()
+        assert sample.image.is_relative_to(folder)
+
+
+def _answers(folder: ArtifactFolder) -> list[Files]:
+    (report,) = _benchmarks(folder)
+    return [{"a.json": json.dumps({"report": json.loads(report["a.json"])}).encode()}]
+
+
+def _read_answer(folder: Path) -> None:
+    """Take what a board answers, and print it."""
+    from ultraface_deploy.bench.recommend import Limits, recommend
+    from ultraface_deploy.bench.result import merged
+    from ultraface_deploy.bench.tables import machine_line, to_csv, to_markdown
+    from ultraface_deploy.bench.talk import read_answer
+
+    answer = (folder / "a.json").read_text(errors="replace")
+    report = merged({"board": read_answer("board", answer, 0, [])})
+    report.to_json(), to_csv(report), to_markdown(report), machine_line(report)
+    recommend(report, Limits(1e9, 99))
+
+
 TARGETS: dict[str, Target] = {
     "checkpoint": Target(_checkpoints, _read_checkpoint),
     "onnx": Target(partial(_artifact, "onnx"), _read_onnx),
@@ -434,6 +495,55 @@ TARGETS: dict[str, Target] = {
     "retinaface-text": Target(lambda _: [{"a.label": _RETINA}], _read_labels),
     "coco": Target(lambda _: [{"a.json": _COCO}], _read_labels),
     "predictions": Target(_predictions, _read_predictions),
+    "safetensors": Target(_safetensors, _read_safetensors),
+    "yolo": Target(_yolo, _read_yolo),
+    "board-answer": Target(_answers, _read_answer),
+    "onnx-by-structure": Target(partial(_artifact, "onnx"), _read_onnx, damage=structure.onnx_file),
+    "onnxruntime-by-structure": Target(
+        partial(_artifact, "onnxsim"),
+        partial(_load, "onnxruntime", ".onnx"),
+        native=True,
+        damage=structure.onnx_file,
+    ),
+    "opencv-by-structure": Target(
+        partial(_artifact, "onnxsim"),
+        partial(_load, "opencv", ".onnx"),
+        native=True,
+        damage=structure.onnx_file,
+    ),
+    "mnn-by-structure": Target(
+        partial(_artifact, "mnn"),
+        partial(_load, "mnn", ".mnn"),
+        native=True,
+        damage=structure.mnn_file,
+    ),
+    "ncnn-by-structure": Target(
+        partial(_artifact, "ncnn"),
+        partial(_load, "ncnn", ".param"),
+        native=True,
+        damage=structure.ncnn_pair,
+    ),
+    "tflite-by-structure": Target(
+        partial(_artifact, "tflite"),
+        partial(_load, "litert", ".tflite"),
+        native=True,
+        damage=structure.tflite_file,
+    ),
+    "caffe-by-structure": Target(
+        partial(_artifact, "caffe"), _read_caffe, damage=structure.caffe_pair
+    ),
+    "caffe-in-opencv-by-structure": Target(
+        partial(_artifact, "caffe"),
+        partial(_load, "opencv", ".prototxt"),
+        native=True,
+        damage=structure.caffe_pair,
+    ),
+    "safetensors-by-structure": Target(
+        _safetensors, _read_safetensors, damage=structure.safetensors_file
+    ),
+    "yolo-by-structure": Target(_yolo, _read_yolo, damage=structure.word_files),
+    "board-answer-by-structure": Target(_answers, _read_answer, damage=structure.json_file),
+    "manifest-by-structure": Target(_manifest, _read_manifest, damage=structure.json_file),
     "picture": Target(_pictures, _read_picture),
     "video": Target(_videos, _read_video),
 }

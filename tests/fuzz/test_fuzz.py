@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import random
+
 import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
+from tests.fuzz import structure
 from tests.fuzz.campaign import run
-from tests.fuzz.mutation import mutated
+from tests.fuzz.mutation import mutated, one_file
 from tests.fuzz.targets import TARGETS
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 
@@ -24,7 +28,8 @@ def artifacts(converted: Convert, make_checkpoint: MakeCheckpoint) -> ArtifactFo
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_files_are_refused_or_read(artifacts: ArtifactFolder, name: str) -> None:
     target = TARGETS[name]
-    tally = run(name, target.seeds(artifacts), FILES[target.native], seed=7)
+    files = FILES[target.native] // (1 if target.damage is one_file else 2)
+    tally = run(name, target.seeds(artifacts), files, seed=7)
     assert tally.findings == {}
     assert tally.read + tally.refused + sum(tally.in_child.values()) == tally.files
     assert tally.peak_mb < 1024
@@ -41,6 +46,22 @@ def test_seeds_are_good_files(artifacts: ArtifactFolder, name: str, tmp_path: ob
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_bytes(content)
         target.read(folder)
+
+
+@pytest.mark.parametrize("name", [n for n in TARGETS if TARGETS[n].damage is not one_file])
+def test_damage_of_structure_can_be_repeated(artifacts: ArtifactFolder, name: str) -> None:
+    target = TARGETS[name]
+    seed = target.seeds(artifacts)[0]
+    first, again, other = (dict(target.damage(seed, number)) for number in ("0/1", "0/1", "0/2"))
+    assert first == again
+    assert seed != first != other
+
+
+def test_trees_keep_their_kind() -> None:
+    tree = {"name": "a", "sides": [1, 2, 3], "inner": {"share": 0.5, "on": True}}
+    seen = {json.dumps(structure.damaged_tree(tree, random.Random(i))) for i in range(200)}
+    assert len(seen) > 100
+    assert tree == {"name": "a", "sides": [1, 2, 3], "inner": {"share": 0.5, "on": True}}
 
 
 def test_damage_can_be_repeated() -> None:

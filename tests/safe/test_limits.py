@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.limits import Limit, require_short
 
 
 @pytest.mark.parametrize("limit", list(Limit))
@@ -32,3 +32,13 @@ def test_variable_that_is_not_a_number(text: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ULTRAFACE_DEPLOY_MAX_TEXT_MB", text)
     with pytest.raises(InputError, match="give a whole number of MiB"):
         Limit.TEXT.bytes  # noqa: B018 - a property that checks
+
+
+def test_what_no_hand_has_written(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    require_short(path)
+    path.write_bytes(bytes(256 << 10))
+    require_short(path)
+    path.write_bytes(bytes((256 << 10) + 1024))
+    with pytest.raises(InputError, match="257 KiB are more than the 256"):
+        require_short(path)

@@ -189,7 +189,7 @@ def talk(
                     stream.close()
     if heard.given_up:
         raise RemoteFailed(f"{host}: {heard.given_up}")
-    return _report(host, heard.answer.decode(errors="replace"), code, list(heard.last_line))
+    return read_answer(host, heard.answer.decode(errors="replace"), code, list(heard.last_line))
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -200,7 +200,18 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _report(host: str, answer: str, code: int, lines: Sequence[str]) -> BenchReport:
+def read_answer(host: str, answer: str, code: int, lines: Sequence[str]) -> BenchReport:
+    """Return the report in a board's answer.
+
+    Args:
+        host: its name in messages.
+        answer: what it wrote to its standard output.
+        code: how ssh ended.
+        lines: the last of what else it said.
+
+    Raises:
+        RemoteFailed: there is none in it.
+    """
     last = lines[-1] if lines else "no message"
     if code == 255:
         raise RemoteFailed(f"{host}: ssh failed: {last}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.limits import require_short
 
 NAME = "ultraface.toml"
 
@@ -35,9 +36,10 @@ def defaults(command: Any, path: Path = Path(NAME)) -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
+    require_short(path)
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); mend or remove it") from error
     return _of(command, given, path, ())
 

@@ -23,6 +23,24 @@ def limit_pixels() -> None:
     os.environ.setdefault(PIXELS, str(_DEFAULT_PIXELS))
 
 
+_WRITTEN_BY_HAND = 256 << 10
+
+
+def require_short(path: Path) -> None:
+    """Refuse a settings file (YAML, TOML) that no hand has written.
+
+    Their readers are written in Python and take seconds for a megabyte.
+
+    Raises:
+        InputError: it is longer.
+    """
+    size = path.stat().st_size if path.is_file() else 0
+    if size > _WRITTEN_BY_HAND:
+        raise InputError(
+            f"{path}: {size >> 10} KiB are more than the {_WRITTEN_BY_HAND >> 10} of any such file"
+        )
+
+
 class Limit(Enum):
     """A limit: the environment variable that sets it, and its default in MiB."""
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Architecture, Color, ModelSpec, parse_input_size
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
-from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.limits import require_short
 from ultraface_deploy.safe.records import Amount, Natural, Positive, Strict, convert
 
 if sys.version_info >= (3, 11):
@@ -180,7 +180,8 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         InputError: missing, no TOML, or a key or value that no recipe has.
     """
-    require_file(path, "recipe", Limit.TEXT)
+    require_file(path, "recipe")
+    require_short(path)
     try:
         data = tomllib.loads(read_text(path))
         width, height = parse_input_size(data.pop("input_size", "320x240"))

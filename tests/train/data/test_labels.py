@@ -325,10 +325,34 @@ def test_an_order_of_classes_that_makes_no_sense_is_refused(text: str) -> None:
         Classes.in_order(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &a [x, x, x]\nb: &b [*a, *a, *a]\nnames: [*b]",
+        "a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nnames: *b",
+    ],
+    ids=["nested", "merged"],
+)
+def test_names_that_grow_by_references_are_refused(tmp_path: Path, text: str) -> None:
+    """Ten such lines become a billion names."""
+    with pytest.raises(InputError, match="refers to other places in itself"):
+        read_truth(tmp_path, yolo_with_names(tmp_path, text))
+
+
+def test_names_that_are_no_words_are_none(tmp_path: Path) -> None:
+    folder = yolo_with_names(tmp_path, "names: [face, [a, b], {c: d}]")
+    _, truth = read_truth(tmp_path, folder)
+    assert [len(image.boxes) for image in truth] == [1]
+
+
+def yolo_with_names(folder: Path, text: str) -> Path:
+    picture(folder / "a.jpg")
+    (folder / "yolo").mkdir()
+    (folder / "yolo/a.txt").write_text("0 0.5 0.5 0.2 0.5\n")
+    (folder / "yolo/data.yaml").write_text(text)
+    return folder / "yolo"
+
+
 def test_a_list_of_names_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
-    picture(tmp_path / "a.jpg")
-    (tmp_path / "yolo").mkdir()
-    (tmp_path / "yolo/a.txt").write_text("0 0.5 0.5 0.2 0.5\n")
-    (tmp_path / "yolo/data.yaml").write_text("names: [a\n")
     with pytest.raises(InputError, match=r"data\.yaml"):
-        read_truth(tmp_path, tmp_path / "yolo")
+        read_truth(tmp_path, yolo_with_names(tmp_path, "names: [a\n"))

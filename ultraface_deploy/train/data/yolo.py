@@ -17,7 +17,7 @@ from typing import Any
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.files import read_text
 from ultraface_deploy.safe.images import list_images, picture_size
-from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.limits import Limit, require_short
 from ultraface_deploy.train.data.labelled import (
     NO_LANDMARKS,
     LabelledBox,
@@ -145,8 +145,18 @@ def _names_in(file: Path) -> dict[str, str]:
         import yaml
     except ImportError as error:
         raise MissingDependency.package("pyyaml", "train", f"reading {file.name}") from error
+
+    class Plain(yaml.SafeLoader):
+        """Without references, by which ten lines become a billion names."""
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("it refers to other places in itself")
+            return super().compose_node(parent, index)
+
+    require_short(file)
     try:
-        data: Any = yaml.safe_load(read_text(file, Limit.TEXT))
+        data: Any = yaml.load(read_text(file), Plain)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{file}: is not YAML ({reason}); it should hold names:") from error
@@ -155,4 +165,9 @@ def _names_in(file: Path) -> dict[str, str]:
         names = dict(enumerate(names))
     if not isinstance(names, dict):
         return {}
-    return {str(number): str(name)[:100] for number, name in names.items()}
+    plain = (str, int, float)
+    return {
+        str(number): str(name)[:100]
+        for number, name in names.items()
+        if isinstance(number, plain) and isinstance(name, plain)
+    }

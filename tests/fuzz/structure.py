@@ -247,10 +247,22 @@ def mnn_file(files: Files, seed: str) -> Files:
     tree = json.loads(text)
     for attempt in range(20):
         damaged = json.dumps(damaged_tree(tree, random.Random(f"{seed}/{attempt}")))
-        damaged = re.sub(r'\["@(\d+)"\]', lambda found: weights[int(found[1])], damaged)
-        if (made := _by_mnn_tool("JSON", damaged.encode(), "--MNNModel")) is not None:
+        if (made := _from_mnn_text(damaged, weights)) is not None:
             return {"net.mnn": made}
     return files
+
+
+def mnn_edited(content: bytes, edit: Callable[[str], str]) -> bytes:
+    """Return an MNN file whose JSON form was edited."""
+    text, weights = _mnn_text(content)
+    made = _from_mnn_text(edit(text), weights)
+    assert made is not None
+    return made
+
+
+def _from_mnn_text(text: str, weights: list[str]) -> bytes | None:
+    whole = re.sub(r'\["@(\d+)"\]', lambda found: weights[int(found[1])], text)
+    return _by_mnn_tool("JSON", whole.encode(), "--MNNModel")
 
 
 @lru_cache(maxsize=4)

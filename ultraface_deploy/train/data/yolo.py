@@ -146,7 +146,7 @@ def _names_in(file: Path) -> dict[str, str]:
     except ImportError as error:
         raise MissingDependency.package("pyyaml", "train", f"reading {file.name}") from error
 
-    class Plain(yaml.SafeLoader):
+    class Plain(yaml.SafeLoader):  # type: ignore[misc]  # of unknown type where yaml is missing
         """Without references, by which ten lines become a billion names."""
 
         def compose_node(self, parent: Any, index: Any) -> Any:

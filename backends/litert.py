@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +15,7 @@ from ultraface_deploy.agreement.precision import Precision, Tolerance
 from ultraface_deploy.backends.base import Backend, Session, Tensor
 from ultraface_deploy.errors import BackendError
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.safe.opencv import cv2
 
 _COLOURS = 3
 _BYTES = (np.dtype(np.uint8), np.dtype(np.int8))

@@ -68,7 +68,7 @@ def _version(package: str) -> str | None:
 
 
 def sizes() -> list[dict[str, Any]]:
-    """Return what each installed package that this one needs weighs, the heaviest first.
+    """Return what this package and each installed one that it needs weigh, the heaviest first.
 
     A row has `package`, `version`, `bytes` on disk and `extras`: which extras bring it, with
     `base` for the plain install. Packages are counted once, where their files say so themselves.
@@ -107,8 +107,7 @@ def _brought_by() -> dict[str, set[str]]:
             package = distribution(name)
         except PackageNotFoundError:
             return
-        if name != "ultraface-deploy":
-            found.setdefault(name, set()).add(origin)
+        found.setdefault(name, set()).add(origin)
         for text in package.requires or ():
             needed = Requirement(text)
             if needed.marker is None or needed.marker.evaluate({"extra": wanted}):

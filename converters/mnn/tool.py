@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
-import cv2
-
 from ultraface_deploy.converters.mnn.convert import convert_onnx, run_tool
 from ultraface_deploy.converters.mnn.int8 import count_quantized, pin_uuid
 from ultraface_deploy.errors import ToolFailed
@@ -24,6 +22,7 @@ from ultraface_deploy.quantize.images import readable_images
 from ultraface_deploy.quantize.int8 import Int8Job
 from ultraface_deploy.quantize.search import Candidate
 from ultraface_deploy.safe.images import Image
+from ultraface_deploy.safe.opencv import cv2
 
 MnnMethod = Literal["KL", "EMA"]
 

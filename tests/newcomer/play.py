@@ -23,13 +23,16 @@ class User:
     """A fresh environment with one extra, and an empty folder to type commands in."""
 
     def __init__(self, home: Path, extra: str) -> None:
-        self.work = home / "work"
-        self.work.mkdir()
+        self.home, self.work = home, home / "work"
+        self.work.mkdir(exist_ok=True)
         venv.create(home / "venv", with_pip=True)
         self.bin = home / "venv" / "bin"
-        wanted = f"{ROOT}[{extra}]" if extra else str(ROOT)
-        # Nothing is built in the checkout, where several may play at once.
-        subprocess.run([self.bin / "python", "-m", "pip", "install", "-q", wanted], check=True)
+        self.installs(f"{ROOT}[{extra}]" if extra else str(ROOT))
+
+    def installs(self, *wanted: object) -> None:
+        """Install into the environment; nothing is built in the checkout."""
+        command = [self.bin / "python", "-m", "pip", "install", "-q", *map(str, wanted)]
+        subprocess.run(command, check=True)
 
     def types(self, command: str, code: int = 0, says: tuple[str, ...] = ()) -> str:
         """Run a command; its exit code and the words in what it prints must be these."""
@@ -80,8 +83,24 @@ def engineer(user: User) -> None:
         "print(len(Detector.open().detect(cv2.imread(sys.argv[1]))))\n"
     )
     assert int(user.types(f"python faces.py {PHOTO}")) == faces
+    small_board(user, found)
     user.types("ultraface-deploy convert --calibration nix", code=2, says=("--calibration nix",))
     user.types("ultraface-deploy package --runtime ncnn -o sdk", says=("README.md",))
+
+
+def small_board(user: User, expected: str) -> None:
+    """The small install of docs/board.md: below 150 MB with one runtime, and the same faces."""
+    user.types("ultraface-deploy convert --to ncnn -o mine")
+    venv.create(user.home / "board", with_pip=True)
+    user.bin = user.home / "board" / "bin"
+    user.installs("--no-deps", ROOT)
+    user.installs("-r", ROOT / "board.txt", "ncnn")
+    weights = json.loads(user.types("ultraface-deploy doctor --size --json -"))["sizes"]
+    assert sum(row["bytes"] for row in weights) < 150e6
+    found = user.types(f"ultraface-deploy detect {PHOTO} --model mine --json -")
+    boxes = [json.loads(text)["results"][0]["faces"][0]["box"] for text in (found, expected)]
+    assert all(abs(a - b) < 0.1 for a, b in zip(*boxes, strict=True))
+    user.bin = user.home / "venv" / "bin"
 
 
 def researcher(user: User) -> None:

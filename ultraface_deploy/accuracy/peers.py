@@ -14,7 +14,6 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from ultraface_deploy import models
@@ -26,6 +25,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.safe.files import require_file
+from ultraface_deploy.safe.opencv import cv2
 
 GROUP = "ultraface_deploy.peers"
 OPTIONS = PostprocessOptions(score_threshold=0.02, candidates=800, top_k=400)

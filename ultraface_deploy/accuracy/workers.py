@@ -21,14 +21,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from ultraface_deploy.accuracy.settings import EvalSettings, fit, tensor_of
 from ultraface_deploy.accuracy.subject import Subject
 from ultraface_deploy.backends import Session
 from ultraface_deploy.errors import BackendError, CheckFailed, InputError
 from ultraface_deploy.pipeline import Faces, postprocess
 from ultraface_deploy.safe.images import Image, read_image
+from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.wider.predictions import predictions_path, write_predictions
 
 # Images under way per process: enough to keep all busy, few enough to stop at once.

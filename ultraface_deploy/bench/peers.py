@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ultraface_deploy.accuracy.peers import NamedPeer, Peer
@@ -17,6 +16,7 @@ from ultraface_deploy.bench.cost import cost_of_onnx
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.safe.images import read_image
+from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.safe.records import Amount, Natural, Version, read
 from ultraface_deploy.wider import SETS, Detections, TruthImage, score
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -27,6 +26,7 @@ from ultraface_deploy.backends.base import Tensor
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.safe.images import Image, embedded_images, read_image
+from ultraface_deploy.safe.opencv import cv2
 
 
 def record(

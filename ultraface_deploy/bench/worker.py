@@ -75,12 +75,11 @@ class Runner:
     """One loaded configuration and the image it is timed on."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        import cv2
-
         from ultraface_deploy.backends import get_backend
         from ultraface_deploy.family.spec import ModelSpec
         from ultraface_deploy.pipeline import PostprocessOptions
         from ultraface_deploy.safe.images import read_image
+        from ultraface_deploy.safe.opencv import cv2
 
         cv2.setNumThreads(job["threads"])
         self._job = job

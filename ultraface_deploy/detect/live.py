@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
-import cv2
+from ultraface_deploy.safe.opencv import cv2
 
 # Pictures that wait to be looked at. More would only be older.
 _QUEUE = 2

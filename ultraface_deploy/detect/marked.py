@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ultraface_deploy.detect.sources import Frame, FrameSource
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.safe.files import make_folder, native_name, replacing, write_bytes
-from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image
+from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image, can_encode, encode
+from ultraface_deploy.safe.opencv import cv2
 
 Paint = Callable[[Image, Faces], Image]
 """What makes of a picture and its faces the picture that is written or shown."""
@@ -54,8 +54,8 @@ def refuse_output(frames: FrameSource, output: Path) -> None:
         raise InputError(f"-o {output}: not a picture format; give a .jpg or a folder")
     elif frames.count != 1:
         raise InputError(f"-o {output}: {frames.count} pictures need a folder")
-    elif not cv2.haveImageWriter(f"x{suffix}"):
-        raise InputError(f"-o {output}: OpenCV cannot write {suffix}; give a .jpg or .png")
+    elif not can_encode(suffix):
+        raise InputError(f"-o {output}: {suffix} cannot be written here; give a .jpg or .png")
 
 
 class Marked:
@@ -140,7 +140,7 @@ def suffix_of(frame: Frame) -> str:
     A frame of an animation is one picture; and not all that is read can be written.
     """
     own = Path(frame.name).suffix
-    return own if frame.index is None and cv2.haveImageWriter(f"x{own.lower()}") else ".png"
+    return own if frame.index is None and can_encode(own.lower()) else ".png"
 
 
 class _PictureSink:
@@ -170,13 +170,13 @@ class CropSink:
     def prepare(self, frame: Frame, faces: Faces) -> dict[int, bytes | None]:
         """Return the file of each face by its number."""
         crops = enumerate(faces.crop(frame.image, self._margin), 1)
-        return {number: _encoded(".png", crop) for number, crop in crops if crop.size}
+        return {number: _encoded(_crops_are(), crop) for number, crop in crops if crop.size}
 
     def write(self, frame: Frame, prepared: dict[int, bytes | None]) -> None:
         """Take the faces of one picture."""
         named = _named_after_stream(frame)
         for number, content in prepared.items():
-            _write_picture(self._folder / self._names.of(named, ".png", number), content)
+            _write_picture(self._folder / self._names.of(named, _crops_are(), number), content)
 
 
 def _named_after_stream(frame: Frame) -> Frame:
@@ -185,19 +185,23 @@ def _named_after_stream(frame: Frame) -> Frame:
     return replace(frame, name=re.sub(r"[^\w.-]+", "-", stream)) if stream else frame
 
 
+def _crops_are() -> str:
+    """Without loss where this install can write that."""
+    return ".png" if can_encode(".png") else ".jpg"
+
+
 def _encoded(suffix: str, image: Image) -> bytes | None:
-    """Return the file of a picture, None where OpenCV cannot make it."""
+    """Return the file of a picture, None where it cannot be made."""
     try:
-        encoded, content = cv2.imencode(suffix.lower(), image)
-    except cv2.error:
+        return encode(image, suffix.lower())
+    except InputError:
         return None
-    return content.tobytes() if encoded else None
 
 
 def _write_picture(path: Path, content: bytes | None) -> None:
     # Written by us: OpenCV cannot take every name that a file can have.
     if content is None:
-        raise InputError(f"{path}: OpenCV could not encode the picture")
+        raise InputError(f"{path}: the picture could not be encoded")
     write_bytes(path, content)
 
 

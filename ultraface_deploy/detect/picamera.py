@@ -42,10 +42,6 @@ class PiCamera:
         """Whether pictures can be read."""
         return True
 
-    def get(self, property: int) -> float:
-        """Return 0.0: the camera states none of OpenCV's properties."""
-        return 0.0
-
     def read(self) -> tuple[bool, Any]:
         """Return the newest picture, (480, 640, 3) uint8 BGR."""
         return True, self._camera.capture_array("main")

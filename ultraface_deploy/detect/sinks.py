@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
-
 from ultraface_deploy.detect.marked import CropSink, Marked, Paint, refuse_output
 from ultraface_deploy.detect.sources import Frame, FrameSource
 from ultraface_deploy.detect.tables import CountSink, csv_sink, json_sink, text_target
@@ -21,6 +19,7 @@ from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.pipeline.drawing import draw_faces
 from ultraface_deploy.pipeline.hiding import Hiding, hide_faces
 from ultraface_deploy.safe.images import Image
+from ultraface_deploy.safe.opencv import cv2
 
 _WINDOW = "ultraface-deploy"
 

@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
-
 from ultraface_deploy.detect import picamera
 from ultraface_deploy.detect.live import LiveStream, shown_url
 from ultraface_deploy.detect.picamera import PiCamera
@@ -26,6 +24,7 @@ from ultraface_deploy.safe.images import (
     read_animation,
     read_damaged,
 )
+from ultraface_deploy.safe.opencv import cv2
 
 # Containers state how many frames they hold, some of them only nearly.
 _COMPLETE = 0.95
@@ -300,6 +299,9 @@ def _is_video(path: Path) -> bool:
 def _opened(source: FrameSource) -> FrameSource:
     """Open once to fail early and to learn what the container says of itself."""
     capture, _ = source._open()
+    if isinstance(capture, PiCamera):  # says nothing of itself
+        capture.release()
+        return source
     source.fps = capture.get(cv2.CAP_PROP_FPS) or 0.0
     frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     source.count = frames if source.kind == "video" and frames > 0 else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +18,7 @@ from ultraface_deploy.pipeline import Faces, PostprocessOptions, nms
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.safe.files import require_file
 from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.opencv import cv2
 
 _STRIDES = (8, 16, 32)
 GRID = 32

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from ultraface_deploy.pipeline.faces import Faces
+from ultraface_deploy.safe import opencv
 from ultraface_deploy.safe.images import Image
+from ultraface_deploy.safe.opencv import cv2
 
 # Orange with a dark rim (Okabe and Ito's colour-blind-safe palette): it stands out against skin,
 # grass and sky, for people who confuse red and green too, and in gray.
 _COLOUR = (0, 159, 230)
 _RIM = (40, 40, 40)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
     """Return a copy of an image (H, W, 3) uint8 BGR with a box at each face, and its landmarks.
 
     The score is written where it hides no other face: above the box, else below it, else inside
-    its own box; where it fits in none of these it is left out.
+    its own box; where it fits in none of these it is left out. Without OpenCV there are the boxes
+    alone.
     """
     marked: Image = bgr.copy()
     thickness = max(1, round(min(bgr.shape[:2]) / 500))
     boxes = faces.boxes.round().astype(int)
+    if not opencv.available():
+        _frame_plainly(marked, boxes, thickness)
+        return marked
     for left, top, right, bottom in boxes.tolist():
         cv2.rectangle(marked, (left, top), (right, bottom), _RIM, thickness + 2)
     for left, top, right, bottom in boxes.tolist():
@@ -37,12 +41,28 @@ def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
     return marked
 
 
+def _frame_plainly(marked: Image, boxes: np.ndarray, thickness: int) -> None:
+    """Draw the boxes alone, for boards without OpenCV."""
+    for colour, rim in ((_RIM, 1), (_COLOUR, 0)):
+        reach = thickness // 2 + rim
+        for left, top, right, bottom in boxes.tolist():
+            low_x, low_y, high_x, high_y = (
+                max(0, edge) for edge in (left - reach, top - reach, right + reach, bottom + reach)
+            )
+            wide = 2 * reach + 1
+            for y in (top - reach, bottom - reach):
+                marked[max(0, y) : max(0, y + wide), low_x : high_x + 1] = colour
+            for x in (left - reach, right - reach):
+                marked[low_y : high_y + 1, max(0, x) : max(0, x + wide)] = colour
+
+
 def _write_scores(marked: Image, boxes: np.ndarray, scores: np.ndarray, scale: float) -> None:
+    font = cv2.FONT_HERSHEY_SIMPLEX
     height, width = marked.shape[:2]
     taken = boxes.astype(float).reshape(-1, 4)
     for own, (box, score) in enumerate(zip(boxes.tolist(), scores, strict=True)):
         text = f"{score:.2f}"
-        (wide, high), _ = cv2.getTextSize(text, _FONT, scale, 1)
+        (wide, high), _ = cv2.getTextSize(text, font, scale, 1)
         left, top, right, bottom = box
         others = np.delete(taken, own, axis=0)
         for y in (top - high - 6, bottom + 4, top + 3):
@@ -54,8 +74,8 @@ def _write_scores(marked: Image, boxes: np.ndarray, scores: np.ndarray, scale: f
                 fits = fits and wide + 2 <= right - left and 4 * high <= bottom - top
             if fits and not _overlaps(place, others):
                 corner = (place[0] + 1, place[3] - 1)
-                cv2.putText(marked, text, corner, _FONT, scale, _RIM, 3, cv2.LINE_AA)
-                cv2.putText(marked, text, corner, _FONT, scale, _COLOUR, 1, cv2.LINE_AA)
+                cv2.putText(marked, text, corner, font, scale, _RIM, 3, cv2.LINE_AA)
+                cv2.putText(marked, text, corner, font, scale, _COLOUR, 1, cv2.LINE_AA)
                 taken = np.vstack([taken, np.array(place, float)])
                 break
 

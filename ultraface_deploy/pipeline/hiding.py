@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from ultraface_deploy.pipeline.faces import Faces
 from ultraface_deploy.safe.images import Image
+from ultraface_deploy.safe.opencv import cv2
 
 Hiding = Literal["blur", "pixelate"]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.pipeline.resample import resize
+from ultraface_deploy.safe import opencv
 from ultraface_deploy.safe.images import Image as Image
+from ultraface_deploy.safe.opencv import cv2
 
 Tensor = npt.NDArray[np.float32]
 
@@ -25,9 +27,22 @@ def preprocess(bgr: Image, spec: ModelSpec) -> npt.NDArray[np.float32]:
         and divide give, at about a ninth of the cost.
     """
     size, gray = (spec.width, spec.height), spec.color == "gray"
+    if not (opencv.available() or gray):
+        return _without_opencv(bgr, spec)
     image = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY) if gray else bgr
     # blobFromImage has one scale for all channels; so have all networks of this family.
     tensor = cv2.dnn.blobFromImage(
         image, 1.0 / spec.std[0], size, spec.mean, swapRB=spec.color == "rgb"
     )
     return tensor  # type: ignore[return-value]  # the stubs say Mat; it is float32
+
+
+def _without_opencv(bgr: Image, spec: ModelSpec) -> npt.NDArray[np.float32]:
+    """Do the same in NumPy: the same bits, but tens of times slower."""
+    pixels = resize(bgr, (spec.width, spec.height))
+    if spec.color == "rgb":
+        pixels = pixels[..., ::-1]
+    tensor = pixels.transpose(2, 0, 1).astype(np.float32)
+    tensor -= np.array(spec.mean, np.float32)[:, None, None]
+    tensor *= np.float32(1.0 / spec.std[0])
+    return np.ascontiguousarray(tensor)[None]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +16,10 @@ from ultraface_deploy.pipeline.faces import Faces
 from ultraface_deploy.pipeline.nms import nms
 from ultraface_deploy.pipeline.postprocess import PostprocessOptions
 from ultraface_deploy.pipeline.preprocess import Tensor, preprocess
+from ultraface_deploy.pipeline.resample import resize
+from ultraface_deploy.safe import opencv
 from ultraface_deploy.safe.images import Image
+from ultraface_deploy.safe.opencv import cv2
 
 Rectangle = tuple[int, int, int, int]
 """x, y, width, height in pixels."""
@@ -191,9 +193,13 @@ def letterbox(
         canvas[:] = np.round(spec.mean[0])
     else:
         canvas[:] = np.round(spec.mean if spec.color == "bgr" else spec.mean[::-1])
-    canvas[:inner_height, :inner_width] = cv2.resize(bgr, (inner_width, inner_height))
+    canvas[:inner_height, :inner_width] = _resized(bgr, (inner_width, inner_height))
     extent = (width * bgr.shape[1] / inner_width, height * bgr.shape[0] / inner_height)
     return canvas, extent
+
+
+def _resized(bgr: Image, size: tuple[int, int]) -> Image:
+    return np.asarray(cv2.resize(bgr, size), np.uint8) if opencv.available() else resize(bgr, size)
 
 
 def merge(

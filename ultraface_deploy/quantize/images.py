@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +15,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.view import network_input
 from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image, embedded_images, read_image
+from ultraface_deploy.safe.opencv import cv2
 
 
 def sample_images(folder: Path) -> list[Path]:

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.safe import opencv
 from ultraface_deploy.safe.files import native_name, refuse_pointer
+from ultraface_deploy.safe.jpeg import decode_jpeg, encode_jpeg
 from ultraface_deploy.safe.limits import PIXELS, Limit
+from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.safe.overheard import overhear
 
 Image = npt.NDArray[np.uint8]
@@ -27,6 +29,7 @@ IMAGE_SUFFIXES = frozenset(
     | {".tif", ".tiff", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif"}
 )
 _log = logging.getLogger(__name__)
+_JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _ANIMATION_PIXELS = 64_000_000
 # EXIF: from 5 on the picture lies on its side.
@@ -55,9 +58,16 @@ def read_damaged(path: Path) -> tuple[Image, str | None]:
         return as_bgr(_decode_heic(path, data)), None
     if _claims_more_than_it_has(data):
         raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
+    if not (opencv.available() or data.startswith(_JPEG)):
+        raise MissingDependency(
+            f"{path}: reading it needs OpenCV, this install reads JPEG alone: "
+            "pip install 'opencv-python-headless<5'"
+        )
     if not data.startswith(_JPEG):
         return as_bgr(_decode(path, data)), None
     cut = _is_cut_off(data)
+    if not opencv.available():
+        return _read_jpeg(path, data)
     # With an end marker libjpeg returns the lines that are there.
     image, said = overhear(lambda: _decode(path, data + _JPEG_END if cut else data))
     if cut:
@@ -66,6 +76,41 @@ def read_damaged(path: Path) -> tuple[Image, str | None]:
         if line.startswith("Corrupt JPEG data"):
             return as_bgr(image), f"{path}: the JPEG is damaged ({line.partition(': ')[2]})"
     return as_bgr(image), None
+
+
+def _read_jpeg(path: Path, data: bytes) -> tuple[Image, str | None]:
+    """Read a JPEG on a board without OpenCV."""
+    try:
+        image, damage = decode_jpeg(data, int(os.environ[PIXELS]))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return image, None if damage is None else f"{path}: the JPEG is damaged ({damage})"
+
+
+def encode(image: Image, suffix: str) -> bytes:
+    """Return the content of a picture file (H, W, 3) uint8 BGR of the kind of a suffix.
+
+    Raises:
+        InputError: it cannot be encoded here.
+    """
+    if not opencv.available():
+        if not can_encode(suffix):
+            raise InputError(f"without OpenCV only JPEG can be written, not {suffix}")
+        return encode_jpeg(image)
+    try:
+        encoded, content = cv2.imencode(suffix, image)
+    except cv2.error:
+        encoded = False
+    if not encoded:
+        raise InputError("OpenCV could not encode the picture")
+    return content.tobytes()
+
+
+def can_encode(suffix: str) -> bool:
+    """Whether pictures of the kind of a suffix, such as `.png`, can be written here."""
+    if opencv.available():
+        return bool(cv2.haveImageWriter(f"x{suffix}"))
+    return suffix in _JPEG_SUFFIXES
 
 
 def _content(path: Path) -> bytes:
@@ -233,9 +278,9 @@ def as_bgr(image: Any) -> Image:
         bgr: Image = image
         return bgr
     if channels == 1:
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     if channels == 4:
-        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2BGR), np.uint8)
+        return np.ascontiguousarray(image[..., :3])
     raise InputError(f"an image with {channels} channels is not supported; give BGR")
 
 

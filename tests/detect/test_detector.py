@@ -17,6 +17,8 @@ from ultraface_deploy.backends import get_backend
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, iou_matrix
+from ultraface_deploy.pipeline.view import View
+from ultraface_deploy.safe.images import DEMO_PHOTO, read_picture
 
 BACKENDS = ("onnxruntime", "mnn", "ncnn", "opencv")
 
@@ -199,3 +201,20 @@ def test_says_what_it_is(folder: ArtifactFolder) -> None:
     foreign = file.parent.parent / "foreign.mnn"
     foreign.write_bytes(file.read_bytes())
     assert repr(Detector.open(foreign)).endswith(", mnn>")
+
+
+@pytest.mark.parametrize("keep_aspect", [False, True])
+def test_a_picture_decoded_smaller_has_its_faces_in_the_same_places(
+    tmp_path: Path, keep_aspect: bool
+) -> None:
+    photo = cv2.imread(str(DEMO_PHOTO))
+    large = cv2.resize(photo, (2563, 1926), interpolation=cv2.INTER_CUBIC)
+    path = tmp_path / "large.jpg"
+    cv2.imwrite(str(path), large)
+    detector = Detector.open(view=View(keep_aspect=keep_aspect, clip=True, min_size=100))
+    image, _, reduction = read_picture(path, (640, 480))
+    assert reduction is not None and reduction.factor == 4
+    wanted = detector.detect(read_picture(path).image)
+    found = detector.detect(image, reduction)
+    assert len(wanted) == len(found) == 1
+    assert iou_matrix(wanted.boxes, found.boxes)[0, 0] > 0.94

@@ -10,7 +10,7 @@ import cv2
 import pytest
 
 from tests.conftest import noise
-from ultraface_deploy.safe.images import read_damaged
+from ultraface_deploy.safe.images import read_picture
 from ultraface_deploy.safe.overheard import overhear
 
 
@@ -44,6 +44,6 @@ def test_of_pictures_read_at_once_only_the_damaged_are_named(tmp_path: Path) -> 
     for number, path in enumerate(paths):
         path.write_bytes(hurt if number % 7 == 3 else whole)
     with ThreadPoolExecutor(8) as pool:
-        damages = [damage for _, damage in pool.map(read_damaged, paths)]
+        damages = [picture.damage for picture in pool.map(read_picture, paths)]
     for number, damage in enumerate(damages):
         assert (damage is not None) == (number % 7 == 3), (number, damage)

@@ -27,6 +27,9 @@ from ultraface_deploy.models import DEFAULT_MODEL
 if TYPE_CHECKING:
     from ultraface_deploy.detect.sources import FrameSource
 
+# Times the network's input: what a JPEG keeps of its width and height when it is decoded smaller.
+_ENOUGH = 2
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -61,6 +64,13 @@ def detect(
             help="Pictures worked on at a time; default: as many as pay, measured at the start.",
         ),
     ] = None,
+    full_decode: Annotated[
+        bool,
+        typer.Option(
+            "--full-decode",
+            help="Decode large JPEGs with all their pixels also where only faces are wanted.",
+        ),
+    ] = False,
     device: Device = None,
     input_size: InputSize = None,
     mean: Mean = None,
@@ -205,6 +215,8 @@ def detect(
         closing(run(detector, frames, sinks, limit, several)) as results,
     ):
         task = bar.add_task("detecting", total=total)
+        if not (full_decode or wanted.pixels or view.parts_only):
+            frames.enough(_ENOUGH * detector.spec.width, _ENOUGH * detector.spec.height)
         for frame, faces in results:
             bar.advance(task)
             if not wanted.on_stdout:

@@ -22,6 +22,7 @@ from ultraface_deploy.family.spec import NOTHING, Head, Known, ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess
 from ultraface_deploy.pipeline.view import View, merge, network_input
 from ultraface_deploy.safe.images import Image, as_bgr
+from ultraface_deploy.safe.reduced import Reduction
 
 
 class Detector:
@@ -93,19 +94,24 @@ class Detector:
         runs = f"{self.backend.name} {self.precision}" if self.precision else self.backend.name
         return f"<Detector {spec.name} {spec.width}x{spec.height}, {runs}>"
 
-    def detect(self, image: npt.NDArray[Any]) -> Faces:
+    def detect(self, image: npt.NDArray[Any], reduction: Reduction | None = None) -> Faces:
         """Find the faces of one image.
 
         Args:
             image: (H, W, 3) uint8 BGR; grayscale, BGRA and 16-bit images are brought to that.
+            reduction: where the image is a picture decoded smaller, how it lies in the whole one.
+                The view must look at all of it.
 
         Returns:
-            Faces in pixels of the image, best first.
+            Faces in pixels of the image, or of the whole picture, best first.
 
         Raises:
             InputError: it is not an image, or the view's region does not lie within it.
         """
         bgr = as_bgr(image)
+        if reduction is not None:
+            faces = self._look(bgr, reduction.factor).moved(-reduction.left, -reduction.top)
+            return self.view.keep(faces, reduction.width, reduction.height)
         height, width = bgr.shape[:2]
         parts = self.view.parts(width, height, self.spec)
         found = [self._look(bgr[y : y + high, x : x + wide]) for x, y, wide, high in parts]
@@ -115,9 +121,10 @@ class Detector:
             faces = found[0].moved(*parts[0][:2])
         return self.view.keep(faces, width, height)
 
-    def _look(self, bgr: Image) -> Faces:
-        """Run the network once on an image or a part of one."""
-        tensor, extent = network_input(bgr, self.spec, self.view.keep_aspect)
+    def _look(self, bgr: Image, factor: int = 1) -> Faces:
+        """Run the network once on an image or a part of one, of which a pixel is so many wide."""
+        tensor, (width, height) = network_input(bgr, self.spec, self.view.keep_aspect)
+        extent = (width * factor, height * factor)
         outputs = self.session.run(tensor)
         return postprocess(
             outputs["scores"],

@@ -153,5 +153,5 @@ class Flow:
         assert read is not None
         if isinstance(frame := read(), Unread | Stopped):
             return frame
-        faces = detector.detect(frame.image)
+        faces = detector.detect(frame.image, frame.reduction)
         return Done(frame, faces, [sink.prepare(frame, faces) for sink in self._sinks])

@@ -80,7 +80,7 @@ def _one_by_one(
     detector: Detector, frames: FrameSource, sinks: Sequence[Sink], limit: int | None
 ) -> _Results:
     for frame in islice(frames, limit):
-        faces = detector.detect(frame.image)
+        faces = detector.detect(frame.image, frame.reduction)
         yield frame, faces, [sink.prepare(frame, faces) for sink in sinks]
 
 

@@ -66,6 +66,11 @@ class Wanted:
             raise InputError(f"--{self.hide}: give -o for the pictures without recognisable faces")
 
     @property
+    def pixels(self) -> bool:
+        """Whether pictures are written or shown, and not faces alone."""
+        return self.output is not None or self.crops is not None or self.show
+
+    @property
     def on_stdout(self) -> bool:
         """Whether standard output is taken."""
         return "-" in (self.json, self.csv, self.count)

@@ -22,9 +22,10 @@ from ultraface_deploy.safe.images import (
     is_animated,
     list_images,
     read_animation,
-    read_damaged,
+    read_picture,
 )
 from ultraface_deploy.safe.opencv import cv2
+from ultraface_deploy.safe.reduced import Reduction
 
 # Containers state how many frames they hold, some of them only nearly.
 _COMPLETE = 0.95
@@ -53,6 +54,15 @@ class Frame:
     """What it was read from; of `several` one of the parts."""
     damage: str | None = None
     """What is wrong with a picture that could be read only in part."""
+    reduction: Reduction | None = None
+    """How the image lies in the picture, where it was decoded smaller."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the whole picture."""
+        if self.reduction is not None:
+            return self.reduction.width, self.reduction.height
+        return self.image.shape[1], self.image.shape[0]
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,13 @@ class FrameSource:
     """Why a video, camera or stream ended before its time."""
     parts: list[FrameSource] = field(default_factory=list)
     """Of `several`, in their order."""
+    least: tuple[int, int] | None = None
+    """Width and height that are enough of a picture; see `enough`."""
+
+    def enough(self, width: int, height: int) -> None:
+        """Let pictures be decoded smaller where at least so many pixels are left."""
+        for part in self.parts or [self]:
+            part.least = (width, height)
 
     def __iter__(self) -> Iterator[Frame]:
         for read in self.pending():
@@ -149,10 +166,10 @@ class FrameSource:
 
     def _picture(self, path: Path) -> Read:
         try:
-            image, damage = read_damaged(path)
+            image, damage, reduction = read_picture(path, self.least)
         except (InputError, MissingDependency) as error:
             return Unread(error, len(self.paths) == 1)
-        return Frame(str(path), image, None, self, damage)
+        return Frame(str(path), image, None, self, damage, reduction)
 
     def _video(self) -> Iterator[Read]:
         capture, name = self._open()

@@ -81,7 +81,7 @@ class JsonSink:
 
     def prepare(self, frame: Frame, faces: Faces) -> str:
         """Return the object of one picture."""
-        height, width = frame.image.shape[:2]
+        width, height = frame.size
         record = {
             "file": frame.name,
             "frame": frame.index,

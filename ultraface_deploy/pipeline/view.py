@@ -65,6 +65,11 @@ class View:
         if self.roi is not None and (min(self.roi[:2]) < 0 or min(self.roi[2:]) < 1):
             raise InputError(f"--roi {','.join(map(str, self.roi))}: give x,y,width,height")
 
+    @property
+    def parts_only(self) -> bool:
+        """Whether parts of a picture are looked at, which need all its pixels."""
+        return self.roi is not None or self.tiles is not None
+
     def region(self, width: int, height: int) -> Rectangle:
         """Return the part of a picture of that size that is looked at.
 

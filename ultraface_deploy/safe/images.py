@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from ultraface_deploy.safe.jpeg import decode_jpeg, encode_jpeg
 from ultraface_deploy.safe.limits import PIXELS, Limit
 from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.safe.overheard import overhear
+from ultraface_deploy.safe.reduced import Reduction, reduction
 
 Image = npt.NDArray[np.uint8]
 PHOTOS = Path(__file__).resolve().parents[1] / "photos"
@@ -45,17 +46,33 @@ def read_image(path: Path) -> Image:
         InputError: missing, unreadable, too large, or no image.
         MissingDependency: a HEIC picture, and the package that reads it is not installed.
     """
-    image, damage = read_damaged(path)
-    if damage is not None:
-        _log.warning("%s", damage)
-    return image
+    picture = read_picture(path)
+    if picture.damage is not None:
+        _log.warning("%s", picture.damage)
+    return picture.image
 
 
-def read_damaged(path: Path) -> tuple[Image, str | None]:
-    """Read a photograph as `read_image` does; what is wrong with it is returned, not logged."""
+class Picture(NamedTuple):
+    """A photograph that was read."""
+
+    image: Image
+    damage: str | None = None
+    """What is wrong with one that could be read only in part."""
+    reduction: Reduction | None = None
+    """How it lies in the whole one, where it was decoded smaller."""
+
+
+def read_picture(path: Path, least: tuple[int, int] | None = None) -> Picture:
+    """Read a photograph as `read_image` does; what is wrong with it is returned, not logged.
+
+    Args:
+        path: the file.
+        least: width and height that are enough: OpenCV decodes a JPEG at 1/2, 1/4 or 1/8 where
+            that leaves as many pixels. None for all of them.
+    """
     data = _content(path)
     if _is_heic(data):
-        return as_bgr(_decode_heic(path, data)), None
+        return Picture(as_bgr(_decode_heic(path, data)))
     if _claims_more_than_it_has(data):
         raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
     if not (opencv.available() or data.startswith(_JPEG)):
@@ -64,27 +81,37 @@ def read_damaged(path: Path) -> tuple[Image, str | None]:
             "pip install 'opencv-python-headless<5'"
         )
     if not data.startswith(_JPEG):
-        return as_bgr(_decode(path, data)), None
-    cut = _is_cut_off(data)
+        return Picture(as_bgr(_decode(path, data)))
     if not opencv.available():
-        return _read_jpeg(path, data)
+        return _read_jpeg_plainly(path, data)
+    return _read_jpeg(path, data, None if least is None else reduction(data, least))
+
+
+def _read_jpeg(path: Path, data: bytes, smaller: Reduction | None) -> Picture:
+    cut, factor = _is_cut_off(data), 1 if smaller is None else smaller.factor
     # With an end marker libjpeg returns the lines that are there.
-    image, said = overhear(lambda: _decode(path, data + _JPEG_END if cut else data))
+    image, said = overhear(lambda: _decode(path, data + _JPEG_END if cut else data, factor))
+    if smaller is not None and image.shape[1::-1] != smaller.size:
+        # OpenCV reads the orientation otherwise: we would not know where the faces are.
+        return _read_jpeg(path, data, None)
+    damage = None
     if cut:
-        return as_bgr(image), f"{path}: the JPEG is cut off; its last lines are missing"
-    for line in said.splitlines():
-        if line.startswith("Corrupt JPEG data"):
-            return as_bgr(image), f"{path}: the JPEG is damaged ({line.partition(': ')[2]})"
-    return as_bgr(image), None
+        damage = f"{path}: the JPEG is cut off; its last lines are missing"
+    else:
+        for line in said.splitlines():
+            if line.startswith("Corrupt JPEG data"):
+                damage = f"{path}: the JPEG is damaged ({line.partition(': ')[2]})"
+                break
+    return Picture(as_bgr(image), damage, smaller)
 
 
-def _read_jpeg(path: Path, data: bytes) -> tuple[Image, str | None]:
+def _read_jpeg_plainly(path: Path, data: bytes) -> Picture:
     """Read a JPEG on a board without OpenCV."""
     try:
         image, damage = decode_jpeg(data, int(os.environ[PIXELS]))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return image, None if damage is None else f"{path}: the JPEG is damaged ({damage})"
+    return Picture(image, None if damage is None else f"{path}: the JPEG is damaged ({damage})")
 
 
 def encode(image: Image, suffix: str) -> bytes:
@@ -124,10 +151,11 @@ def _content(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _decode(path: Path, data: bytes) -> npt.NDArray[Any]:
+def _decode(path: Path, data: bytes, factor: int = 1) -> npt.NDArray[Any]:
     try:
         buffer = np.frombuffer(data, dtype=np.uint8)
-        image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if data else None
+        flag = "IMREAD_COLOR" if factor == 1 else f"IMREAD_REDUCED_COLOR_{factor}"
+        image = cv2.imdecode(buffer, getattr(cv2, flag)) if data else None
     except (cv2.error, MemoryError) as error:
         if "MAX_IMAGE_PIXELS" in str(error):
             raise InputError(

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
+_TINY = {kind: np.finfo(kind).tiny for kind in "efdg"}
 
 
 def decode(
@@ -69,25 +70,26 @@ def iou(box: Floats, boxes: Floats, pixel: float = 0.0) -> Floats:
 def iou_matrix(first: Floats, second: Floats, pixel: float = 0.0) -> Floats:
     """Return the IoU of every box of (M, 4) with every box of (N, 4) as (M, N); see `iou`."""
     # One plane an axis: reducing over a last axis of two takes numpy ten times as long.
-    overlap = _overlap(first, second, 0, pixel)
-    overlap *= _overlap(first, second, 1, pixel)
-    union = np.add.outer(_area(first, pixel), _area(second, pixel))
+    one, other = (np.ascontiguousarray(boxes[:, :4].T) for boxes in (first, second))
+    shared = np.minimum(one[2:, :, None], other[2:, None, :])
+    shared -= np.maximum(one[:2, :, None], other[:2, None, :])
+    if pixel:
+        shared += shared.dtype.type(pixel)
+    np.maximum(shared, 0, out=shared)
+    overlap = np.multiply(shared[0], shared[1], out=shared[0])
+    union = np.add(_area(one, pixel)[:, None], _area(other, pixel), out=shared[1])
     union -= overlap
     # Where the union is empty so is the overlap; this only keeps 0/0 from being NaN.
-    ious: Floats = overlap / np.maximum(union, np.finfo(union.dtype).tiny)
+    np.maximum(union, _TINY[union.dtype.char], out=union)
+    ious: Floats = np.divide(overlap, union, out=overlap)
     return ious
 
 
-def _overlap(first: Floats, second: Floats, axis: int, pixel: float) -> Floats:
-    """Length (M, N) of what two sets of boxes share along one axis."""
-    low = np.maximum.outer(first[:, axis].copy(), second[:, axis].copy())
-    high = np.minimum.outer(first[:, axis + 2].copy(), second[:, axis + 2].copy())
-    high -= low
-    high += pixel
-    shared: Floats = np.maximum(high, 0, out=high)
-    return shared
-
-
-def _area(boxes: Floats, pixel: float) -> Floats:
-    area: Floats = np.clip(boxes[:, 2:] - boxes[:, :2] + pixel, 0, None).prod(axis=1)
+def _area(corners: Floats, pixel: float) -> Floats:
+    """Area (N,) of boxes as (4, N)."""
+    sides = corners[2:] - corners[:2]
+    if pixel:
+        sides += sides.dtype.type(pixel)
+    np.maximum(sides, 0, out=sides)
+    area: Floats = sides[0] * sides[1]
     return area

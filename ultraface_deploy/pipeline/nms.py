@@ -61,13 +61,15 @@ def nms(
 
 
 def _hard(boxes: Floats, iou_threshold: float) -> list[int]:
-    overlaps = iou_matrix(boxes[:, :4], boxes[:, :4]) > iou_threshold
-    suppressed = np.zeros(len(boxes), dtype=bool)
-    keep = []
+    overlaps = np.packbits(iou_matrix(boxes, boxes) > iou_threshold, axis=1, bitorder="little")
+    content, width = overlaps.tobytes(), overlaps.shape[1]
+    # Whole numbers of as many bits as boxes: Python handles them faster than numpy short rows.
+    suppressed, keep = 0, []
     for index in range(len(boxes)):
-        if not suppressed[index]:
+        if not suppressed >> index & 1:
             keep.append(index)
-            suppressed |= overlaps[index]
+            row = content[index * width : (index + 1) * width]
+            suppressed |= int.from_bytes(row, "little")
     return keep
 
 

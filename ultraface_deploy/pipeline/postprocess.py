@@ -87,20 +87,23 @@ def _faces_of_class(
         chosen = chosen[np.sort(best[: options.candidates])]
     if not len(chosen):
         return Faces.from_rows(rows[:0], scores[:0], np.empty(0, np.int64))
-    found = rows[chosen]
-    if spec.head != "decoded":
+    found, sure = rows[chosen], scores[chosen]
+    if spec.head == "raw":
         coding, anchors = spec.anchors, make_anchors(spec)[chosen]
         corners = decode(found[:, :4], anchors, coding.center_variance, coding.size_variance)
         if found.shape[1] > 4:
             points = decode_points(found[:, 4:], anchors, coding.center_variance)
             corners = np.concatenate([corners, points], axis=1)
         found = corners
-    pixels = found * np.array([*image_size] * (found.shape[1] // 2), dtype=np.float32)
+    pixels = found * np.array(image_size * (found.shape[1] // 2), dtype=np.float32)
     # The exponential of a wild offset is no box, and JSON knows no such number.
-    finite = np.isfinite(pixels).all(axis=1)
+    finite = np.isfinite(pixels)
+    if not finite.all():
+        rows_left = finite.all(axis=1)
+        pixels, sure = pixels[rows_left], sure[rows_left]
     kept, values = nms(
-        pixels[finite],
-        scores[chosen][finite],
+        pixels,
+        sure,
         kind=options.nms,
         iou_threshold=options.iou_threshold,
         score_threshold=threshold,

@@ -154,8 +154,9 @@ def _content(path: Path) -> bytes:
 def _decode(path: Path, data: bytes, factor: int = 1) -> npt.NDArray[Any]:
     try:
         buffer = np.frombuffer(data, dtype=np.uint8)
-        flag = "IMREAD_COLOR" if factor == 1 else f"IMREAD_REDUCED_COLOR_{factor}"
-        image = cv2.imdecode(buffer, getattr(cv2, flag)) if data else None
+        reduced = "" if factor == 1 else f"REDUCED_COLOR_{factor}"
+        flags = getattr(cv2, f"IMREAD_{reduced}") if reduced else cv2.IMREAD_COLOR
+        image = cv2.imdecode(buffer, flags) if data else None
     except (cv2.error, MemoryError) as error:
         if "MAX_IMAGE_PIXELS" in str(error):
             raise InputError(

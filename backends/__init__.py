@@ -22,7 +22,18 @@ __all__ = [
     "get_backend",
 ]
 
-_BUILT_IN = ("onnxruntime", "mnn", "ncnn", "litert", "opencv", "caffe", "native", "tflm", "torch")
+_BUILT_IN = (
+    "onnxruntime",
+    "mnn",
+    "ncnn",
+    "litert",
+    "openvino",
+    "opencv",
+    "caffe",
+    "native",
+    "tflm",
+    "torch",
+)
 _GROUP = "ultraface_deploy.backends"
 
 

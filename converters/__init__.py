@@ -34,6 +34,7 @@ _BUILT_IN = {
     "ncnn": "ncnn",
     "caffe": "caffe",
     "tflite": "tflite",
+    "openvino": "openvino",
     "ethosu": "ethosu",
     "c": "c",
 }

@@ -15,6 +15,7 @@ from tests.conftest import ROOT, Convert, MakeCheckpoint
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import Outputs, Session, get_backend
 from ultraface_deploy.backends.base import probe_tensor
+from ultraface_deploy.converters import get_format
 from ultraface_deploy.converters.mnn.convert import convert_onnx
 from ultraface_deploy.errors import BackendError
 
@@ -24,8 +25,12 @@ RUNTIMES = {
     "mnn": "mnn",
     "ncnn": "ncnn",
     "litert": "tflite",
+    "openvino": "openvino",
     "opencv": "onnxsim",
 }
+FORMATS = tuple(
+    dict.fromkeys(f for f in RUNTIMES.values() if f != "torch" and get_format(f).missing() is None)
+)
 TOLERANCE = {"mnn": 1e-3}
 
 every_runtime = pytest.mark.parametrize("name", RUNTIMES)
@@ -33,9 +38,7 @@ every_runtime = pytest.mark.parametrize("name", RUNTIMES)
 
 @pytest.fixture(scope="module", params=["slim", "rfb"])
 def small(request: pytest.FixtureRequest, converted: Convert, make_checkpoint: MakeCheckpoint):  # type: ignore[no-untyped-def]
-    return converted(
-        make_checkpoint(request.param), "onnxsim", "mnn", "ncnn", "tflite", size=(128, 96)
-    )
+    return converted(make_checkpoint(request.param), *FORMATS, size=(128, 96))
 
 
 def load(folder: ArtifactFolder, name: str, threads: int = 1) -> Session:
@@ -122,7 +125,7 @@ for threads in (1, 4):
 def test_threads_are_honoured(
     converted: Convert, make_checkpoint: MakeCheckpoint, name: str
 ) -> None:
-    folder = converted(make_checkpoint(), "onnxsim", "mnn", "ncnn", "tflite", size=(128, 96))
+    folder = converted(make_checkpoint(), *FORMATS, size=(128, 96))
     if not get_backend(name).available():
         pytest.skip(f"{name} is not installed")
     done = subprocess.run(
@@ -188,7 +191,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("name", ["onnxruntime", "mnn", "ncnn", "litert", "opencv"])
+@pytest.mark.parametrize("name", ["onnxruntime", "mnn", "ncnn", "litert", "openvino", "opencv"])
 def test_damaged_files_are_an_error(
     tmp_path: Path, small: ArtifactFolder, name: str, damage: str
 ) -> None:
@@ -211,7 +214,7 @@ def test_damaged_files_are_an_error(
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "mnn", "ncnn", "litert"])
+@pytest.mark.parametrize("name", ["onnxruntime", "mnn", "ncnn", "litert", "openvino"])
 def test_wrong_size_is_an_error(small: ArtifactFolder, name: str) -> None:
     """OpenCV is not among them: it fits these graphs to any size."""
     files = small.files(small.find(RUNTIMES[name]))

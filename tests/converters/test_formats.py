@@ -48,6 +48,7 @@ RUNTIMES = {
     "mnn": ("mnn",),
     "ncnn": ("ncnn",),
     "tflite": ("litert",),
+    "openvino": ("openvino",),
 }
 
 
@@ -57,7 +58,7 @@ def test_equals_torch(converted: Convert, make_checkpoint: MakeCheckpoint, job: 
     trained = models.FOLDER / f"{job.architecture}-320.pth"
     half = job.precision == "fp16"
     checkpoint = trained if half else make_checkpoint(job.architecture, job.classes)
-    targets = ("mnn", "ncnn", "tflite") if job.precision == "fp16" else tuple(RUNTIMES)
+    targets = ("mnn", "ncnn", "tflite", "openvino") if job.precision == "fp16" else tuple(RUNTIMES)
     folder = converted(checkpoint, *targets, size=job.size, head=job.head, precision=job.precision)
     spec = folder.spec
     assert (spec.width, spec.height, spec.head) == (*job.size, job.head)

@@ -41,7 +41,9 @@ def convert(
     to: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
         typer.Option(
-            "--to", metavar="FORMAT", help="onnx, onnxsim, mnn, ncnn, caffe, tflite, ethosu or all."
+            "--to",
+            metavar="FORMAT",
+            help="onnx, onnxsim, mnn, ncnn, caffe, tflite, openvino, ethosu, c or all.",
         ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the targets to INT8.")] = False,

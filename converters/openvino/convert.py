@@ -52,7 +52,7 @@ def convert_plan(
         arrays[f"weight {name}"], arrays[f"scales {name}"] = quantized.weight, quantized.scales
         source = quantized.layer.source
         scale, zero = affine(plan.ranges[source])
-        arrays[f"bounds {source}"] = np.float32([-zero * scale, (255 - zero) * scale])
+        arrays[f"bounds {source}"] = np.array([-zero * scale, (255 - zero) * scale], np.float32)
     np.savez(numbers, **arrays)
     _convert(network, numbers, outputs, spec, half=False)
     network.unlink()

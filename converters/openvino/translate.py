@@ -77,7 +77,7 @@ class _Network:
         key = f"{name} rounded"
         if key not in self.values:
             low, high = self.numbers[f"bounds {name}"]
-            ends = [self.constant(np.float32([each])) for each in (low, high, low, high)]
+            ends = [self.constant(np.array([each], np.float32)) for each in (low, high, low, high)]
             self.values[key] = self.ops.fake_quantize(self.value(name), *ends, _LEVELS).output(0)
         return self.values[key]
 
@@ -130,13 +130,13 @@ def _concat(network: _Network, node: onnx.NodeProto) -> None:
 
 
 def _transpose(network: _Network, node: onnx.NodeProto) -> None:
-    order = network.constant(np.int64(attributes(node)["perm"]))
+    order = network.constant(np.array(attributes(node)["perm"], np.int64))
     made = network.ops.transpose(network.value(node.input[0]), order)
     network.add(node.output[0], made.output(0))
 
 
 def _reshape(network: _Network, node: onnx.NodeProto) -> None:
-    sides = network.constant(np.int64(network.graph.shape(node.output[0])))
+    sides = network.constant(np.array(network.graph.shape(node.output[0]), np.int64))
     made = network.ops.reshape(network.value(node.input[0]), sides, special_zero=False)
     network.add(node.output[0], made.output(0))
 
@@ -149,9 +149,11 @@ def _softmax(network: _Network, node: onnx.NodeProto) -> None:
 
 def _split(network: _Network, node: onnx.NodeProto) -> None:
     axis = attributes(node).get("axis", 0)
-    lengths = np.int64([network.graph.shape(name)[axis] for name in node.output])
+    lengths = np.array([network.graph.shape(name)[axis] for name in node.output], np.int64)
     made = network.ops.variadic_split(
-        network.value(node.input[0]), network.constant(np.int64(axis)), network.constant(lengths)
+        network.value(node.input[0]),
+        network.constant(np.array(axis, np.int64)),
+        network.constant(lengths),
     )
     for place, name in enumerate(node.output):
         network.add(name, made.output(place))

@@ -43,7 +43,6 @@ test-cpp: $(STAMP)
 # qemu-user qemu-system-arm clang nodejs gcc-arm-none-eabi libnewlib-arm-none-eabi, and
 # gcc-{aarch64,riscv64,s390x}-linux-gnu gcc-arm-linux-gnueabihf with their libc6-dev.
 test-c: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check ziglang==0.13.0
 	$(BIN)/python -m pytest tests/converters/c
 
 # Artifacts on emulated Arm cores (Pi 3, 4, 5); the set-up says what it downloads, once.

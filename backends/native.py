@@ -142,17 +142,27 @@ def claims_more(source: str) -> bool:
     return any(int(match["count"]) > len(match["content"]) for match in _COUNTED.finditer(source))
 
 
-def build_library(files: Sequence[Path], threads: int) -> Path:
-    """Return the shared library of a C file; compiled once for a file, compiler and thread count.
+def require_our_code(files: Sequence[Path]) -> tuple[str, str]:
+    """Return the texts of a C file and its header, if they are safe to compile.
 
     Raises:
-        BackendError: the file is not one that this version writes, or does not compile.
+        BackendError: they are not what this version writes.
     """
     source, header = (read_text(path, Limit.TEXT) for path in files)
     if code_hash(source, header) not in KNOWN_CODE or claims_more(source):
         raise BackendError(
             f"{files[0].name} is not a C file of this version, and is not compiled; convert again"
         )
+    return source, header
+
+
+def build_library(files: Sequence[Path], threads: int) -> Path:
+    """Return the shared library of a C file; compiled once for a file, compiler and thread count.
+
+    Raises:
+        BackendError: the file is not one that this version writes, or does not compile.
+    """
+    source, header = require_our_code(files)
     found = compiler()
     assert found is not None
     flags = ["-O3", "-shared", "-fPIC", "-pthread", f"-DULTRAFACE_THREADS={threads}"]

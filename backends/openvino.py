@@ -1,7 +1,5 @@
 """OpenVINO on the CPU."""
 
-# Tested by tests/backends/test_openvino.py.
-
 from __future__ import annotations
 
 import sys

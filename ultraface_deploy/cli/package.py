@@ -1,17 +1,20 @@
-"""`package`: a C++ project around one artifact."""
+"""`package`: a C++ project, or a page for the browser, around one artifact."""
 
 # Tested by tests/sdk/test_project.py.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from shlex import quote
+from typing import Annotated, Optional
 
 import typer
 
 from ultraface_deploy.cli.console import note, notes
 from ultraface_deploy.cli.options import Folder
 from ultraface_deploy.cli.quantize import Calibration
+from ultraface_deploy.errors import InputError
 
 
 def register(app: typer.Typer) -> None:
@@ -23,11 +26,17 @@ def package(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to create.")],
     folder: Folder = None,
     runtime: Annotated[
-        str, typer.Option("--runtime", metavar="NAME", help="ncnn or mnn.")
+        str, typer.Option("--runtime", metavar="NAME", help="ncnn, mnn, or web for the browser.")
     ] = "ncnn",
     precision: Annotated[
-        str, typer.Option("--precision", metavar="NAME", help="fp32, fp16 or int8.")
-    ] = "fp32",
+        Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
+        typer.Option(
+            "--precision",
+            metavar="NAME",
+            help="fp32, fp16 or int8; default: fp32, for web int8.",
+            show_default=False,
+        ),
+    ] = None,
     calibration: Calibration = None,
     embed_model: Annotated[
         bool, typer.Option("--embed-model", help="Put the weights into the library.")
@@ -39,10 +48,60 @@ def package(
         ),
     ] = False,
 ) -> None:
-    """Write a C++ project (library, C interface, demo) that finds the same faces.
+    """Write a C++ project (library, C interface, demo), or a web page, that finds the same faces.
 
-    Its README.md says how to build it on the board and how to cross-compile.
+    README.md in it says how to build it on the board and how to cross-compile. With --runtime web:
+    a page and a package for npm, the detector compiled to WebAssembly.
     """
+    from ultraface_deploy.sdk import web
+
+    if runtime == web.NAME:
+        _for_the_web(output, folder, precision, calibration, embed_model, fetch_runtime)
+    else:
+        chosen = precision or "fp32"
+        _in_cpp(output, folder, runtime, chosen, calibration, embed_model, fetch_runtime)
+
+
+def _for_the_web(
+    output: Path,
+    folder: Path | None,
+    precision: str | None,
+    calibration: Path | None,
+    embed_model: bool,
+    fetch_runtime: bool,
+) -> None:
+    from ultraface_deploy.agreement.precision import parse_precision
+    from ultraface_deploy.artifacts.convert import Step
+    from ultraface_deploy.artifacts.ensure import ensure
+    from ultraface_deploy.quantize import Int8Options
+    from ultraface_deploy.sdk import web
+    from ultraface_deploy.sdk.project import require_new
+
+    for option, given in (("--embed-model", embed_model), ("--fetch-runtime", fetch_runtime)):
+        if given:
+            raise InputError(f"{option}: --runtime web always holds the model, and no runtime")
+    step = Step("c", parse_precision(precision or "int8"))
+    web.require_precision(step.precision)
+    web.require_compiler()
+    require_new(output)
+    options = Int8Options(calibration=calibration)
+    options.require_readable()
+    artifacts = ensure(folder, [step], report=note, int8=options)
+    with notes.status("compiling to WebAssembly"):
+        compared = web.write_web(artifacts, output, step.precision)
+    note(compared)
+    note(f"done: {output}; open it with: {sys.executable} -m http.server -d {quote(str(output))}")
+
+
+def _in_cpp(
+    output: Path,
+    folder: Path | None,
+    runtime: str,
+    precision: str,
+    calibration: Path | None,
+    embed_model: bool,
+    fetch_runtime: bool,
+) -> None:
     from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.artifacts.convert import Step
     from ultraface_deploy.artifacts.ensure import ensure

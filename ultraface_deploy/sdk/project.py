@@ -36,7 +36,7 @@ def parse_runtime(text: str) -> Runtime:
     for runtime in RUNTIMES:
         if text == runtime:
             return runtime
-    raise InputError(f"--runtime {text}: unknown; choose from {', '.join(RUNTIMES)}")
+    raise InputError(f"--runtime {text}: unknown; choose from {', '.join(RUNTIMES)}, web")
 
 
 def write_project(
@@ -65,7 +65,7 @@ def write_project(
     """
     _refuse_other_members(folder.spec)
     files = sound_files(folder, folder.find(runtime, precision), get_backend(runtime))
-    with _new_folder(output) as project:
+    with new_folder(output) as project:
         values = model_values(folder.spec, precision, files) | _readme_values(
             runtime, precision, embed_model
         )
@@ -90,11 +90,20 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values[match[1]], template)
 
 
-@contextmanager
-def _new_folder(output: Path) -> Iterator[Path]:
-    """Yield a scratch folder that becomes `output` when nothing went wrong."""
+def require_new(output: Path) -> None:
+    """Refuse a folder that is there already and not empty.
+
+    Raises:
+        InputError: it is, or something else is.
+    """
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise InputError(f"{output}: is there already; remove it or choose another with -o")
+
+
+@contextmanager
+def new_folder(output: Path) -> Iterator[Path]:
+    """Yield a scratch folder that becomes `output` when nothing went wrong."""
+    require_new(output)
     make_folder(output.parent)
     try:
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:

@@ -1,0 +1,368 @@
+"""The browser package: the same faces as Python, in Node.js and in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import Cli
+from tests.sdk.browser import Browser, served
+from ultraface_deploy import models
+from ultraface_deploy.artifacts.convert import convert
+from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
+from ultraface_deploy.artifacts.source import resolve_source
+from ultraface_deploy.backends import get_backend
+from ultraface_deploy.converters import get_format
+from ultraface_deploy.converters.onnx.network import load_network
+from ultraface_deploy.detect.detector import Detector
+from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.pipeline import Faces
+from ultraface_deploy.quantize.int8 import Int8, Int8Job
+from ultraface_deploy.quantize.plan import Scheme, make_plan
+from ultraface_deploy.quantize.quantizer import fitting_table
+from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
+from ultraface_deploy.sdk import web
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+
+
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> ArtifactFolder:
+    """The shipped network as C in INT8, without the search for the best INT8."""
+    if not get_backend("native").available():
+        pytest.skip("needs a C compiler, which checks the C file")
+    pytest.importorskip("onnxsim", reason="C is made from simplified ONNX")
+    path = tmp_path_factory.mktemp("web") / "slim-320"
+    folder = convert(resolve_source("slim-320"), ["onnxsim"], output=path)
+    sim = folder.files(folder.find("onnxsim"))
+    network, _ = load_network(sim[0])
+    table = fitting_table(network, models.calibration_tables())
+    assert table is not None
+    c = get_format("c").way("int8")
+    assert isinstance(c, Int8)
+    job = Int8Job(folder.spec, network, {"onnxsim": sim})
+    made = c.emit(make_plan(network, table, Scheme()), job, tmp_path_factory.mktemp("made"))
+    record = describe_files("c", "int8", {file.name: file for file in made})
+    copies = [Path(shutil.copy(file, path / f"made-{file.name}")) for file in made]
+    return folder.publish(replace(record, verification={"passed": True}), copies, {})
+
+
+@pytest.fixture(scope="session")
+def site(artifacts: ArtifactFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("ziglang", reason="compiles C to WebAssembly")
+    output = tmp_path_factory.mktemp("web") / "it's a $site"
+    said = web.write_web(artifacts, output)
+    assert shutil.which("node") is None or "the same 60 faces" in said
+    return output
+
+
+@pytest.fixture(scope="session")
+def python(artifacts: ArtifactFolder) -> Detector:
+    return Detector.open(artifacts.path, backend="native", precision="int8")
+
+
+@pytest.fixture(scope="session")
+def url(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(site) as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of a face that moves, as Chromium's fake camera reads it."""
+    photo = cv2.resize(read_image(DEMO_PHOTO), (480, 480))
+    file = tmp_path_factory.mktemp("clip") / "face.y4m"
+    with file.open("wb") as stream:
+        stream.write(b"YUV4MPEG2 W640 H480 F10:1 Ip A1:1 C420jpeg\n")
+        for shift in range(0, 160, 20):
+            frame = np.full((480, 640, 3), 90, np.uint8)
+            frame[:, shift : shift + 480] = photo
+            stream.write(b"FRAME\n" + cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420).tobytes())
+    return file
+
+
+@pytest.fixture(scope="session")
+def browser(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    flags = [
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={clip}",
+    ]
+    opened = Browser(tmp_path_factory.mktemp("profile"), flags)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Browser:
+    browser.resize(1200, 800)
+    browser.events.clear()
+    browser.open(url)
+    browser.wait("document.getElementById('status').textContent === 'Ready'")
+    return browser
+
+
+def assert_same(found: Sequence[dict[str, Any]], wanted: Faces, scores: float = 1e-4) -> None:
+    assert len(found) == len(wanted)
+    np.testing.assert_allclose([one["score"] for one in found], wanted.scores, atol=scores)
+    # INT8 scores are often equal, and then either may come first.
+    left = [one["box"] for one in found]
+    for box in wanted.boxes:
+        nearest = min(range(len(left)), key=lambda place: np.abs(left[place] - box).max())
+        np.testing.assert_allclose(left.pop(nearest), box, rtol=1e-4, atol=0.05)
+
+
+@needs_node
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (320, 240), (319, 241), (640, 480), (3000, 7)])
+def test_the_same_faces_at_any_size(site: Path, python: Detector, size: tuple[int, int]) -> None:
+    image = cv2.resize(read_image(DEMO_PHOTO), size)
+    rgba = cv2.cvtColor(image, cv2.COLOR_BGR2RGBA)
+    assert_same(web.run_in_node(site, rgba.tobytes(), *size), python.detect(image))
+
+
+def test_it_is_small_and_imports_nothing(site: Path) -> None:
+    files = {path.name: path.stat().st_size for path in site.iterdir()}
+    assert sum(files.values()) < 500_000, files
+    described = json.loads((site / "package.json").read_text())
+    assert described["name"] == "ultraface-slim-320"
+    assert set(described["files"]) <= set(files)
+    assert not re.search(r"@[A-Z]+@", "".join(p.read_text() for p in site.glob("*.*s*n")))
+    # A section of imports has the number 2; there is none before the functions' (3).
+    content = (site / "ultraface.wasm").read_bytes()
+    assert content[:4] == b"\0asm"
+    sections = list(_sections(content))
+    assert 2 not in sections
+    assert 3 in sections
+
+
+def _sections(content: bytes) -> Iterator[int]:
+    at = 8
+    while at < len(content):
+        kind, at, size, shift = content[at], at + 1, 0, 0
+        while True:
+            byte, at = content[at], at + 1
+            size |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        yield kind
+        at += size
+
+
+# ---- In the browser ----
+
+IN_PAGE = """
+const {{ Detector }} = await import('./detector.js');
+const detector = await Detector.load({{ worker: {worker} }});
+const blob = await (await fetch('{name}')).blob();
+const picture = await createImageBitmap(blob, {{ colorSpaceConversion: 'none' }});
+const faces = await detector.detect(picture);
+detector.close();
+return faces;
+"""
+
+
+@pytest.mark.parametrize("worker", ["true", "false"])
+def test_the_same_faces_in_the_browser(
+    page: Browser, site: Path, python: Detector, worker: str
+) -> None:
+    """From a file without loss, which every decoder reads alike."""
+    image = read_image(DEMO_PHOTO)
+    cv2.imwrite(str(site / "photo.png"), image)
+    found = page.run(IN_PAGE.format(worker=worker, name="photo.png"))
+    assert_same(found, python.detect(image))
+
+
+def test_photographs_as_the_browser_decodes_them(
+    page: Browser, site: Path, python: Detector, photos: list[Path]
+) -> None:
+    """Its JPEG decoder may round a colour otherwise than OpenCV's; no face may come or go."""
+    count = 0
+    for photo in photos:
+        shutil.copy(photo, site / "photo.jpg")
+        found = page.run(IN_PAGE.format(worker="true", name=f"photo.jpg?{photo.stem}"))
+        wanted = python.detect(read_image(photo))
+        assert_same(found, wanted)
+        count += len(found)
+    assert count > 500
+
+
+def test_a_picture_is_chosen_and_the_sliders_move(page: Browser, tmp_path: Path) -> None:
+    photo = Path(shutil.copy(DEMO_PHOTO, tmp_path / "it's a <photo>.jpg"))
+    page.choose("#file", photo)
+    page.wait("document.getElementById('status').textContent.includes('found in')")
+    assert page.run("return document.getElementById('count').textContent") == "1"
+    assert page.run("return document.querySelectorAll('#rows tr').length") == 1
+    assert "1 face" in page.run("return document.getElementById('canvas').ariaLabel")
+    assert not page.run("return document.getElementById('save').disabled")
+    page.run("document.getElementById('threshold').focus()")
+    page.press("End")
+    assert page.run("return document.getElementById('threshold-value').value") == "0.99"
+    page.run(
+        "const t = document.getElementById('threshold'); t.value = 0.05;"
+        "t.dispatchEvent(new Event('input'))"
+    )
+    page.wait("Number(document.getElementById('count').textContent) >= 1")
+
+
+def test_what_is_no_picture_is_said(page: Browser, tmp_path: Path) -> None:
+    (tmp_path / "a 'b' <i>.jpg").write_text("no picture")
+    page.choose("#file", tmp_path / "a 'b' <i>.jpg")
+    page.wait("document.getElementById('status').classList.contains('problem')")
+    said = page.run("return document.getElementById('status').textContent")
+    assert said == "a 'b' <i>.jpg is no picture that this browser can read"
+
+
+def test_the_camera_finds_the_face_that_moves(page: Browser) -> None:
+    page.run("document.getElementById('camera').click()")
+    page.wait("document.getElementById('count').textContent === '1'")
+    page.wait("Number(document.getElementById('rate').textContent) > 0")
+    assert page.run("return document.getElementById('camera').ariaPressed") == "true"
+    places = set()
+    for _ in range(40):
+        cell = "return document.querySelector('#rows td:nth-child(2)')?.textContent"
+        places.add(page.run(cell))
+        if len(places) > 2:
+            break
+        page.run("await new Promise((go) => setTimeout(go, 100))")
+    assert len(places) > 2, "the face did not move"
+    page.run("document.getElementById('camera').click()")
+    assert page.run("return document.getElementById('camera').ariaPressed") == "false"
+    assert page.run("return document.getElementById('video').srcObject") is None
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_fits(page: Browser, width: int) -> None:
+    page.resize(width, 800)
+    page.choose("#file", DEMO_PHOTO)
+    page.wait("document.getElementById('status').textContent.includes('found in')")
+    seen = page.run(
+        "const box = (s) => document.querySelector(s).getBoundingClientRect();"
+        "return {wide: document.documentElement.scrollWidth, stage: box('.stage').toJSON(),"
+        "panel: box('.panel').toJSON(), canvas: box('#canvas').toJSON(),"
+        "small: [...document.querySelectorAll('button:not([hidden]), .button')]"
+        ".map((b) => b.getBoundingClientRect().height)}"
+    )
+    assert seen["wide"] <= width
+    assert seen["canvas"]["right"] <= width
+    assert min(seen["small"]) >= 44, "too small for a finger"
+    below = seen["panel"]["top"] >= seen["stage"]["bottom"]
+    assert below if width == 360 else seen["panel"]["left"] >= seen["stage"]["right"]
+
+
+def test_keyboard_and_screen_reader(page: Browser) -> None:
+    reached = []
+    for _ in range(8):
+        page.press("Tab")
+        reached.append(
+            page.run("return document.activeElement.id || document.activeElement.tagName")
+        )
+    assert reached[:5] == ["file", "camera", "threshold", "overlap", "SUMMARY"]
+    nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+    named = {
+        (node["role"]["value"], node.get("name", {}).get("value", ""))
+        for node in nodes
+        if not node["ignored"]
+    }
+    assert {
+        ("slider", "Score above which a box is a face"),
+        ("slider", "Overlap above which two boxes are one face"),
+        ("button", "Camera"),
+        ("region", "Controls"),
+    } <= named
+    roles = ("button", "slider", "image", "canvas", "textbox")
+    assert not [role for role, name in named if role in roles and not name]
+    live = page.run("return document.getElementById('status').ariaLive")
+    assert live == "polite"
+
+
+def test_nothing_is_asked_of_anywhere_else(page: Browser, url: str) -> None:
+    page.choose("#file", DEMO_PHOTO)
+    page.wait("document.getElementById('status').textContent.includes('found in')")
+    asked = [
+        event["params"]["request"]["url"]
+        for event in page.events
+        if event.get("method") == "Network.requestWillBeSent"
+    ]
+    assert asked
+    assert all(address.startswith((url, "blob:", "data:")) for address in asked), asked
+    refused = page.run(
+        "const seen = new Promise((go) => addEventListener('securitypolicyviolation',"
+        " (event) => go(event.effectiveDirective)));"
+        "try { await fetch('https://example.org/'); return 'it went out'; } catch {}"
+        "return seen"
+    )
+    assert refused == "connect-src"
+
+
+def test_it_works_without_a_network(site: Path, browser: Browser, tmp_path: Path) -> None:
+    with served(site) as (address, _):
+        browser.open(address)
+        browser.run("await navigator.serviceWorker.ready")
+        browser.wait("(await caches.keys()).length > 0")
+    browser.open(address)
+    browser.wait("document.getElementById('status').textContent === 'Ready'")
+    browser.choose("#file", DEMO_PHOTO)
+    browser.wait("document.getElementById('count').textContent === '1'")
+
+
+# ---- What is refused ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--runtime", "web", "--precision", "fp16"), "--precision fp16: --runtime web has int8"),
+        (("--runtime", "web", "--embed-model"), "--embed-model: --runtime web always"),
+        (("--runtime", "web", "--fetch-runtime"), "--fetch-runtime: "),
+        (("--runtime", "wasm"), "--runtime wasm: unknown; choose from ncnn, mnn, web"),
+    ],
+)
+def test_what_it_does_not_do(
+    arguments: tuple[str, ...], problem: str, tmp_path: Path, cli: Cli
+) -> None:
+    done = cli("package", "-o", tmp_path / "out", *arguments)
+    assert done.code == 2
+    assert done.error.startswith(problem)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_compiler(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "find_spec", lambda name: None)
+    done = cli("package", "--runtime", "web", "-o", tmp_path / "out")
+    assert done.code == 3
+    assert "pip install 'ultraface-deploy[web]'" in done.error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_there_stays(artifacts: ArtifactFolder, tmp_path: Path) -> None:
+    pytest.importorskip("ziglang", reason="compiles C to WebAssembly")
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(InputError, match="is there already"):
+        web.write_web(artifacts, tmp_path)
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_changed_c_file_is_not_compiled(artifacts: ArtifactFolder, tmp_path: Path) -> None:
+    pytest.importorskip("ziglang", reason="compiles C to WebAssembly")
+    copy = ArtifactFolder.open(shutil.copytree(artifacts.path, tmp_path / "copy"))
+    file = copy.files(copy.find("c", "int8"))[0]
+    file.write_text(file.read_text() + '\n#include "/etc/passwd"\n')
+    with pytest.raises(InputError, match="SHA-256 differs"):
+        web.write_web(copy, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_dependency_names_the_extra() -> None:
+    with pytest.raises(MissingDependency) as caught:
+        raise MissingDependency.package("ziglang", "web", "--runtime web")
+    assert caught.value.exit_code == 3

@@ -1,0 +1,115 @@
+// import { Detector } from "..."; see README.md and detector.d.ts.
+
+import { detect, open } from "./engine.js";
+import { model } from "./model.js";
+
+const MOST = 1000;
+const DEFAULTS = { threshold: model.scoreThreshold, overlap: 0.3, limit: MOST };
+
+export { model };
+
+export class Detector {
+  #worker;
+  #engine;
+  #waiting = new Map();
+  #next = 0;
+  #closed = false;
+
+  /** Load the detector; `worker: false` keeps it in this thread. */
+  static async load({ worker = typeof Worker !== "undefined", url } = {}) {
+    const bytes = await read(new URL(url ?? "./ultraface.wasm", import.meta.url));
+    const detector = new Detector();
+    if (worker) await detector.#start(bytes);
+    else detector.#engine = await open(bytes);
+    return detector;
+  }
+
+  /** Find the faces of a picture, best first; see detector.d.ts. */
+  async detect(source, options = {}) {
+    return (await this.detectTimed(source, options)).faces;
+  }
+
+  /** The same with the milliseconds it took. */
+  async detectTimed(source, options = {}) {
+    if (this.#closed) throw new Error("the detector was closed");
+    const chosen = checked({ ...DEFAULTS, ...options });
+    const picture = pixelsOf(source);
+    if (this.#engine) return detect(this.#engine, picture, chosen);
+    // What was made here may be given away; the caller's own pixels stay theirs.
+    const transfer = picture.data === source.data ? [] : [picture.data.buffer];
+    return this.#ask({ picture, options: chosen }, transfer);
+  }
+
+  /** Stop the worker; what waits is refused. */
+  close() {
+    this.#closed = true;
+    this.#worker?.terminate();
+    this.#fail("the detector was closed");
+    this.#engine = undefined;
+  }
+
+  async #start(bytes) {
+    this.#worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data: { id, result, problem } }) => {
+      const { resolve, reject } = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (problem === undefined) resolve(result);
+      else reject(new Error(problem));
+    };
+    this.#worker.onerror = (event) => this.#fail(event.message ?? "worker.js cannot be loaded");
+    await this.#ask({ bytes }, [bytes]);
+  }
+
+  #ask(message, transfer) {
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, ...message }, transfer);
+    });
+  }
+
+  #fail(problem) {
+    for (const { reject } of this.#waiting.values()) reject(new Error(problem));
+    this.#waiting.clear();
+  }
+}
+
+function checked(options) {
+  for (const name of ["threshold", "overlap"]) {
+    if (!(options[name] >= 0 && options[name] <= 1)) {
+      throw new RangeError(`${name} ${options[name]}: give a number from 0 to 1`);
+    }
+  }
+  if (!(Number.isInteger(options.limit) && options.limit >= 1)) {
+    throw new RangeError(`limit ${options.limit}: give a whole number from 1`);
+  }
+  return { threshold: options.threshold, overlap: options.overlap, limit: options.limit };
+}
+
+/** Bytes of red, green, blue and alpha of whatever a page can draw. */
+function pixelsOf(source) {
+  if (source?.data !== undefined) {
+    return { data: source.data, width: source.width, height: source.height };
+  }
+  const width = source?.videoWidth ?? source?.naturalWidth ?? source?.displayWidth ?? source?.width;
+  const height =
+    source?.videoHeight ?? source?.naturalHeight ?? source?.displayHeight ?? source?.height;
+  if (!(width > 0 && height > 0)) {
+    throw new TypeError("give ImageData, a canvas, a video that plays, or a loaded image");
+  }
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(source, 0, 0, width, height);
+  return { data: context.getImageData(0, 0, width, height).data, width, height };
+}
+
+async function read(url) {
+  if (url.protocol === "file:") {
+    const { readFile } = await import("node:fs/promises");
+    const bytes = await readFile(url);
+    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+  }
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`${url}: the server says ${answer.status}`);
+  return answer.arrayBuffer();
+}

@@ -71,9 +71,9 @@ def write_web(folder: ArtifactFolder, output: Path, precision: Precision = "int8
     """
     compiler = require_compiler()
     files = sound_files(folder, folder.find("c", precision), BACKEND)
-    require_our_code(files)
+    texts = require_our_code(files)
     with new_folder(output) as site:
-        _compile(compiler, files, site / _WASM)
+        _compile(compiler, texts, files[1].name, site / _WASM)
         for template in _TEMPLATES.iterdir():
             if template.suffix != ".in":
                 shutil.copyfile(template, site / template.name)
@@ -123,18 +123,18 @@ def _kept(site: Path) -> dict[str, str]:
     return {"CACHE": f"ultraface-{digest.hexdigest()[:16]}", "FILES": json.dumps(names)}
 
 
-def _compile(compiler: list[str], files: tuple[Path, ...], wasm: Path) -> None:
-    source, header = files
+def _compile(compiler: list[str], texts: tuple[str, str], header: str, wasm: Path) -> None:
+    """Compile what was checked, not what may since lie in the folder."""
     with tempfile.TemporaryDirectory(prefix="ultraface-web-") as name:
         # The names of a model's files may hold what a compiler takes for something else.
         scratch = Path(name)
-        shutil.copyfile(source, scratch / "network.c")
-        shutil.copyfile(header, scratch / header.name)
+        for text, file in zip(texts, ("network.c", header), strict=True):
+            (scratch / file).write_text(text, encoding="utf-8")
         command = [
             *(*compiler, "-O3", "-msimd128", "-mbulk-memory", "-nostdlib"),
             *("-Wl,--no-entry", "-Wl,--strip-all"),
             *("-DULTRAFACE_NO_ENVIRONMENT", "-DULTRAFACE_THREADS=1"),
-            *(f'-DULTRAFACE_HEADER="{header.name}"', f"-I{scratch}", "-isystem", str(_DETECTOR)),
+            *(f'-DULTRAFACE_HEADER="{header}"', f"-I{scratch}", "-isystem", str(_DETECTOR)),
             *("-o", str(scratch / _WASM), str(_DETECTOR / "detector.c"), "network.c"),
         ]
         run_program(command, what="the compiler", cwd=scratch, timeout=_TIMEOUT_S)

@@ -6,7 +6,8 @@
 Speed is what `bench count` and `bench` found: the fewest instructions on an emulated core, the
 shortest median inference on this machine. Size is that of the artifact's files. Accuracy is the
 mean AP of `eval`; of those within 0.002 of the best, which so few images cannot tell apart, the
-fastest stands for all.
+fastest stands for all. The detector in C, where DIR holds it, is compiled and counted too, a whole
+detection on a picture of the network's size.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.accuracy import Accuracies
 from ultraface_deploy.bench.count.report import CountReport
 from ultraface_deploy.bench.result import BenchReport
+from ultraface_deploy.benchmarks import native
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.marked import insert
 
@@ -74,12 +76,36 @@ def of_count(report: CountReport, folder: ArtifactFolder, accuracies: Accuracies
     return entries
 
 
+def of_c(folder: ArtifactFolder, core: str, accuracies: Accuracies) -> list[Entry]:
+    """Return the detector in C, compiled and counted on an emulated core.
+
+    Raises:
+        MissingDependency: the emulator or the cross compiler is not installed.
+    """
+    entries = []
+    for artifact in folder.artifacts:
+        if artifact.format == "c" and artifact.verified:
+            millions = native.count(folder, core, artifact.precision).total
+            entries.append(
+                Entry(
+                    artifact=artifact.id,
+                    backend="C file",
+                    precision=artifact.precision,
+                    cost=millions * 1e6,
+                    speed=f"{millions:.1f} M instructions",
+                    bytes=artifact.bytes,
+                    ap=_mean(accuracies, folder, "native", artifact.precision),
+                )
+            )
+    return entries
+
+
 def of_bench(report: BenchReport, folder: ArtifactFolder, accuracies: Accuracies) -> list[Entry]:
     """Return what was timed with one thread."""
     return [
         Entry(
             artifact=measured.artifact,
-            backend=measured.backend,
+            backend="C file" if measured.backend == "native" else measured.backend,
             precision=measured.precision,
             cost=measured.row("inference").median_ms,
             speed=f"{measured.row('inference').median_ms:.2f} ms",
@@ -138,10 +164,12 @@ def main() -> None:
     for path in asked.count:
         if (counted := CountReport.load(path)) is None:
             raise SystemExit(f"{path}: holds times; give it with --bench")
-        lines.append(row(f"{counted.core} (emulated)", of_count(counted, folder, accuracies)))
+        entries = of_count(counted, folder, accuracies)
+        entries += of_c(folder, counted.core, accuracies)
+        lines.append(row(f"{counted.core}, emulated", entries))
     if asked.bench is not None:
         timed = BenchReport.load(asked.bench)
-        where = f"{timed.machine['cpu']}, {timed.machine.get('architecture', '')} (measured)"
+        where = f"{timed.machine['cpu']}, measured"
         lines.append(row(where, of_bench(timed, folder, accuracies)))
     text = "\n".join(lines) + "\n"
     if asked.into is None:

@@ -12,7 +12,8 @@ from tests.bench.made import measurement, report
 from ultraface_deploy.artifacts.folder import ArtifactFolder, Source, describe_files
 from ultraface_deploy.bench.accuracy import Accuracies
 from ultraface_deploy.bench.count.report import CountReport
-from ultraface_deploy.benchmarks.cores import Entry, of_bench, of_count, row
+from ultraface_deploy.benchmarks import native
+from ultraface_deploy.benchmarks.cores import Entry, of_bench, of_c, of_count, row
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 
@@ -61,5 +62,19 @@ def test_what_did_not_pass_is_left_out_and_other_files_are_refused(folder: Artif
     assert entry.bytes == 7 and entry.ap == pytest.approx(0.7)
     with pytest.raises(InputError, match="not what was counted"):
         of_count(CountReport("cortex-a72", {}, (count(),)), folder, accuracies)
+    assert not of_c(folder, "cortex-a72", accuracies)
     timed = of_bench(report(measurement(2.0), measurement(1.0, threads=2)), folder, accuracies)
     assert len(timed) == 1 and timed[0].speed.endswith(" ms")
+
+
+def test_the_c_file_is_counted_where_it_is_there(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    made.write_bytes(b"int")
+    entry = replace(describe_files("c", "int8", {"x.c": made}), verification={"passed": True})
+    with_c = folder.publish(entry, [made], {})
+    monkeypatch.setattr(native, "count", lambda *_: native.Counts("neon", 13.2, {}))
+    (found,) = of_c(with_c, "cortex-a76", Accuracies({}))
+    assert (found.name, found.speed) == ("C file int8", "13.2 M instructions")
+    assert found.cost == pytest.approx(13.2e6) and found.ap is None

@@ -156,10 +156,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=Path, action="append", default=[], metavar="FILE")
     parser.add_argument("--bench", type=Path, metavar="FILE")
-    parser.add_argument("--eval", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--eval", type=Path, action="append", required=True, metavar="FILE")
     parser.add_argument("--into", type=Path, metavar="FILE")
     asked = parser.parse_args()
-    folder, accuracies = ArtifactFolder.open(asked.folder), Accuracies.load(asked.eval)
+    folder = ArtifactFolder.open(asked.folder)
+    evaluated = [Accuracies.load(path).by_subject for path in asked.eval]
+    accuracies = Accuracies({key: ap for each in evaluated for key, ap in each.items()})
     lines = ["| " + " | ".join(_HEADINGS) + " |", "|---|---|---|---|"]
     for path in asked.count:
         if (counted := CountReport.load(path)) is None:

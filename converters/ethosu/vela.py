@@ -69,7 +69,8 @@ def _estimate(row: Mapping[str, str], operators: int) -> dict[str, Any]:
         "system": row["system_config"],
         "memory_mode": row["memory_mode"],
         "clock_mhz": float(row["core_clock"]) / 1e6,
-        "cycles": int(row["cycles_total"]),
+        # Vela 4 writes it with a decimal point.
+        "cycles": round(float(row["cycles_total"])),
         "milliseconds": round(float(row["inference_time"]) * 1e3, 3),
         "sram_kib": kilobytes("sram"),
         "dram_kib": kilobytes("dram"),

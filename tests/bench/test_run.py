@@ -95,7 +95,7 @@ def test_the_child_does_not_count_as_another_process(folder: ArtifactFolder) -> 
     (c,) = configurations([folder.path], ["opencv"])
     files = [str(path) for path in folder.files(c.artifact)]
     job = {"backend": "opencv", "files": files, "spec": folder.spec.to_dict()}
-    job |= {"precision": "fp32", "threads": 1, "cores": [], "image": SHORT.image}
+    job |= {"precision": "fp32", "halves": False, "threads": 1, "cores": [], "image": SHORT.image}
     with Worker(job) as worker:
         process = psutil.Process(worker.pid)
         before = sum(process.cpu_times()[:2])

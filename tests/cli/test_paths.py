@@ -33,6 +33,7 @@ REQUIRED: dict[Words, tuple[str, ...]] = {
     ("eval", "compare"): ("{file}", "{file}"),
     ("eval", "table"): ("{file}",),
     ("models", "info"): ("slim-320",),
+    ("models", "scores"): ("{file}", "--data", "{folder}"),
     ("models", "match-scores"): (
         *("{file}", "--like", "{file}", "--data", "{folder}", "-o", "{folder}/new"),
     ),

@@ -90,3 +90,17 @@ def test_a_checkpoint_gets_the_scores_of_another(
     assert done.code == 0, done.err
     assert "false positives an image" in done.out
     assert load_checkpoint(tmp_path / "new.pth").spec.width == 64
+
+
+def test_false_alarms_are_counted_where_no_face_is(
+    tiny: list[Sample],
+    tmp_path: Path,
+    make_checkpoint: Callable[..., Path],
+    cli: Callable[..., Any],
+) -> None:
+    prepare({"train": tiny}, tmp_path / "voc")
+    options = ("--data", tmp_path / "voc", "--holdout", 1, "--faceless", 3)
+    done = cli("models", "scores", make_checkpoint("slim"), *options)
+    assert done.code == 0, done.err
+    *_, last = done.out.splitlines()
+    assert last.startswith("at 0.8: ") and "image of 8, " in last and "of 3 without faces" in last

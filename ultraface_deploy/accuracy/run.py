@@ -31,6 +31,7 @@ from ultraface_deploy.wider import (
     read_predictions,
     tally_matches,
 )
+from ultraface_deploy.wider.coco_results import read_coco_results
 from ultraface_deploy.wider.ground_truth import SETS
 from ultraface_deploy.wider.matching import IOU_THRESHOLD
 from ultraface_deploy.wider.predictions import predictions_path
@@ -128,10 +129,10 @@ def evaluate_wider(
 def score_predictions(
     predictions: Path, ground_truth: Path, options: Options | None = None
 ) -> Evaluation:
-    """Score predictions in the official text format, whoever made them.
+    """Score predictions in the official text format or COCO's, whoever made them.
 
     Args:
-        predictions: the folder with a folder per event.
+        predictions: the folder with a folder per event, or a JSON file of COCO results.
         ground_truth: the folder with the official `.mat` files.
         options: only `allow_missing` and `coco` count.
 
@@ -141,9 +142,13 @@ def score_predictions(
     """
     options = options or Options()
     truth = read_ground_truth(ground_truth)
-    files = {image.name: predictions_path(predictions, image.name) for image in truth}
-    files = _present(files, options.allow_missing, predictions, "predictions")
-    usable = [image for image in truth if image.name in files]
+    if predictions.is_file():
+        found, usable = read_coco_results(predictions, [image.name for image in truth]), truth
+    else:
+        files = {image.name: predictions_path(predictions, image.name) for image in truth}
+        files = _present(files, options.allow_missing, predictions, "predictions")
+        usable = [image for image in truth if image.name in files]
+        found = read_predictions(predictions, files)
     subject = {
         "model": predictions.name,
         "artifact": predictions.name,
@@ -151,7 +156,6 @@ def score_predictions(
         "precision": None,
         "input": None,
     }
-    found = read_predictions(predictions, files)
     tally, details = _by_wider_rules(found, usable, options.coco)
     result = Result(subject, tally, len(truth) - len(usable), {}, details)
     return Evaluation(_protocol(ground_truth, len(truth)), [result])

@@ -60,7 +60,10 @@ def run(
     ] = None,
     predictions: Annotated[
         OptionalPath,
-        typer.Option("--predictions", help="Score these files (official text format) instead."),
+        typer.Option(
+            "--predictions",
+            help="Score these instead: the official text files, or COCO results as JSON.",
+        ),
     ] = None,
     pictures: Annotated[
         OptionalPath, typer.Option("--folder", help="Your own pictures; needs --labels.")

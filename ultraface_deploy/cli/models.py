@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command("info")(info)
     group.command("pull")(pull)
     group.command("match-scores")(match_scores)
+    group.command("scores")(scores)
     app.add_typer(group, name="models")
 
 
@@ -137,3 +138,41 @@ def match_scores(
     for mean, share, count in found.reliability:
         line(f"score {mean:.2f}: {share:.2f} of {count} boxes are faces")
     line(str(output))
+
+
+def scores(
+    checkpoint: Annotated[Path, typer.Argument(help="The .pth whose scores are looked at.")],
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", help="Data set that it was not trained on; repeats."),
+    ],
+    holdout: Annotated[
+        float, typer.Option("--holdout", min=0.0, max=1.0, help="Share of the images used.")
+    ] = 0.04,
+    faceless: Annotated[
+        int, typer.Option("--faceless", min=1, help="How many pictures without faces to make.")
+    ] = 120,
+) -> None:
+    """Say what a checkpoint's scores are worth: reliability, and false alarms where no face is.
+
+    Reliability is the share of boxes of a score that are faces. False positives an image are
+    counted on the data, and on pictures without faces that are made for it: clouds, grain,
+    stripes, discs, bricks and landscapes.
+    """
+    from ultraface_deploy.train import require_torch
+
+    require_torch()
+    from ultraface_deploy.train.scores import FITTED, report_scores
+
+    with progress() as display:
+        task = display.add_task("detecting", total=None)
+        found = report_scores(checkpoint, data, holdout, faceless, lambda: display.advance(task))
+    for mean, share, count in found.reliability:
+        line(f"score {mean:.2f}: {share:.2f} of {count} boxes are faces")
+    for threshold in FITTED:
+        labelled = found.judged.false_positives(threshold)
+        made = found.alarms.false_positives(threshold)
+        line(
+            f"at {threshold}: {labelled:.3f} false positives an image of {found.judged.images}, "
+            f"{made:.3f} a picture of {found.alarms.images} without faces"
+        )

@@ -130,6 +130,7 @@ CHECKS: dict[str, Check] = {
     "eval table [NAME=]FILE...": result_file,
     "data prepare ROOT": input_path,
     "models match-scores CHECKPOINT": input_file,
+    "models scores CHECKPOINT": input_file,
     "--like": input_file,
     "--json": output_file,
     "--csv": output_file,

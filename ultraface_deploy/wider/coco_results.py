@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -60,5 +60,4 @@ def read_coco_results(path: Path, names: Iterable[str]) -> dict[str, Detections]
 
 def _key(image: Any) -> str:
     """Return a file name without its suffix; numbers as they are written."""
-    stem, suffix = os.path.splitext(str(image))
-    return stem if suffix.lower() in (".jpg", ".jpeg", ".png") else str(image)
+    return re.sub(r"\.(jpe?g|png)$", "", str(image), flags=re.IGNORECASE)

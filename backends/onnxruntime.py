@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 
 _ERRORS_ONLY = 3
+# The environment, because networks are verified and timed in child processes.
+DEVICE = "ULTRAFACE_DEPLOY_DEVICE"
 # Names people know for ONNX Runtime's execution providers.
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -55,11 +58,19 @@ class OnnxRuntime(Backend):
     module = "onnxruntime"
     distribution = "onnxruntime"
     wheels = ("onnxruntime",)
-    device = "cpu"
-    """The execution provider that networks are loaded on from now on."""
+
+    @property
+    def device(self) -> str:
+        """The execution provider that networks are loaded on, here and in child processes."""
+        return os.environ.get(DEVICE) or "cpu"
+
+    def version(self) -> str | None:
+        """Return the runtime's version, with the execution provider where that is another."""
+        found = super().version()
+        return found if found is None or self.device == "cpu" else f"{found} on {self.device}"
 
     def use(self, device: str) -> None:
-        """Choose an execution provider by its short name.
+        """Choose an execution provider by its short name, for child processes too.
 
         Raises:
             InputError: there is none of that name.
@@ -75,7 +86,7 @@ class OnnxRuntime(Backend):
                 f"--device {device}: this ONNX Runtime has {', '.join(have)} only; install the "
                 f"package of ONNX Runtime for {device}"
             )
-        self.device = device
+        os.environ[DEVICE] = device
 
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
@@ -88,6 +99,8 @@ def _available(onnxruntime: Any) -> list[str]:
 
 
 def _open(path: Path, threads: int, device: str) -> Any:
+    if device not in PROVIDERS:
+        raise InputError(f"{DEVICE}={device}: choose from {', '.join(PROVIDERS)}")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -192,7 +192,8 @@ def test_coco_metrics_of_perfect_and_of_no_predictions() -> None:
 
 def test_all_needs_a_folder(make_checkpoint) -> None:
     with pytest.raises(InputError, match="--backend all"):
-        find_subjects(make_checkpoint(), ["all"])
+        find_subjects("slim-320", ["all"])
+    assert [each.backend for each in find_subjects(make_checkpoint(), ["all"])] == ["torch"]
 
 
 @pytest.mark.slow

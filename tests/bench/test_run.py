@@ -1,23 +1,31 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
+from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench import machine
 from ultraface_deploy.bench.driver import WORKER, Worker
+from ultraface_deploy.bench.html import to_html
 from ultraface_deploy.bench.plan import configurations
+from ultraface_deploy.bench.recommend import Limits, recommend
+from ultraface_deploy.bench.reference import Recorded, compare_with_recorded
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import BenchProgress, BenchSettings, measure
-from ultraface_deploy.errors import InputError, MissingDependency, WorkerFailed
+from ultraface_deploy.bench.tables import to_csv, to_markdown
+from ultraface_deploy.errors import CheckFailed, InputError, MissingDependency, WorkerFailed
+from ultraface_deploy.family.spec import ModelSpec
 
 SHORT = BenchSettings(
     min_launches=2, max_launches=2, launch_seconds=0.06, round_seconds=0.03, warm_up_seconds=0.1
@@ -166,3 +174,38 @@ def test_a_missing_runtime_is_named(
     found = configurations([folder.path], None, note=notes.append)
     assert {c.backend for c in found} >= {"onnxruntime", "ncnn", "opencv"}
     assert "left out: mnn is not installed here" in notes
+
+
+def test_a_single_file_is_compared_with_itself_on_another_runtime(tmp_path: Path) -> None:
+    file = Path(shutil.copy(models.FOLDER / "slim-320.onnx", tmp_path / "theirs.onnx"))
+    notes: list[str] = []
+    (found,) = configurations([file], ["onnxruntime"], note=notes.append)
+    report = measure([found], replace(SHORT, min_launches=1, max_launches=1))
+    (measured,) = report.measurements
+    assert measured.folder == str(file)
+    assert measured.verification["reference"] == "itself on opencv"
+    assert "no original is known" in notes[0]
+    # Where no other runtime reads it, it is timed, and said to be unverified.
+    alone = replace(found, witnesses=())
+    report = measure([alone], replace(SHORT, min_launches=1, max_launches=1))
+    (measured,) = report.measurements
+    assert measured.verification == {}
+    assert measured.warnings[0].startswith("unverified: no original is known")
+    for text in (report.to_json(), to_csv(report), to_markdown(report), to_html(report)):
+        assert "unverified" in text
+    with pytest.raises(CheckFailed, match="is unverified"):
+        recommend(report, Limits())
+
+
+def test_landmarks_are_compared_too(tmp_path: Path) -> None:
+    spec = ModelSpec("five", "slim", width=64, height=64, landmarks=5)
+    outputs = {
+        f"{name}0": np.full((1, spec.num_anchors, width), 0.5, np.float32)
+        for name, width in spec.outputs.items()
+    }
+    np.savez(tmp_path / "r.npz", photo0=np.zeros((64, 64, 3), np.uint8), **outputs)
+    moved = dict(outputs, landmarks0=outputs["landmarks0"] + 1)
+    same = compare_with_recorded(tmp_path / "r.npz", Recorded(spec, outputs), "opencv", "fp32")
+    other = compare_with_recorded(tmp_path / "r.npz", Recorded(spec, moved), "opencv", "fp32")
+    assert (same.passed, same.images) == (True, 1)
+    assert not other.passed

@@ -18,9 +18,10 @@ from ultraface_deploy.artifacts.choose import (
 )
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.recognition import sound_files, stated_size
+from ultraface_deploy.artifacts.single import SingleFile
 from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.family.spec import NOTHING, Known, ModelSpec
 from ultraface_deploy.safe.files import sha256_of
 
 
@@ -69,34 +70,49 @@ def find_subjects(
     backends: Sequence[str] = (),
     precisions: Sequence[Precision] = (),
     input_size: tuple[int, int] | None = None,
+    known: Known = NOTHING,
 ) -> list[Subject]:
     """Find what to evaluate.
 
     Args:
         model: an artifact folder, a single model file, or the name of an embedded model.
         backends: runtimes; none for the first that reads what is there, `all` for everything
-            that an artifact folder holds on every installed runtime.
+            that an artifact folder holds, or a file, on every installed runtime.
         precisions: which of a folder's artifacts; none for fp32, and with `all` for any.
         input_size: (width, height) to run at; None for the model's own.
+        known: of single files that do not state it: normalisation, outputs to ignore.
 
     Raises:
         InputError: nothing is there for a backend and precision, or not at this input size.
         MissingDependency: a runtime is not installed.
     """
     path = Path(model)
-    if "all" not in backends:
+    if path.is_dir() and known != NOTHING:
+        raise InputError(
+            f"{model}: states itself what its network reads; leave out --mean, --std, --color and "
+            "--ignore-outputs"
+        )
+    if "all" not in backends or path.is_file():
         names: list[str | None] = [*backends] or [None]
+        if "all" in backends:
+            names = [
+                each.name for each in SingleFile.open(path, None, None, input_size, known).readers
+            ]
         kinds = precisions or ("fp32",)
-        found = [_subject(path, name, kind, input_size) for name in names for kind in kinds]
+        found = [_subject(path, name, kind, input_size, known) for name in names for kind in kinds]
     elif path.is_dir():
         found = _everything(ArtifactFolder.open(path), precisions or PRECISIONS, input_size)
     else:
-        raise InputError(f"{model}: --backend all needs an artifact folder; name the backends")
+        raise InputError(f"{model}: --backend all needs an artifact folder or a model file")
     return list(dict.fromkeys(found))
 
 
 def _subject(
-    path: Path, name: str | None, precision: Precision, size: tuple[int, int] | None
+    path: Path,
+    name: str | None,
+    precision: Precision,
+    size: tuple[int, int] | None,
+    known: Known,
 ) -> Subject:
     if path.is_dir():
         folder = ArtifactFolder.open(path)
@@ -104,7 +120,7 @@ def _subject(
         files, spec = sound_files(folder, artifact, runtime), folder.spec
         identifier = artifact.id
     else:
-        runtime, files, spec = find_files(path, name, precision, size, None)
+        runtime, files, spec = find_files(path, name, precision, size, None, known)
         identifier = files[0].name
     return _at_size(Subject(identifier, runtime.name, precision, files, spec), runtime, size)
 

@@ -123,9 +123,9 @@ class ArtifactFolder:
         path = Path(path)
         if path.is_file():
             raise InputError(
-                f"{path}: is a single file, not an artifact folder; detect and verify take it as "
-                "it is, for all else convert it or its original: ultraface-deploy convert "
-                f"{path} --to all -o artifacts/{path.stem}"
+                f"{path}: is a single file, not an artifact folder; detect, verify, bench and eval "
+                "take it as it is; for all else convert the network that it was made from: "
+                f"ultraface-deploy convert MODEL --to all -o artifacts/{path.stem}"
             )
         manifest = path / MANIFEST
         if not manifest.is_file():

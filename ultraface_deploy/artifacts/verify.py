@@ -16,15 +16,15 @@ from ultraface_deploy.agreement.comparison import (
     compare_with_original,
     failed,
 )
-from ultraface_deploy.artifacts.choose import find_files, runtimes_of
-from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder, describe_files
+from ultraface_deploy.artifacts.choose import runtimes_of
+from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
 from ultraface_deploy.artifacts.recognition import TIMEOUT_S, require_sound, sound_files
+from ultraface_deploy.artifacts.single import SingleFile
 from ultraface_deploy.backends import Backend, get_backend
-from ultraface_deploy.converters import format_and_files, get_format
+from ultraface_deploy.converters import get_format
 from ultraface_deploy.errors import CheckFailed, InputError, UltraFaceError
-from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.family.spec import NOTHING, Known, ModelSpec
 from ultraface_deploy.safe.child import run_in_child
-from ultraface_deploy.safe.files import require_file
 from ultraface_deploy.safe.images import Image, embedded_images
 from ultraface_deploy.safe.limits import Limit
 
@@ -102,7 +102,11 @@ def verify_folder(
 
 
 def verify_file(
-    file: Path, images: Iterable[Image], backends: Sequence[str] | None = None
+    file: Path,
+    images: Iterable[Image],
+    backends: Sequence[str] | None = None,
+    known: Known = NOTHING,
+    input_size: tuple[int, int] | None = None,
 ) -> list[Comparison]:
     """Compare a single file, whoever made it, with itself on every installed runtime.
 
@@ -113,6 +117,8 @@ def verify_file(
         file: a file of any format that runs here.
         images: photographs (H, W, 3) uint8 BGR.
         backends: names to restrict to.
+        known: what the user knows of the file: its normalisation, outputs to ignore.
+        input_size: (width, height) where the file does not state it.
 
     Returns:
         One comparison with the first runtime for each, that one included.
@@ -121,24 +127,15 @@ def verify_file(
         InputError: no file of a known format, or not a network of this family.
         BackendError: the first runtime cannot run it.
     """
-    require_file(file, "model")
-    record, files = format_and_files(file)
-    readers = [
-        backend
-        for backend in runtimes_of(record.name)
-        if backend.available() and (not backends or backend.name in backends)
-    ]
-    if not readers:
-        raise InputError(f"{file}: no installed runtime reads {record.name}")
-    first = readers[0]
-    _, files, spec = find_files(file, first.name, "fp32", None, None)
-    reference = Reference(f"itself on {first.name}", first.load(files, spec))
-    artifact = describe_files(record.name, "fp32", {path.name: path for path in files})
+    found = SingleFile.open(file, backends or None, input_size=input_size, known=known)
+    files, spec, first = found.files, found.spec, found.readers[0]
+    session = first.load(files, spec, precision=found.artifact.precision)
+    reference = Reference(f"itself on {first.name}", session)
     candidates = [
-        _load_candidate(spec, artifact, files, backend, reference)
+        _load_candidate(spec, found.artifact, files, backend, reference)
         if backend is first or (problem := _harm(file, files, backend, spec)) is None
-        else failed(artifact.id, backend.name, reference, problem)
-        for backend in readers
+        else failed(found.artifact.id, backend.name, reference, problem)
+        for backend in found.readers
     ]
     runnable = [item for item in candidates if isinstance(item, LoadedArtifact)]
     compared = iter(compare_with_original(reference, runnable, images))

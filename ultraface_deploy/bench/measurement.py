@@ -102,7 +102,8 @@ class Measurement(Strict):
 
     `sha256` maps the artifact's files to their digests, `source` says which checkpoint they come
     from, `cores` lists the cores it was pinned to, `verification` is the comparison with the
-    original network that preceded the last launch's samples.
+    original network that preceded the last launch's samples; empty of a single file that could be
+    compared with nothing, which a warning says too.
     """
 
     model: str

@@ -15,8 +15,10 @@ from ultraface_deploy.artifacts.convert import Step, find_step, step_for
 from ultraface_deploy.artifacts.ensure import ensure
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
 from ultraface_deploy.artifacts.recognition import sound_files
+from ultraface_deploy.artifacts.single import SingleFile
 from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import NOTHING, Known
 
 # What `convert` has an option of its own for, besides FP32.
 _MADE: tuple[Precision, ...] = ("fp16", "int8")
@@ -29,7 +31,8 @@ class Configuration:
     """One thing to time: an artifact on a backend with a number of threads.
 
     `name` is what the model is called in results: with its folder where two folders hold a model
-    of one name and size.
+    of one name and size. `file` is the single file that was given, whose `folder` holds nothing
+    else; what it computes is compared with itself on the first of `witnesses` that runs it.
     """
 
     folder: ArtifactFolder
@@ -37,11 +40,18 @@ class Configuration:
     backend: str
     threads: int
     name: str = ""
+    file: Path | None = None
+    witnesses: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:
         """The model's name in results."""
         return self.name or self.folder.spec.name
+
+    @property
+    def place(self) -> Path:
+        """What was given: the folder, or the single file."""
+        return self.file or self.folder.path
 
 
 def configurations(
@@ -51,17 +61,20 @@ def configurations(
     threads: Sequence[int] = (1,),
     input_sizes: Sequence[Size] = (),
     note: Note = lambda message: None,
+    known: Known = NOTHING,
 ) -> list[Configuration]:
     """Return every combination that exists, converting what was named and is missing.
 
     Args:
-        models: artifact folders, or names of embedded models; none for the default model.
+        models: artifact folders, single model files, or names of embedded models; none for the
+            default model.
         backends: names of runtimes; None for every installed one that has an artifact.
         precisions: None for every one that the folder has; what was named is converted, what `all`
             stands for is only said where it is missing.
         threads: thread counts.
         input_sizes: (width, height) to convert to; none for the size of the artifacts.
         note: told what is converted and what is left out.
+        known: of single files that do not state it: normalisation, outputs to ignore.
 
     Raises:
         InputError: there is nothing to time, or no such model.
@@ -72,6 +85,10 @@ def configurations(
     found: list[Configuration] = []
     sizes: Sequence[Size | None] = input_sizes or (None,)
     for model, size in product(models or (registry.DEFAULT_MODEL,), sizes):
+        if Path(model).is_file():
+            file = SingleFile.open(Path(model), backends, _only(precisions), size, known)
+            found += _of_file(file, threads, note)
+            continue
         folder = ensure(model, _steps(backends, precisions), size, note)
         pairs = list(_pairs(folder, backends, precisions, note))
         if precisions is None:
@@ -86,15 +103,39 @@ def configurations(
     return _told_apart(found)
 
 
+def _only(precisions: Sequence[Precision] | None) -> Precision | None:
+    """What a single file is said to be stored in; None where nothing is said."""
+    if precisions is None or tuple(precisions) == ("fp32",):
+        return None
+    if len(precisions) > 1:
+        raise InputError("a single file has one precision; name one --precision")
+    return precisions[0]
+
+
+def _of_file(file: SingleFile, threads: Sequence[int], note: Note) -> list[Configuration]:
+    if file.of_folder is None:
+        note(f"{file.path}: no original is known; it is compared with itself on other runtimes")
+    return [
+        Configuration(
+            file.of_folder or file.as_folder(),
+            file.artifact,
+            backend.name,
+            count,
+            file=file.path if file.of_folder is None else None,
+            witnesses=file.others(backend),
+        )
+        for backend in file.readers
+        for count in threads
+    ]
+
+
 def _told_apart(found: Sequence[Configuration]) -> list[Configuration]:
     """Name the folder where the model's name and size alone would mean two."""
     folders = defaultdict(set)
     for c in found:
-        folders[_network(c)].add(c.folder.path)
+        folders[_network(c)].add(c.place)
     return [
-        replace(c, name=f"{c.folder.spec.name} ({c.folder.path})")
-        if len(folders[_network(c)]) > 1
-        else c
+        replace(c, name=f"{c.folder.spec.name} ({c.place})") if len(folders[_network(c)]) > 1 else c
         for c in found
     ]
 

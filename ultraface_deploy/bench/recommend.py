@@ -26,6 +26,8 @@ class Limits:
 
     def violation(self, measurement: Measurement, accuracies: Accuracies | None) -> str | None:
         """Say which limit a configuration breaks; None where it keeps to all."""
+        if not measurement.verification:
+            return "is unverified"
         median = measurement.row("end_to_end").median_ms
         if self.max_ms is not None and median > self.max_ms:
             return f"takes {median:.2f} ms, more than {self.max_ms:g}"
@@ -71,7 +73,7 @@ def recommend(
 ) -> Recommendation:
     """Return the configuration with the least median end-to-end time within the limits.
 
-    Only what was verified was timed, so every configuration of a report is a candidate.
+    Single files that could be compared with nothing are no candidates.
 
     Raises:
         CheckFailed: none stays within the limits; names the one nearest to the limits.

@@ -48,7 +48,24 @@ def record(
         artifact: what to run instead of the original network.
         backend: the runtime of that artifact.
     """
-    session = _open(ArtifactFolder.open(folder), artifact, backend)
+    _record(_open(ArtifactFolder.open(folder), artifact, backend), images, target)
+
+
+def record_file(
+    files: Sequence[str],
+    spec: Mapping[str, Any],
+    backend: str,
+    precision: Precision,
+    images: Sequence[str],
+    target: str,
+) -> None:
+    """Run a single file on a runtime, for other runtimes to be compared with; else as `record`."""
+    paths = [Path(name) for name in files]
+    session = get_backend(backend).load(paths, ModelSpec.from_dict(spec), precision=precision)
+    _record(session, images, target)
+
+
+def _record(session: Runnable, images: Sequence[str], target: str) -> None:
     spec = session.spec
     recorded: dict[str, npt.NDArray[Any]] = {}
     for index, photo in enumerate(_photographs(images)):
@@ -73,7 +90,7 @@ def compare_with_recorded(
     tolerance = get_backend(backend).tolerance(precision, session.spec)
     candidate = LoadedArtifact("", backend, session, tolerance, session.halves)
     with np.load(recorded) as content:
-        photos = [content[f"photo{index}"] for index in range(len(content.files) // 3)]
+        photos = [content[name] for name in content.files if name.startswith("photo")]
         reference = Reference("recorded", Recorded(session.spec, content))
         return compare_with_original(reference, [candidate], photos)[0]
 
@@ -88,7 +105,7 @@ class Recorded(Session):
 
     def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
         index, self._next = self._next, self._next + 1
-        return {key: self._outputs[f"{key}{index}"] for key in ("scores", "boxes")}
+        return {key: self._outputs[f"{key}{index}"] for key in self.spec.outputs}
 
 
 def _photographs(images: Sequence[str]) -> Iterator[Image]:

@@ -23,7 +23,7 @@ from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport, Failure
 from ultraface_deploy.bench.statistics import median_interval
 from ultraface_deploy.bench.watch import Watch
-from ultraface_deploy.errors import WorkerFailed
+from ultraface_deploy.errors import UltraFaceError, WorkerFailed
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.images import DEMO_PHOTO
@@ -73,15 +73,27 @@ class BenchProgress:
 OnProgress = Callable[[BenchProgress], None]
 
 
+@dataclass(frozen=True)
+class _Recorded:
+    """What a configuration is compared with: `name` of the network, and the file of its outputs.
+
+    Without a file there is nothing to compare with, and `name` says why.
+    """
+
+    name: str
+    file: str | None
+
+
 @dataclass
 class _Subject:
     """A configuration while it is being measured."""
 
     configuration: Configuration
     cores: list[int]
-    reference: str
+    reference: _Recorded
     launches: list[Launch] = field(default_factory=list)
     failure: str | None = None
+    unverified: str | None = None
     verification: dict[str, Any] = field(default_factory=dict)
     first: dict[str, Any] = field(default_factory=dict)
     watch: Watch = field(init=False)
@@ -142,7 +154,8 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="ultraface-bench-") as scratch:
         references = _record_references(configurations, settings.image, Path(scratch))
         subjects = [
-            _Subject(c, allowed[: c.threads], references[c.folder.path]) for c in configurations
+            _Subject(c, allowed[: c.threads], references[c.place, c.witnesses])
+            for c in configurations
         ]
         _run(subjects, settings, command, on_progress)
     facts = machine.describe() | {
@@ -160,22 +173,54 @@ def measure(
 
 def _record_references(
     configurations: Sequence[Configuration], image: str, scratch: Path
-) -> dict[Path, str]:
-    recorded: dict[Path, str] = {}
+) -> dict[tuple[Path, tuple[str, ...]], _Recorded]:
+    recorded: dict[tuple[Path, tuple[str, ...]], _Recorded] = {}
     # The shipped photographs are compared on in any case.
     images = [] if image == str(DEMO_PHOTO) else [image]
-    for configuration in configurations:
-        folder = configuration.folder.path
-        if folder not in recorded:
+    for c in configurations:
+        if (c.place, c.witnesses) not in recorded:
             target = str(scratch / f"{len(recorded)}.npz")
+            found = _itself(c, images, target) if c.file else _original(c, images, target)
+            recorded[c.place, c.witnesses] = found
+    return recorded
+
+
+def _original(configuration: Configuration, images: list[str], target: str) -> _Recorded:
+    folder = str(configuration.folder.path.absolute())
+    run_in_child(
+        "ultraface_deploy.bench.reference:record",
+        {"folder": folder, "images": images, "target": target},
+        what="the original network",
+        memory=Limit.MODEL.bytes,
+    )
+    return _Recorded("the original network", target)
+
+
+def _itself(configuration: Configuration, images: list[str], target: str) -> _Recorded:
+    """Run a single file on the first other runtime that can."""
+    c = configuration
+    if get_backend(c.backend).runs_original:
+        return _Recorded("it is the original, there is nothing to compare it with", None)
+    for witness in c.witnesses:
+        job = {
+            "files": [str(path.absolute()) for path in c.folder.files(c.artifact)],
+            "spec": c.folder.spec.to_dict(),
+            "backend": witness,
+            "precision": c.artifact.precision,
+            "images": images,
+            "target": target,
+        }
+        try:
             run_in_child(
-                "ultraface_deploy.bench.reference:record",
-                {"folder": str(folder.absolute()), "images": images, "target": target},
-                what="the original network",
+                "ultraface_deploy.bench.reference:record_file",
+                job,
+                what=f"{witness} on {c.place.name}",
                 memory=Limit.MODEL.bytes,
             )
-            recorded[folder] = target
-    return recorded
+        except UltraFaceError:
+            continue  # What another runtime cannot read says nothing about this one.
+        return _Recorded(f"itself on {witness}", target)
+    return _Recorded(f"no original is known, and no other runtime here runs {c.place.name}", None)
 
 
 def _run(
@@ -239,13 +284,27 @@ def _sweep(group: list[_Subject], settings: BenchSettings, command: Sequence[str
 
 
 def _prove(subject: _Subject, worker: Worker) -> None:
-    """Nothing is timed that has not just been found to compute what the original does."""
-    comparison = worker.ask(do="verify", reference=subject.reference)
+    """Nothing is timed that has not just been found to compute what the original does.
+
+    A single file without an original is compared with itself on another runtime, or timed
+    unverified, which its warnings say.
+    """
+    subject.first = worker.first
+    recorded = subject.reference
+    if recorded.file is None:
+        subject.unverified = recorded.name
+        return
+    comparison = worker.ask(do="verify", reference=recorded.file)
     if not comparison["passed"]:
-        raise WorkerFailed(f"is not the original network: {comparison['reason']}")
+        kind = "does not agree with" if subject.configuration.file else "is not"
+        raise WorkerFailed(f"{kind} {recorded.name}: {comparison['reason']}")
+    if subject.configuration.file and not comparison["reference_detections"]:
+        subject.unverified = "no face was found on any runtime; check --mean, --std and --color"
+        return
     keys = ("max_abs_scores", "max_abs_boxes", "recall", "precision", "mean_iou", "images")
     subject.verification = {key: comparison[key] for key in keys}
-    subject.first = worker.first
+    if subject.configuration.file:
+        subject.verification["reference"] = recorded.name
 
 
 def _time_round(subject: _Subject, worker: Worker, seconds: float) -> Round:
@@ -270,7 +329,7 @@ def _measurement(subject: _Subject) -> Measurement:
     spec = c.folder.spec
     measured = Measurement(
         model=c.model,
-        folder=str(c.folder.path),
+        folder=str(c.place),
         width=spec.width,
         height=spec.height,
         artifact=c.artifact.id,
@@ -289,7 +348,7 @@ def _measurement(subject: _Subject) -> Measurement:
 
 
 def _warnings(subject: _Subject, measured: Measurement) -> list[str]:
-    found = []
+    found = [f"unverified: {subject.unverified}"] if subject.unverified else []
     threads, cores = measured.threads, len(measured.cores)
     if threads > cores:
         found.append(f"{threads} threads on {cores} core{'s' if cores > 1 else ''}")

@@ -108,7 +108,12 @@ class Runner:
         outputs = self.session.run(preprocess(self._image, self._spec))
         height, width = self._image.shape[:2]
         return postprocess(
-            outputs["scores"], outputs["boxes"], self._spec, (width, height), self._options
+            outputs["scores"],
+            outputs["boxes"],
+            self._spec,
+            (width, height),
+            self._options,
+            outputs.get("landmarks"),
         )
 
     def verify(self, reference: Path) -> dict[str, Any]:
@@ -184,7 +189,8 @@ class Runner:
             prepared = clock()
             outputs = run(tensor)
             inferred = clock()
-            faces = postprocess(outputs["scores"], outputs["boxes"], spec, size, options)
+            scores, boxes, points = outputs["scores"], outputs["boxes"], outputs.get("landmarks")
+            faces = postprocess(scores, boxes, spec, size, options, points)
             end = clock()
             before, switches = switches, usage(me).ru_nivcsw
             if switches != before:

@@ -14,6 +14,7 @@ from ultraface_deploy.cli.bench_options import (
     InputSizes,
     Precisions,
     configurations_of,
+    require_folders,
     require_writable,
 )
 from ultraface_deploy.cli.console import note, progress, results, write_json
@@ -81,6 +82,7 @@ def count(
     Sysroot.default().versions()
     photographs = list_images(image) if image and image.is_dir() else [image] if image else []
     found = configurations_of(folders, backend, precision, input_size)
+    require_folders(found, "counting")
     if chosen_backends(backend) is None:
         found = [each for each in found if each.backend in emulated_backends()]
     _count(found, core, photographs, json)

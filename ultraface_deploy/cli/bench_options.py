@@ -16,13 +16,14 @@ from ultraface_deploy.cli.options import chosen_backends
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.plan import Configuration
+    from ultraface_deploy.family.spec import Known
 
 Folders = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
     typer.Argument(
         metavar="[DIR]...",
-        help="Artifact folders or names of embedded models; without one the default model's, "
-        "converted first if need be.",
+        help="Artifact folders, single model files or names of embedded models; without one the "
+        "default model's, converted first if need be.",
         show_default=False,
     ),
 ]
@@ -48,6 +49,7 @@ def configurations_of(
     precision: Sequence[str] | None,
     input_size: Sequence[str] | None,
     threads: str = "1",
+    known: Known | None = None,
 ) -> list[Configuration]:
     """Return what the options ask for, converted where it is not there yet.
 
@@ -58,7 +60,7 @@ def configurations_of(
     from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.bench.machine import parse_numbers
     from ultraface_deploy.bench.plan import configurations
-    from ultraface_deploy.family.spec import parse_input_size
+    from ultraface_deploy.family.spec import NOTHING, parse_input_size
 
     names = dict.fromkeys(precision or ["fp32"])
     return configurations(
@@ -68,7 +70,20 @@ def configurations_of(
         parse_numbers(threads, "--threads", smallest=1),
         [parse_input_size(text) for text in input_size or ()],
         note,
+        known or NOTHING,
     )
+
+
+def require_folders(found: Sequence[Configuration], what: str) -> None:
+    """Refuse single files where the original network must be at hand, elsewhere too.
+
+    Raises:
+        InputError: names the first.
+    """
+    from ultraface_deploy.errors import InputError
+
+    if files := [each.file for each in found if each.file]:
+        raise InputError(f"{files[0]}: {what} takes artifact folders, not single files")
 
 
 def require_writable(targets: Mapping[str, str | None]) -> None:

@@ -16,10 +16,20 @@ from ultraface_deploy.cli.bench_options import (
     InputSizes,
     Precisions,
     configurations_of,
+    require_folders,
     require_writable,
 )
 from ultraface_deploy.cli.console import note, progress, results, write_output
-from ultraface_deploy.cli.options import Backends, JsonTarget
+from ultraface_deploy.cli.options import (
+    Backends,
+    ColorOrder,
+    Device,
+    IgnoreOutputs,
+    JsonTarget,
+    Mean,
+    Std,
+    choose_device,
+)
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.measurement import Measurement, Row, Stage
@@ -41,6 +51,11 @@ def run(
         str, typer.Option("--threads", metavar="N", help="Thread counts: 4, or 1,2,4, or 1-4.")
     ] = "1",
     input_size: InputSizes = None,
+    mean: Mean = None,
+    std: Std = None,
+    color: ColorOrder = None,
+    ignore_outputs: IgnoreOutputs = False,
+    device: Device = None,
     cores: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -126,6 +141,7 @@ def run(
     """
     from ultraface_deploy.bench.machine import choose_cores
     from ultraface_deploy.bench.ssh import destination
+    from ultraface_deploy.family.spec import parse_known
 
     targets = {"json": json, "csv": csv, "markdown": markdown}
     require_writable(targets)
@@ -133,8 +149,11 @@ def run(
         destination(each)
     chosen_cores = None if host else choose_cores(cores)
     settings = _settings(launches, seconds, ci, max_seconds, image)
-    found = configurations_of(folders, backend, precision, input_size, threads)
+    choose_device(device)
+    known = parse_known(mean, std, color, ignore_outputs)
+    found = configurations_of(folders, backend, precision, input_size, threads, known)
     if host:
+        require_folders(found, "--host")
         report = measure_on_boards(host, found, settings, cores, bootstrap, identity)
     else:
         report = measure_here(found, settings, chosen_cores)

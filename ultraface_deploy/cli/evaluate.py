@@ -19,12 +19,25 @@ from ultraface_deploy.cli.console import (
     write_json,
     write_output,
 )
-from ultraface_deploy.cli.options import Backends, ClassNames, Folder, InputSize, JsonTarget
+from ultraface_deploy.cli.options import (
+    Backends,
+    ClassNames,
+    ColorOrder,
+    Device,
+    FolderOrFile,
+    IgnoreOutputs,
+    InputSize,
+    JsonTarget,
+    Mean,
+    Std,
+    choose_device,
+)
 from ultraface_deploy.cli.peers import eval_peers
 
 if TYPE_CHECKING:
     from ultraface_deploy.accuracy import Evaluation, Subject
     from ultraface_deploy.accuracy.compare import Pairing
+    from ultraface_deploy.family.spec import Known
 
 # Typer reads annotations at run time, and Python 3.10 is still there.
 OptionalPath = Optional[Path]  # noqa: UP045
@@ -51,7 +64,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    folder: Folder = None,
+    folder: FolderOrFile = None,
     data: Annotated[
         OptionalPath, typer.Option("--data", help="WIDER FACE: holds WIDER_val/images.")
     ] = None,
@@ -89,6 +102,11 @@ def run(
         typer.Option("--precision", help="fp32, fp16 or int8; repeat for several."),
     ] = None,
     input_size: InputSize = None,
+    mean: Mean = None,
+    std: Std = None,
+    color: ColorOrder = None,
+    ignore_outputs: IgnoreOutputs = False,
+    device: Device = None,
     threshold: Annotated[
         float, typer.Option("--threshold", min=0.0, max=1.0, help="Minimum score of a prediction.")
     ] = 0.02,
@@ -145,9 +163,12 @@ def run(
     )
     from ultraface_deploy.accuracy.curves import check_picture, draw, write_csv
     from ultraface_deploy.accuracy.own_data import read_truth
+    from ultraface_deploy.family.spec import parse_known
     from ultraface_deploy.pipeline.nms import parse_nms
     from ultraface_deploy.train.data.classes import Classes
 
+    choose_device(device)
+    known = parse_known(mean, std, color, ignore_outputs)
     settings = EvalSettings(
         threshold, candidates, top_k, parse_nms(nms), nms_iou, keep_aspect, _scale(scale)
     )
@@ -169,13 +190,13 @@ def run(
         elif pictures is not None or labels is not None:
             own = _required(pictures, "--folder"), _required(labels, "--labels")
             images, truth = read_truth(*own, note, Classes.parse(class_names))
-            subjects = _subjects(folder, backend or [], precision or [], input_size)
+            subjects = _subjects(folder, backend or [], precision or [], input_size, known)
             evaluation = evaluate_folder(
                 subjects, images, truth, false_positives, settings, options
             )
         else:
             wider = _required(data, "--data"), _required(ground_truth, "--ground-truth")
-            subjects = _subjects(folder, backend or [], precision or [], input_size)
+            subjects = _subjects(folder, backend or [], precision or [], input_size, known)
             evaluation = evaluate_wider(subjects, *wider, settings, options)
     if plot is not None:
         draw(evaluation.results, plot)
@@ -290,7 +311,11 @@ def _scale(text: str | None) -> int | str | None:
 
 
 def _subjects(
-    folder: Path | None, backends: list[str], precisions: list[str], input_size: str | None
+    folder: Path | None,
+    backends: list[str],
+    precisions: list[str],
+    input_size: str | None,
+    known: Known,
 ) -> list[Subject]:
     from ultraface_deploy.accuracy import find_subjects
     from ultraface_deploy.agreement.precision import parse_precision
@@ -307,7 +332,7 @@ def _subjects(
         runtimes = [] if "all" in backends else named or [installed("onnx")]
         steps = [step_for(each, kind) for each in runtimes for kind in kinds or ["fp32"]]
         folder = ensure(None, steps, size, note).path
-    return find_subjects(folder, backends, kinds, size)
+    return find_subjects(folder, backends, kinds, size, known)
 
 
 def _print(evaluation: Evaluation, quiet: bool) -> None:

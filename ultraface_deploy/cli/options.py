@@ -17,6 +17,15 @@ Folder = Annotated[
         show_default=False,
     ),
 ]
+FolderOrFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Argument(
+        metavar="[DIR|FILE]",
+        help="Artifact folder or single model file; without one the default model's, converted "
+        "first if missing.",
+        show_default=False,
+    ),
+]
 InputSize = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(

@@ -13,15 +13,21 @@ from ultraface_deploy.cli.console import note, notes, results, write_json
 from ultraface_deploy.cli.options import (
     AllowNoFaces,
     Backends,
+    ColorOrder,
     Device,
-    Folder,
+    FolderOrFile,
+    IgnoreOutputs,
+    InputSize,
     JsonTarget,
+    Mean,
+    Std,
     choose_device,
     chosen_backends,
 )
 
 if TYPE_CHECKING:
     from ultraface_deploy.agreement.comparison import Comparison
+    from ultraface_deploy.family.spec import Known
 
 
 def register(app: typer.Typer) -> None:
@@ -30,13 +36,18 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    folder: Folder = None,
+    folder: FolderOrFile = None,
     images: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
         typer.Option("--images", help="Folder of photographs; default: those that ship."),
     ] = None,
     backend: Backends = None,
     device: Device = None,
+    input_size: InputSize = None,
+    mean: Mean = None,
+    std: Std = None,
+    color: ColorOrder = None,
+    ignore_outputs: IgnoreOutputs = False,
     allow_no_faces: AllowNoFaces = False,
     json: JsonTarget = None,
 ) -> None:
@@ -48,18 +59,28 @@ def verify(
     from ultraface_deploy.artifacts.ensure import ensure
     from ultraface_deploy.artifacts.verify import verify_file, verify_folder
     from ultraface_deploy.errors import CheckFailed
+    from ultraface_deploy.family.spec import parse_input_size, parse_known
     from ultraface_deploy.safe.images import embedded_images, list_images, read_images
     from ultraface_deploy.safe.records import SCHEMA
 
     choose_device(device)
+    known = parse_known(mean, std, color, ignore_outputs)
+    size = None if input_size is None else parse_input_size(input_size)
     backends = chosen_backends(backend)
     photos = embedded_images() if images is None else read_images(list_images(images))
     if folder is not None and folder.is_file():
         subject = folder
         with notes.status(f"verifying {subject}"):
-            comparisons = verify_file(subject, photos, backends)
-        note(f"{subject}: no original is known, so it is compared with itself on other runtimes")
+            comparisons = verify_file(subject, photos, backends, known, size)
+        runtimes = {comparison.backend for comparison in comparisons}
+        note(
+            f"{subject}: no original is known, so it is compared with itself on other runtimes"
+            if len(runtimes) > 1
+            else f"{subject}: unverified: no original is known, and {runtimes.pop()} alone reads "
+            "it here; all that is shown is that it runs and finds faces"
+        )
     else:
+        _refuse_for_folders(known, size)
         opened = ensure(folder, report=note)
         subject = opened.path
         with notes.status(f"verifying {subject}"):
@@ -80,6 +101,17 @@ def verify(
                 if all(c.reason and "proves nothing" in c.reason for c in failed)
                 else f"; convert {subject} again"
             )
+        )
+
+
+def _refuse_for_folders(known: Known, size: tuple[int, int] | None) -> None:
+    """Refuse what a manifest states already."""
+    from ultraface_deploy.errors import InputError
+
+    if size or known.says_input or known.ignore_outputs:
+        raise InputError(
+            "--input-size, --mean, --std, --color and --ignore-outputs are for single files; an "
+            "artifact folder states itself what its network is"
         )
 
 

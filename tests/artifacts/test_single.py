@@ -1,0 +1,53 @@
+"""Single files: whose they are, and on which runtimes they can be run and compared."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ultraface_deploy import models
+from ultraface_deploy.artifacts.convert import convert
+from ultraface_deploy.artifacts.single import SingleFile
+from ultraface_deploy.artifacts.source import resolve_source
+from ultraface_deploy.backends import get_backend
+from ultraface_deploy.errors import InputError
+
+SHIPPED = models.FOLDER / "slim-320.onnx"
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    return Path(shutil.copy(SHIPPED, tmp_path / "theirs.onnx"))
+
+
+def test_every_installed_runtime_that_reads_it(foreign: Path) -> None:
+    file = SingleFile.open(foreign)
+    names = [each.name for each in file.readers]
+    assert names[:2] == ["onnxruntime", "opencv"]
+    assert file.others(get_backend("opencv")) == tuple(n for n in names if n != "opencv")
+    assert file.of_folder is None
+    folder = file.as_folder()
+    assert folder.files(folder.artifacts[0]) == (foreign,)
+
+
+def test_restricted_runtimes_are_still_compared_with_others(foreign: Path) -> None:
+    file = SingleFile.open(foreign, ["opencv"], "fp16")
+    assert [each.name for each in file.readers] == ["opencv"]
+    assert "onnxruntime" in file.others(get_backend("opencv"))
+    assert file.artifact.precision == "fp16"
+
+
+def test_a_runtime_that_does_not_read_it_is_refused(foreign: Path) -> None:
+    if not get_backend("native").available():
+        pytest.skip("needs a C compiler")
+    with pytest.raises(InputError, match="--backend native reads c, not theirs"):
+        SingleFile.open(foreign, ["native"])
+
+
+def test_a_file_of_a_folder_has_an_original(tmp_path: Path) -> None:
+    folder = convert(resolve_source(SHIPPED), ["onnx"], output=tmp_path / "made")
+    file = SingleFile.open(folder.files(folder.artifacts[0])[0])
+    assert file.of_folder is not None
+    assert file.artifact == folder.artifacts[0]

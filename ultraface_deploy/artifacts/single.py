@@ -1,0 +1,93 @@
+"""A single model file, whoever made it: what it is, and which runtimes here can run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.artifacts.choose import find_files, runtimes_of
+from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder, Source, describe_files
+from ultraface_deploy.artifacts.source import owning_folder
+from ultraface_deploy.backends import Backend, get_backend
+from ultraface_deploy.converters import format_and_files
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import NOTHING, Known, ModelSpec
+from ultraface_deploy.safe.files import require_file, sha256_of
+
+
+@dataclass(frozen=True)
+class SingleFile:
+    """A model file given by its name.
+
+    `files` are its companions too, `readers` the chosen runtimes that run it, `able` all that do.
+    `of_folder` is the artifact folder whose manifest lists it, None for other people's files: there
+    is no original to compare those with.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    spec: ModelSpec
+    artifact: Artifact
+    readers: tuple[Backend, ...]
+    able: tuple[Backend, ...]
+    of_folder: ArtifactFolder | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        backends: Sequence[str] | None = None,
+        precision: Precision | None = None,
+        input_size: tuple[int, int] | None = None,
+        known: Known = NOTHING,
+    ) -> SingleFile:
+        """Find out what a file is.
+
+        Args:
+            path: a file of any format that runs here.
+            backends: names to restrict to; None for every installed runtime that reads it.
+            precision: how it is stored, where nobody has written that down; None for FP32.
+            input_size: (width, height) where the file does not state it.
+            known: what else the user knows of it.
+
+        Raises:
+            InputError: no file of a known format, not a network of this family, or a named runtime
+                does not read it.
+            MissingDependency: a named runtime is not installed.
+            BackendError: the first runtime cannot run it.
+        """
+        require_file(path, "model")
+        record, _ = format_and_files(path)
+        folder = owning_folder(path)
+        listed = folder and next(each for each in folder.artifacts if path.name in each.files)
+        if listed is not None:
+            precision = listed.precision
+        format = record.name if listed is None else listed.format
+        able = tuple(each for each in runtimes_of(format, precision or "fp32") if each.available())
+        readers = able if backends is None else tuple(map(get_backend, dict.fromkeys(backends)))
+        for backend in readers:
+            backend.require()
+            if backend.name not in {each.name for each in able}:
+                raise InputError(
+                    f"--backend {backend.name} reads {', '.join(backend.formats)}, not {path.name}"
+                )
+        if not readers:
+            raise InputError(f"{path}: no installed runtime reads {format}")
+        _, files, spec = find_files(
+            path, readers[0].name, precision or "fp32", input_size, None, known
+        )
+        artifact = listed or describe_files(
+            format, precision or "fp32", {each.name: each for each in files}
+        )
+        return cls(path, files, spec, artifact, readers, able, folder)
+
+    def as_folder(self) -> ArtifactFolder:
+        """Return a folder, in memory alone, that holds nothing but the file."""
+        source = Source(self.path.name, sha256_of(self.path))
+        return ArtifactFolder(self.path.parent, self.spec, source, (self.artifact,))
+
+    def others(self, backend: Backend) -> tuple[str, ...]:
+        """Return the runtimes besides one on which the file can be compared with itself."""
+        return tuple(each.name for each in self.able if each.name != backend.name)

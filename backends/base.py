@@ -33,6 +33,8 @@ class Session(ABC):
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self._alone = Lock()
+        self.batch: int | None = 1
+        """How many inputs the network takes at once; None for any number."""
         self.halves = False
         """Whether an INT8 artifact has the rest computed in half floats."""
         self.further: dict[str, tuple[int, ...]] = {}
@@ -53,18 +55,61 @@ class Session(ABC):
         Raises:
             BackendError: the runtime failed.
         """
+        return self.run_batch(tensor)
+
+    def run_batch(self, tensor: Tensor) -> Outputs:
+        """Run the network on several inputs.
+
+        In one go where the network takes so many; a network of another fixed number is given
+        parts of that many, the last filled up with zeros, and one that takes a single input runs
+        once for each.
+
+        Args:
+            tensor: (B, channels, H, W) float32, contiguous.
+
+        Returns:
+            As `run`, with B in the place of 1.
+
+        Raises:
+            BackendError: the runtime failed.
+        """
         with self._alone:
-            named = self._run(tensor)
-            bound = bind_outputs(named, self.spec)
-            maps = _maps_among(named, self.spec)
-            self.ends_at_maps = maps is not None
-            known = maps or names_of_outputs(named, self.spec)
-            self.further = {key: value.shape for key, value in named.items() if key not in known}
-            return bound
+            if len(tensor) == 1 and self.batch in (None, 1):
+                return self._bound(self._run(tensor))
+            size = self.batch or len(tensor)
+            parts = [tensor[at : at + size] for at in range(0, len(tensor), size)]
+            found = [each for part in parts for each in self._run_part(part, size)]
+        return {key: np.concatenate([each[key] for each in found]) for key in found[0]}
+
+    def _run_part(self, part: Tensor, size: int) -> list[Outputs]:
+        """Run once, and return the outputs of each of the inputs."""
+        count = len(part)
+        if count < size:
+            missing = np.zeros((size - count, *part.shape[1:]), np.float32)
+            part = np.concatenate([part, missing])
+        named = self._run(np.ascontiguousarray(part))
+        if size == 1:
+            return [self._bound(named)]
+        return [
+            self._bound({name: value[at : at + 1] for name, value in named.items()})
+            for at in range(count)
+        ]
+
+    def _bound(self, named: Mapping[str, Tensor]) -> Outputs:
+        """Bind the outputs of one input."""
+        bound = bind_outputs(named, self.spec)
+        maps = _maps_among(named, self.spec)
+        self.ends_at_maps = maps is not None
+        known = maps or names_of_outputs(named, self.spec)
+        self.further = {key: value.shape for key, value in named.items() if key not in known}
+        return bound
 
     @abstractmethod
     def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
-        """Return the runtime's outputs by its own names, each in a buffer of its own."""
+        """Return the runtime's outputs by its own names, each in a buffer of its own.
+
+        The tensor is (1, channels, H, W), or as many as `batch` says.
+        """
 
 
 class Backend(ABC):

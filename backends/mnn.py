@@ -23,6 +23,8 @@ class _Session(Session):
 
         self._interpreter, self._session = interpreter, session
         self._input = interpreter.getSessionInput(session)
+        self._shape = tuple(self._input.getShape())
+        self.batch = max(1, self._shape[0])
         self._outputs = dict(interpreter.getSessionOutputAll(session))
         self._host_outputs = {
             name: MNN.Tensor(
@@ -39,7 +41,10 @@ class _Session(Session):
 
         # Old files declare another memory layout for their input; the host tensor states ours.
         host = MNN.Tensor(
-            self.spec.input_shape, MNN.Halide_Type_Float, tensor, MNN.Tensor_DimensionType_Caffe
+            (self.batch, *self.spec.input_shape[1:]),
+            MNN.Halide_Type_Float,
+            tensor,
+            MNN.Tensor_DimensionType_Caffe,
         )
         self._input.copyFrom(host)
         if self._interpreter.runSession(self._session) != 0:

@@ -42,6 +42,8 @@ class _Session(Session):
         self._input = session.get_inputs()[0].name
         half = session.get_inputs()[0].type == "tensor(float16)"
         self._type = np.float16 if half else np.float32
+        first = (session.get_inputs()[0].shape or [1])[0]
+        self.batch = first if isinstance(first, int) and first > 0 else None
         self._names = [output.name for output in session.get_outputs()]
 
     def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:

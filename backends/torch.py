@@ -20,6 +20,7 @@ class _Session(Session):
     def __init__(self, spec: ModelSpec, network: nn.Module, threads: int) -> None:
         super().__init__(spec)
         self._network = network
+        self.batch = None
         self._threads = threads
 
     def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:

@@ -103,6 +103,16 @@ def input_channels(path: Path) -> int:
     return sides[1] if len(sides) == 4 and sides[1] in (1, 3) else 3
 
 
+def input_batch(path: Path) -> int:
+    """Return how many inputs a file takes at once, 0 where it does not say.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    sides = _input_sides(path)
+    return sides[0] if len(sides) == 4 else 0
+
+
 def _input_sides(path: Path) -> list[int]:
     """The sides of the first input that is no weight, 0 where one is not fixed."""
     for graph in _read(path).field_7:

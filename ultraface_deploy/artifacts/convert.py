@@ -6,8 +6,11 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from ultraface_deploy import models
 from ultraface_deploy.agreement.comparison import Reference
@@ -31,9 +34,10 @@ from ultraface_deploy.converters import (
     get_format,
     target_names,
 )
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.family.tensors import SAFETENSORS
+from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.pipeline.maps import SUFFIX as HEAD_SUFFIX
 from ultraface_deploy.pipeline.maps import write_head
 from ultraface_deploy.quantize import Int8, Int8Options
@@ -45,6 +49,9 @@ if TYPE_CHECKING:
     from ultraface_deploy.quantize.quantizer import Quantizer
 
 Report = Callable[[str], None]
+_MOST_INPUTS = 1024
+# Sums of many inputs are added in another order.
+_SAME_IN_BATCHES = 1e-3
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,19 @@ class Step:
 def default_folder(name: str = models.DEFAULT_MODEL) -> Path:
     """Return where artifacts go when no folder is given."""
     return Path("artifacts") / name
+
+
+def parse_batch(text: str) -> int | None:
+    """Read `--batch`: a number, or `dynamic`, which is None.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if text == "dynamic":
+        return None
+    if not (text.isdecimal() and len(text) < 6 and 1 <= int(text) <= _MOST_INPUTS):
+        raise InputError(f"--batch {text}: give 1 to {_MOST_INPUTS}, or dynamic")
+    return int(text)
 
 
 def plan(
@@ -163,6 +183,7 @@ def convert(
     progress: OnPhotograph | None = None,
     needs_faces: bool = False,
     opset: int | None = None,
+    batch: int | None = 1,
 ) -> ArtifactFolder:
     """Convert a model and compare every artifact with it before it appears in the folder.
 
@@ -178,6 +199,7 @@ def convert(
         needs_faces: refuse an artifact when neither it nor the original finds any face, because
             then nothing is shown about the faces.
         opset: of the ONNX files; None for the one that every converter reads.
+        batch: how many inputs the ONNX files take at once; None for any number.
 
     Returns:
         The folder with all its artifacts, earlier ones included.
@@ -193,6 +215,11 @@ def convert(
         from ultraface_deploy.converters.onnx.opset import check_opset
 
         check_opset(opset)
+    if batch != 1 and (others := set(targets) - {"onnx", "onnxsim"}):
+        raise InputError(
+            f"--batch: ONNX files alone are made for several inputs, not {', '.join(others)}; "
+            "give --to onnx or --to onnxsim"
+        )
     precisions = (precision,) if isinstance(precision, str) else tuple(precision)
     steps = plan(source.root, targets, *precisions, head=source.spec.head)
     options = int8 or Int8Options()
@@ -208,7 +235,7 @@ def convert(
     with folder.scratch() as scratch:
         work = _Work(folder, source, scratch, report)
         work.int8, work.progress = options, progress
-        work.needs_faces, work.opset = needs_faces, opset
+        work.needs_faces, work.opset, work.batch = needs_faces, opset, batch
         work.add_source()
         for step in steps:
             asked = step.format in targets or "all" in targets
@@ -268,6 +295,7 @@ class _Work:
         self.progress: OnPhotograph | None = None
         self.needs_faces = False
         self.opset: int | None = None
+        self.batch: int | None = 1
         self._reference: Reference | None = None
         self._quantizer: Quantizer | None = None
 
@@ -301,6 +329,8 @@ class _Work:
             self._quantize(record, way, list(files.values()))
         else:
             self._convert(record, step.precision, list(files.values()))
+        if record.name in ("onnx", "onnxsim"):
+            self._set_batch(*files.values())
         artifact = describe_files(step.format, step.precision, files)
         self._check_and_publish(artifact, list(files.values()), _tools(record))
         if isinstance(way, Int8):
@@ -339,7 +369,52 @@ class _Work:
         self._quantizer.make(record.name, int8, runner, sources, self._fp32_bytes(record), outputs)
 
     def _sound(self, format: str) -> tuple[Path, ...]:
-        return sound_files(self.folder, self.folder.find(format), installed(format))
+        files = sound_files(self.folder, self.folder.find(format), installed(format))
+        return self._single(files[0]) if format in ("onnx", "onnxsim") else files
+
+    def _single(self, file: Path) -> tuple[Path, ...]:
+        """What is made from an ONNX file is made from one that takes a single input."""
+        from ultraface_deploy.converters.onnx.header import input_batch
+
+        if input_batch(file) == 1:
+            return (file,)
+        from ultraface_deploy.converters.onnx.batch import set_batch
+
+        copy = self.scratch / f"single-{file.name}"
+        shutil.copyfile(file, copy)
+        set_batch(copy, 1)
+        return (copy,)
+
+    def _set_batch(self, file: Path) -> None:
+        from ultraface_deploy.converters.onnx.header import input_batch
+
+        # What takes any number, and was not asked for anything else, stays as it is.
+        asked = 0 if self.batch is None else self.batch
+        if input_batch(file) != asked and (self.batch != 1 or input_batch(file)):
+            from ultraface_deploy.converters.onnx.batch import set_batch
+
+            set_batch(file, self.batch)
+
+    def _require_same_in_batches(
+        self, judge: Backend, artifact: Artifact, made: Sequence[Path]
+    ) -> None:
+        """Refuse a network that computes an input otherwise beside others than alone.
+
+        Raises:
+            CheckFailed: says how far off it is.
+        """
+        spec = self.folder.spec
+        session = judge.load(made, spec, precision=artifact.precision)
+        inputs = [preprocess(image, spec) for image in islice(embedded_images(), 3)]
+        together = session.run_batch(np.concatenate(inputs))
+        for index, tensor in enumerate(inputs):
+            for name, alone in session.run(tensor).items():
+                off = float(np.abs(together[name][index] - alone[0]).max())
+                if not off <= _SAME_IN_BATCHES:
+                    raise CheckFailed(
+                        f"--batch: {artifact.id} computes other {name} for several inputs at once "
+                        f"than for one (by {off:.2g}); leave out --batch"
+                    )
 
     def _fp32_bytes(self, record: Format) -> int:
         """Size of a format's FP32 artifact, which is made to be measured if nobody asked for it.
@@ -381,7 +456,8 @@ class _Work:
         files = self._names(get_format("onnx").suffixes, "fp32")
         (output,) = files.values()
         own, wanted = self.source.own_spec, self.folder.spec
-        if own == wanted and self.opset is None and models.ships(self.source.sha256):
+        plain = self.opset is None and self.batch == 1
+        if own == wanted and plain and models.ships(self.source.sha256):
             self._copy_shipped(files, output)
             return
         from ultraface_deploy.converters.onnx.files import save
@@ -393,6 +469,7 @@ class _Work:
         self.source.require_unchanged()
         save(prepare(model, own, wanted), output)
         self._set_opset(output)
+        self._set_batch(output)
         # At another size or with decoded boxes the file itself is the only reference there is.
         if _comparable(own) != _comparable(wanted):
             format, originals, own = "onnx", (output,), wanted
@@ -418,6 +495,8 @@ class _Work:
     ) -> None:
         self._reference = self._reference or open_reference(self.folder)
         judge = installed(artifact.format, artifact.precision)
+        if self.batch != 1:
+            self._require_same_in_batches(judge, artifact, made)
         comparison = verify_artifact(
             self.folder.spec, artifact, made, judge, self._reference, embedded_images()
         )

@@ -81,6 +81,12 @@ def convert(
         bool, typer.Option("--overwrite", help="Replace another network's artifacts there.")
     ] = False,
     allow_no_faces: AllowNoFaces = False,
+    batch: Annotated[
+        str,
+        typer.Option(
+            "--batch", metavar="N|dynamic", help="How many inputs the ONNX files take at once."
+        ),
+    ] = "1",
     opset: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option("--opset", help="Operator set of the FP32 ONNX files, from 9; default: 13."),
@@ -133,6 +139,7 @@ def convert(
     """Convert a model; every artifact is compared with the original network before it is kept."""
     from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.artifacts.convert import convert as convert_model
+    from ultraface_deploy.artifacts.convert import parse_batch
     from ultraface_deploy.artifacts.source import parse_head, resolve_source
     from ultraface_deploy.converters.ethosu.vela import require_accelerator
     from ultraface_deploy.family.spec import parse_input_size, parse_known
@@ -142,6 +149,7 @@ def convert(
     asked = [name for name, given in flags.items() if given] + list(precision or ())
     chosen = [parse_precision(each) for each in dict.fromkeys(asked or ["fp32"])]
     size = None if input_size is None else parse_input_size(input_size)
+    inputs = parse_batch(batch)
     known = parse_known(mean, std, color, ignore_outputs)
     wanted_head = None if head is None else parse_head(head)
     source = resolve_source(model, size, wanted_head, name, ema, known)
@@ -170,6 +178,7 @@ def convert(
             report=note,
             needs_faces=not allow_no_faces,
             opset=opset,
+            batch=inputs,
             int8=options,
             progress=lambda done, total: bar.update(
                 task, description="calibrating", completed=done, total=total

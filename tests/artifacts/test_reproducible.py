@@ -1,4 +1,7 @@
-"""Same input, versions and options: the same bytes, in every format."""
+"""Same input, versions and options: the same bytes, in every format and precision.
+
+INT8: tests/quantize/test_quantizer.py.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Convert
+from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.source import resolve_source
+from ultraface_deploy.converters import Conversion, format_names, get_format
 
 for package in ("onnx", "onnxsim", "MNN", "ncnn"):
     pytest.importorskip(package, reason="the converters are not all installed")
@@ -21,3 +27,27 @@ def digests(folder: Path) -> dict[str, str]:
 def test_two_conversions_write_the_same_bytes(tmp_path: Path) -> None:
     first, second = digests(tmp_path / "a"), digests(tmp_path / "b")
     assert len(first) >= 6 and first == second
+
+
+@pytest.mark.parametrize(
+    ("format", "precision"),
+    [
+        (name, precision)
+        for name in format_names()
+        for precision in get_format(name).precisions
+        if precision not in ("fp32", "int8")
+    ],
+)
+def test_other_precisions(converted: Convert, tmp_path: Path, format: str, precision: str) -> None:
+    record = get_format(format)
+    if (missing := record.missing()) is not None:
+        pytest.skip(missing)
+    folder = converted(models.FOLDER / "slim-320.pth", "onnxsim", size=(64, 64))
+    written = []
+    for run in ("a", "b"):
+        (tmp_path / run).mkdir()
+        outputs = tuple(tmp_path / run / f"net{suffix}" for suffix in record.suffixes)
+        sources = folder.files(folder.find(str(record.source_for(precision))))
+        record.convert(Conversion(sources, folder.spec, precision, outputs))
+        written.append([path.read_bytes() for path in outputs])
+    assert written[0] == written[1] and all(written[0])

@@ -13,7 +13,7 @@ from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Tolerance
 from ultraface_deploy.artifacts.int8 import runner_of
 from ultraface_deploy.backends import get_backend
-from ultraface_deploy.converters import get_format
+from ultraface_deploy.converters import format_names, get_format
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.models import TABLE_SUFFIX, calibration_tables
 from ultraface_deploy.quantize import Int8, Int8Job, Int8Options
@@ -54,10 +54,16 @@ def job_of(case: Case) -> Int8Job:
     return Int8Job(case.spec, case.network, files)
 
 
-@pytest.mark.parametrize("format", ["onnx", "mnn", "ncnn"])
+# C refuses the ranges of this network, which has looked at eight photographs.
+@pytest.mark.parametrize(
+    "format", [name for name in format_names() if get_format(name).int8 and name != "c"]
+)
 def test_same_inputs_give_the_same_bytes(
     slim: Case, shared: Path, table_file: Path, tmp_path: Path, format: str
 ) -> None:
+    missing = get_format(format).missing()
+    if missing is not None:
+        pytest.skip(missing)
     digests = []
     for run in ("one", "two"):
         options = Int8Options(
@@ -69,7 +75,7 @@ def test_same_inputs_give_the_same_bytes(
         int8 = record(format)
         plan = make_plan(slim.network, quantizer.table, next(quantizer._schemes(int8)))
         made = int8.emit(plan, job_of(slim), folder)
-        assert len(made) == 1 + (format == "ncnn")
+        assert len(made) == len(get_format(format).suffixes)
         digests.append([hashlib.sha256(file.read_bytes()).hexdigest() for file in made])
     assert digests[0] == digests[1]
 

@@ -91,7 +91,7 @@ class Runner:
             self._spec,
             job["threads"],
             job["precision"],
-            job["halves"],
+            job.get("halves", False),
         )
         self.expected = len(self._detect())
         height, width = self._image.shape[:2]

@@ -61,10 +61,10 @@ class SingleFile:
         require_file(path, "model")
         record, _ = format_and_files(path)
         folder = owning_folder(path)
-        listed = folder and next(each for each in folder.artifacts if path.name in each.files)
-        if listed is not None:
-            precision = listed.precision
-        format = record.name if listed is None else listed.format
+        listed, format = None, record.name
+        if folder is not None:
+            listed = next(each for each in folder.artifacts if path.name in each.files)
+            precision, format = listed.precision, listed.format
         able = tuple(each for each in runtimes_of(format, precision or "fp32") if each.available())
         readers = able if backends is None else tuple(map(get_backend, dict.fromkeys(backends)))
         for backend in readers:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,12 @@ if (_checkout / "pyproject.toml").is_file() and str(_checkout) not in __path__:
 
 limit_pixels()
 # The wheels of ONNX Runtime report usage to their maker unless told not to before they load.
+if "onnxruntime" in sys.modules and os.environ.get("ORT_DISABLE_TELEMETRY") != "1":
+    warnings.warn(
+        "onnxruntime was imported before ultraface_deploy, so its reporting of usage is on; import "
+        "ultraface_deploy first, or set ORT_DISABLE_TELEMETRY=1",
+        stacklevel=2,
+    )
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:

@@ -222,6 +222,23 @@ def test_no_runtime_reports_what_is_done(folder: ArtifactFolder, tmp_path: Path)
     assert not network_calls(log.read_text())
 
 
+@pytest.mark.parametrize(("disabled", "said"), [(None, 1), ("1", 0)])
+def test_a_runtime_that_was_imported_before_us(disabled: str | None, said: int) -> None:
+    """Its reporting is on by then; at least we say so."""
+    pytest.importorskip("onnxruntime")
+    environment = {k: v for k, v in os.environ.items() if k != "ORT_DISABLE_TELEMETRY"}
+    environment |= {} if disabled is None else {"ORT_DISABLE_TELEMETRY": disabled}
+    done = subprocess.run(
+        [sys.executable, "-c", "import onnxruntime, ultraface_deploy"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.count("imported before ultraface_deploy") == said
+
+
 def network_calls(calls: str) -> Sequence[str]:
     """Sockets that could leave the machine."""
     return re.findall(r"socket\(AF_(?:INET6?|PACKET).*", calls)

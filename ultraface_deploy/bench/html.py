@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+import html
 from collections.abc import Iterable
-from html import escape
 from string import Template
 from typing import Any
 
@@ -13,6 +13,7 @@ from ultraface_deploy.bench.measurement import Measurement
 from ultraface_deploy.bench.plots import figures, render
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.tables import machine_line, warnings_of
+from ultraface_deploy.safe.text import printable
 
 _PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -55,6 +56,12 @@ $settings
 </body>
 </html>
 """)
+
+
+def escape(text: str) -> str:
+    """Return text for HTML; a control character is none there."""
+    return html.escape(printable(text))
+
 
 _CAPTIONS = {
     "latency": "Latency per thread count",

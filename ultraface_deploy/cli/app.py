@@ -16,7 +16,7 @@ import typer
 from ultraface_deploy import __version__
 from ultraface_deploy.cli import config, console, paths, streams
 from ultraface_deploy.cli.everywhere import Everywhere
-from ultraface_deploy.errors import UltraFaceError
+from ultraface_deploy.errors import InputError, UltraFaceError
 
 # Each module of this package adds its command with `register(app)`, in the order of the help.
 COMMANDS = (
@@ -91,6 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
         asked = Everywhere.of(sys.argv[1:] if arguments is None else arguments)
         streams.arrange(show_native=asked.verbose)
         console.set_up(asked.quiet, asked.log_file)
+        _require_place()
         _run(asked.rest)
     except UltraFaceError as error:
         if asked.debug:
@@ -99,7 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         if asked.debug:
             raise
-        _fail(f"{error.filename or _place()}: {error.strerror or error}", 2)
+        _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 2)
     except streams.ReaderGone:
         sys.exit(0)
     except _Interrupted:
@@ -110,13 +111,16 @@ def main(arguments: list[str] | None = None) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _place() -> str:
-    """Say what an error is about that names no file."""
+def _require_place() -> None:
+    """Refuse to start in a folder that is gone: torch would end the process without a word.
+
+    Raises:
+        InputError: it is.
+    """
     try:
         Path.cwd()
-    except OSError:
-        return "the working directory is gone; change to another"
-    return "input/output"
+    except OSError as error:
+        raise InputError("the working directory is gone; change to another") from error
 
 
 def _run(arguments: list[str]) -> None:

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo docs newcomer test mutants lowest test-cpp test-c test-arm fuzz soak licences schemas lint format clean
+.PHONY: demo docs newcomer test mutants lowest test-cpp test-c test-arm fuzz attack soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -57,6 +57,11 @@ fuzz: $(STAMP)
 	nice -n 15 $(BIN)/python -m tests.fuzz.campaign --files 10000
 	for command in convert pull prepare eval train; do \
 		nice -n 15 $(BIN)/python -m tests.faults.kill --command $$command || exit 1; done
+
+# Whether anything opens a socket within 40 seconds: every runtime, format and package, in this
+# process, in a child, over --host. Needs strace; five minutes.
+attack: $(STAMP)
+	nice -n 5 $(BIN)/python -m tests.faults.watch
 
 # Each guard of tests/mutants.py taken away in a copy: the test file beside it must fail. 15 minutes.
 mutants: $(STAMP)

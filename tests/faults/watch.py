@@ -1,0 +1,182 @@
+"""Watches for 40 seconds whether anything opens a socket: `make attack`; needs strace.
+
+Each program does one thing and then lives on: a runtime that is loaded, in the process and in a
+child of it; a format that is written; all other packages, imported; a benchmark over `--host`.
+Runtimes, formats and packages are those of the registries and of pyproject.toml, so that what comes
+in is watched too. They run at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions, requires
+from importlib.util import find_spec
+from pathlib import Path
+
+from tests.conftest import ROOT
+from ultraface_deploy.artifacts.convert import convert
+from ultraface_deploy.artifacts.source import resolve_source
+from ultraface_deploy.backends import backend_names, get_backend
+from ultraface_deploy.converters import get_format, target_names
+
+SECONDS = 40
+# ONNX Runtime reports its use after half a minute; what is sent is looked up first.
+_SOCKET = re.compile(r"socket\(AF_(?:INET6?|PACKET).*")
+_STRACE = ("strace", "-f", "-qq", "-e", "trace=socket,execve", "-o")
+_DETECT = """
+from ultraface_deploy import Detector
+from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
+print(len(Detector.open({folder!r}, {name!r}).detect(read_image(DEMO_PHOTO)).boxes))
+"""
+_CONVERT = """
+from pathlib import Path
+from ultraface_deploy.artifacts.convert import convert
+from ultraface_deploy.artifacts.source import resolve_source
+convert(resolve_source("slim-320", (128, 96)), [{name!r}], {precision!r}, Path({output!r}))
+"""
+_IN_CHILD = """
+from ultraface_deploy.safe.child import run_in_child
+run_in_child("tests.faults.watch:linger", {{"program": {program!r}}}, what="watched")
+"""
+_IMPORT = """
+import importlib, ultraface_deploy
+for name in {names!r}:
+    try:
+        importlib.import_module(name)
+    except Exception as error:
+        print(name, type(error).__name__, error)
+"""
+_LIVE_ON = f"\nimport time; time.sleep({SECONDS})\n"
+_HOST = """
+import sys
+from ultraface_deploy.cli.app import main
+main(["bench", "run", {folder!r}, "--backend", "all", "--host", "board", "--seconds", "30",
+      "--launches", "1"])
+"""
+
+
+def linger(program: str) -> None:
+    """Do what a program says in a child process, and live on there."""
+    exec(program + _LIVE_ON, {})
+
+
+def programs(folder: Path, scratch: Path) -> Iterator[tuple[str, str]]:
+    """Yield what is watched: its name, and the program."""
+    for name in backend_names():
+        if get_backend(name).available() and not get_backend(name).runs_original:
+            detect = _DETECT.format(folder=str(folder), name=name)
+            yield name, detect + _LIVE_ON
+            yield f"{name} in a child", _IN_CHILD.format(program=detect)
+    for name in target_names():
+        record = get_format(name)
+        # INT8 takes minutes; it uses no package that these do not.
+        if record.missing() is None and (precision := next(iter(record.precisions))) != "int8":
+            output = str(scratch / name)
+            yield (
+                f"converting to {name}",
+                _CONVERT.format(name=name, precision=precision, output=output) + _LIVE_ON,
+            )
+    for name in imported():
+        yield f"importing {name}", _IMPORT.format(names=[name]) + _LIVE_ON
+    yield "bench --host", _HOST.format(folder=str(folder)) + _LIVE_ON
+
+
+def imported() -> list[str]:
+    """Return the modules of all packages that this one can use, those of its own tests aside."""
+    wanted = set()
+    for line in requires("ultraface-deploy") or []:
+        if not re.search(r"extra == .(?:dev|docs).", line):
+            wanted.add(_plain(re.split(r"[^\w.-]", line, maxsplit=1)[0]))
+    named = {
+        module
+        for module, distributions in packages_distributions().items()
+        if module.isidentifier()
+        and not module.startswith("_")
+        and any(_plain(each) in wanted for each in distributions)
+    }
+    named |= {module for name in target_names() for module in get_format(name).packages}
+    named |= {get_backend(name).module for name in backend_names()}
+    return sorted(module for module in named if find_spec(module) is not None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def found_in(log: Path, code: int) -> str | None:
+    """Say what a program did that it must not, or that it failed; None for neither."""
+    calls = log.read_text(errors="replace")
+    if found := _SOCKET.findall(calls):
+        return f"{len(found)} sockets, {found[0]}"
+    if code or "execve" not in calls:
+        return f"ended with {code}: {log.with_suffix('.err').read_text(errors='replace')[-300:]}"
+    return None
+
+
+def watched(program: str, log: Path, ssh: Path) -> subprocess.Popen[bytes]:
+    """Start a program under strace."""
+    environment = {key: value for key, value in os.environ.items() if "TELEMETRY" not in key}
+    environment |= {"OMP_NUM_THREADS": "1", "ULTRAFACE_DEPLOY_SSH": str(ssh)}
+    environment["PYTHONPATH"] = str(ROOT)
+    return subprocess.Popen(
+        [
+            "strace",
+            "-f",
+            "-qq",
+            "-e",
+            "trace=socket,execve",
+            "-o",
+            log,
+            sys.executable,
+            "-c",
+            program,
+        ],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=log.with_suffix(".err").open("wb"),
+    )
+
+
+def main() -> None:
+    if shutil.which("strace") is None:
+        sys.exit("needs strace: apt-get install strace")
+    bad = False
+    with tempfile.TemporaryDirectory(prefix="watch-") as name:
+        scratch = Path(name)
+        folder = scratch / "folder"
+        convert(resolve_source("slim-320", (128, 96)), ["all"], output=folder)
+        ssh = scratch / "ssh"
+        python = scratch / "python3"
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        ssh.write_text(
+            "#!/bin/sh\nfor last; do :; done\nunset PYTHONPATH\n"
+            f'PATH={scratch}:$PATH exec sh -c "$last"\n'
+        )
+        for program in (ssh, python):
+            program.chmod(0o755)
+        wanted = list(programs(folder, scratch))
+        # So many at a time, or a busy machine takes longer to start them than they live.
+        size = 8
+        for first in range(0, len(wanted), size):
+            running = [
+                (what, watched(program, scratch / f"{first + i}.calls", ssh), first + i)
+                for i, (what, program) in enumerate(wanted[first : first + size])
+            ]
+            for what, process, number in running:
+                process.wait()
+                problem = found_in(scratch / f"{number}.calls", process.returncode)
+                bad |= problem is not None
+                print(f"{what}: {problem or 'no socket'}", flush=True)
+    sys.exit(bad)
+
+
+if __name__ == "__main__":
+    main()

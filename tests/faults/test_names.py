@@ -235,7 +235,7 @@ def test_a_locale_without_letters(tmp_path: Path) -> None:
     names = [b"bad\xff.jpg", "gr\u00fcn.jpg".encode()]
     for name in names:
         shutil.copy(DEMO_PHOTO, tmp_path / os.fsdecode(name))
-    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+    plain = dict(LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", PYTHONIOENCODING="")
     result = run(["detect", tmp_path, "--json", "-"], env=plain)
     assert (result.returncode, result.stderr) == (0, b"")
     assert len(json.loads(result.stdout)["results"]) == 2

@@ -20,7 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tests.conftest import ROOT
+from ultraface_deploy.artifacts.choose import best
 from ultraface_deploy.artifacts.convert import convert
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.converters import get_format, target_names
@@ -42,7 +44,7 @@ convert(resolve_source("slim-320", (128, 96)), [{name!r}], {precision!r}, Path({
 """
 _IN_CHILD = """
 from ultraface_deploy.safe.child import run_in_child
-run_in_child("tests.faults.watch:linger", {{"program": {program!r}}}, what="watched")
+run_in_child("tests.faults.watch:linger", {{"program": {program!r}}}, what="watched", timeout=600)
 """
 _IMPORT = """
 import importlib, ultraface_deploy
@@ -68,8 +70,10 @@ def linger(program: str) -> None:
 
 def programs(folder: Path, scratch: Path) -> Iterator[tuple[str, str]]:
     """Yield what is watched: its name, and the program."""
+    made = ArtifactFolder.open(folder)
     for name in backend_names():
-        if get_backend(name).available() and not get_backend(name).runs_original:
+        backend = get_backend(name)
+        if backend.available() and not backend.runs_original and best(made, backend, "fp32"):
             detect = _DETECT.format(folder=str(folder), name=name)
             yield name, detect + _LIVE_ON
             yield f"{name} in a child", _IN_CHILD.format(program=detect)

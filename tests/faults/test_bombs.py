@@ -44,7 +44,8 @@ WITHOUT_MODEL = {
     *(("doctor",), ("train",), ("data", "prepare")),
     *(("bench", "compare"), ("bench", "report"), ("bench", "recommend")),
     *(("eval", "compare"), ("eval", "table")),
-    *(("models", name) for name in ("list", "info", "pull")),
+    *(("bench", "table"), ("bench", "submit")),
+    *(("models", name) for name in ("list", "info", "pull", "scores", "match-scores")),
 }
 
 

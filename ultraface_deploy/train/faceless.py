@@ -42,7 +42,7 @@ def _grain(rng: Rng) -> Floats:
     x, y = _coordinates()
     slope = rng.uniform(20, 120) + x * rng.uniform(-80, 80) + y * rng.uniform(-80, 80)
     noise = rng.normal(0, rng.uniform(2, 40), (_SIZE[1], _SIZE[0], 3))
-    return np.float32(slope[..., None] + noise)
+    return np.asarray(slope[..., None] + noise, np.float32)
 
 
 def _stripes(rng: Rng) -> Floats:
@@ -66,7 +66,7 @@ def _discs(rng: Rng) -> Floats:
         axes = (int(radius), max(1, int(radius * rng.uniform(0.6, 1.2))))
         colour = rng.uniform(0, 255, 3).tolist()
         cv2.ellipse(canvas, middle, axes, float(rng.uniform(0, 180)), 0, 360, colour, -1)
-    return np.float32(cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.5, 3)))
+    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.5, 3)), np.float32)
 
 
 def _bricks(rng: Rng) -> Floats:
@@ -85,11 +85,11 @@ def _bricks(rng: Rng) -> Floats:
 def _landscape(rng: Rng) -> Floats:
     """Sky, a sun, and ridges of hills, the nearer the darker and the rougher."""
     _, y = _coordinates()
-    sky = np.float32([rng.uniform(180, 250), rng.uniform(140, 220), rng.uniform(90, 240)])
+    sky = np.array([rng.uniform(180, 250), rng.uniform(140, 220), rng.uniform(90, 240)], np.float32)
     canvas = sky * (0.6 + 0.4 * y[..., None])
     sun = [int(rng.integers(0, _SIZE[0])), int(rng.integers(0, _SIZE[1] // 3))]
     cv2.circle(canvas, sun, int(rng.integers(8, 50)), (200, 240, 255), -1)
-    canvas = np.float32(cv2.GaussianBlur(canvas, (0, 0), 2))
+    canvas = np.asarray(cv2.GaussianBlur(canvas, (0, 0), 2), np.float32)
     for ridge in range(int(rng.integers(3, 7))):
         steps = rng.normal(0, 1, 4 * 2 ** (ridge + 1)).astype(np.float32)[None]
         line = cv2.resize(steps, (_SIZE[0], 1), interpolation=cv2.INTER_CUBIC)[0]
@@ -97,7 +97,7 @@ def _landscape(rng: Rng) -> Floats:
         texture = rng.normal(0, 6 + 5 * ridge, (_SIZE[1], _SIZE[0], 1)).astype(np.float32)
         colour = rng.uniform(30, 110, 3).astype(np.float32) * (1.4 - 0.15 * ridge)
         canvas = np.where((y > top)[..., None], colour + texture, canvas)
-    return canvas
+    return np.asarray(canvas, np.float32)
 
 
 _KINDS: dict[str, Callable[[Rng], Floats]] = {
@@ -113,19 +113,19 @@ _KINDS: dict[str, Callable[[Rng], Floats]] = {
 def _coordinates() -> tuple[Floats, Floats]:
     """Return x and y, (480, 640) in 0..1."""
     x, y = np.meshgrid(np.linspace(0, 1, _SIZE[0]), np.linspace(0, 1, _SIZE[1]))
-    return np.float32(x), np.float32(y)
+    return x.astype(np.float32), y.astype(np.float32)
 
 
 def _resized(grid: Floats) -> Floats:
     resized = cv2.resize(grid, _SIZE, interpolation=cv2.INTER_CUBIC)
-    return np.float32(resized.reshape(_SIZE[1], _SIZE[0], -1))
+    return np.asarray(resized.reshape(_SIZE[1], _SIZE[0], -1), np.float32)
 
 
 def _stretched(values: Floats) -> Floats:
     """Bring values to 0..255."""
     low, high = values.min(), values.max()
-    return np.float32(255 * (values - low) / max(high - low, 1e-6))
+    return np.asarray(255 * (values - low) / max(high - low, 1e-6), np.float32)
 
 
 def _tinted(gray: Floats, rng: Rng) -> Floats:
-    return np.float32(gray[..., None] * rng.uniform(0.5, 1, 3))
+    return np.asarray(gray[..., None] * rng.uniform(0.5, 1, 3), np.float32)

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo docs newcomer test mutants lowest test-cpp test-c test-arm fuzz attack soak licences schemas lint format clean
+.PHONY: demo docs newcomer test mutants lowest test-cpp test-c test-arm fuzz fuzz-c attack soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +62,12 @@ fuzz: $(STAMP)
 # process, in a child, over --host. Needs strace; five minutes.
 attack: $(STAMP)
 	nice -n 5 $(BIN)/python -m tests.faults.watch
+
+# Random pictures for the C detector under the sanitizers of gcc and clang; MINUTES=60 is an hour.
+PICTURES ?= 10000
+fuzz-c: $(STAMP)
+	nice -n 15 $(BIN)/python -m tests.fuzz.pictures --pictures $(PICTURES) \
+		$(if $(MINUTES),--minutes $(MINUTES))
 
 # Each guard of tests/mutants.py taken away in a copy: the test file beside it must fail. 15 minutes.
 mutants: $(STAMP)

@@ -1,4 +1,6 @@
-/* What the native backend needs around a generated detector: threads, and tensors for bytes. */
+/* What stands around a generated detector, whose header ULTRAFACE_HEADER names. */
+
+#include "native.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -24,12 +26,12 @@ typedef struct {
     int count, next, finished;
 } pool;
 
-typedef struct {
+struct native {
     ultraface_options options;
     pool pool;
     uint8_t *arena;
     uint8_t *bgr;
-} detector;
+};
 
 /* Take tasks until none is left. */
 static void work(pool *p, ultraface_task task, void *context, int count)
@@ -83,62 +85,73 @@ static void parallel_for(void *argument, ultraface_task task, void *context, int
             sched_yield(); /* the worker may be waiting for this core */
 }
 
-void native_close(detector *d)
+void native_close(native *n)
 {
-    pool *p = &d->pool;
+    pool *p = &n->pool;
     pthread_mutex_lock(&p->lock);
     p->stop = 1;
     pthread_cond_broadcast(&p->begun);
     pthread_mutex_unlock(&p->lock);
     for (int i = 0; i < p->workers; i++)
         pthread_join(p->threads[i], 0);
-    free(d->arena);
-    free(d->bgr);
-    free(d);
+    pthread_cond_destroy(&p->begun);
+    pthread_mutex_destroy(&p->lock);
+    free(n->arena);
+    free(n->bgr);
+    free(n);
 }
 
-/* Returns null without memory or threads. */
-detector *native_open(void)
+native *native_open(int threads)
 {
-    detector *d = (detector *)calloc(1, sizeof *d);
-    if (!d)
+    native *n = (native *)calloc(1, sizeof *n);
+    if (!n)
         return 0;
-    d->arena = (uint8_t *)malloc(ULTRAFACE_ARENA_BYTES);
-    d->bgr = (uint8_t *)malloc(3 * PIXELS);
-    d->options = ultraface_defaults();
-    d->options.threads = ULTRAFACE_THREADS;
-    d->options.parallel_for = parallel_for;
-    d->options.pool = &d->pool;
-    pthread_mutex_init(&d->pool.lock, 0);
-    pthread_cond_init(&d->pool.begun, 0);
-    for (int i = 0; d->arena && d->bgr && i < ULTRAFACE_THREADS - 1; i++, d->pool.workers++)
-        if (pthread_create(&d->pool.threads[i], 0, worker, &d->pool))
+    n->arena = (uint8_t *)malloc(ULTRAFACE_ARENA_BYTES);
+    n->bgr = (uint8_t *)calloc(PIXELS, 3);
+    n->options = ultraface_defaults();
+    n->options.threads = threads < ULTRAFACE_THREADS ? threads : ULTRAFACE_THREADS;
+    n->options.parallel_for = parallel_for;
+    n->options.pool = &n->pool;
+    pthread_mutex_init(&n->pool.lock, 0);
+    pthread_cond_init(&n->pool.begun, 0);
+    const int workers = n->options.threads - 1;
+    for (int i = 0; n->arena && n->bgr && i < workers; i++, n->pool.workers++)
+        if (pthread_create(&n->pool.threads[i], 0, worker, &n->pool))
             break;
-    if (d->arena && d->bgr && d->pool.workers == ULTRAFACE_THREADS - 1)
-        return d;
-    native_close(d);
+    if (n->arena && n->bgr && n->pool.workers == workers)
+        return n;
+    native_close(n);
     return 0;
 }
 
-static uint8_t to_byte(float number)
+int native_run(native *n, float *scores, float *boxes)
 {
-    return (uint8_t)(number < 0 ? 0 : number > 255 ? 255 : number + 0.5f);
+    return ultraface_run(&n->options, n->bgr, ULTRAFACE_WIDTH, ULTRAFACE_HEIGHT,
+                         3 * ULTRAFACE_WIDTH, n->arena, ULTRAFACE_ARENA_BYTES, scores, boxes);
 }
 
-/* The network on a tensor (3, HEIGHT, WIDTH) RGB of (byte - mean) / std. */
-int native_run(detector *d, const float *tensor, float mean, float std, float *scores, float *boxes)
+void native_put_tensor(native *n, const float *tensor, float mean, float std)
 {
-    for (int c = 0; c < 3; c++)
-        for (int i = 0; i < PIXELS; i++)
-            d->bgr[3 * i + 2 - c] = to_byte(tensor[c * PIXELS + i] * std + mean);
-    return ultraface_run(&d->options, d->bgr, ULTRAFACE_WIDTH, ULTRAFACE_HEIGHT,
-                         3 * ULTRAFACE_WIDTH, d->arena, ULTRAFACE_ARENA_BYTES, scores, boxes);
+    for (int y = 0; y < ULTRAFACE_HEIGHT; y++)
+        for (int c = 0; c < 3; c++) {
+            /* Apart from the strided stores, so that compilers find vectors. */
+            int32_t levels[ULTRAFACE_WIDTH];
+            const float *from = tensor + c * PIXELS + y * ULTRAFACE_WIDTH;
+            uint8_t *to = n->bgr + 3 * y * ULTRAFACE_WIDTH + 2 - c;
+            for (int x = 0; x < ULTRAFACE_WIDTH; x++) {
+                const float level = from[x] * std + (mean + 0.5f);
+                const float above = level > 0 ? level : 0;
+                levels[x] = (int32_t)(above < 255 ? above : 255);
+            }
+            for (int x = 0; x < ULTRAFACE_WIDTH; x++)
+                to[3 * x] = (uint8_t)levels[x];
+        }
 }
 
-/* From a picture to faces. */
-int native_detect(detector *d, const uint8_t *bgr, int width, int height, int stride,
+/* From a picture of any size to faces, for measuring. */
+int native_detect(native *n, const uint8_t *bgr, int width, int height, int stride,
                   ultraface_face *faces, int capacity)
 {
-    return ultraface_detect_with(&d->options, bgr, width, height, stride, d->arena,
+    return ultraface_detect_with(&n->options, bgr, width, height, stride, n->arena,
                                  ULTRAFACE_ARENA_BYTES, faces, capacity);
 }

@@ -27,7 +27,9 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.files import make_folder, read_text
 from ultraface_deploy.safe.limits import Limit
 
-_BINDING = Path(__file__).with_name("native.c")
+BINDING = (Path(__file__).with_name("native.c"), Path(__file__).with_name("native.h"))
+"""What stands around a generated detector: threads, and memory."""
+
 _TIMEOUT_S = 300
 _FLOATS = ctypes.POINTER(ctypes.c_float)
 
@@ -35,8 +37,8 @@ _FLOATS = ctypes.POINTER(ctypes.c_float)
 # tests/backends/test_native.py says what to write here after a change of the kernels.
 KNOWN_CODE = frozenset(
     {
-        "6d6b955d74a1e3cf2a749498c5013e9245ccaa84f891b89f1bba010d98420570",
-        "6b22e456a2187ddf18c7404f65a67d83db1db22034a0ec4bf7b87a1101962b69",
+        "cbabc7205665e2e6a012e4ffe05937735a9b9e1c684da0ad19be32914e2b8066",
+        "feaf6838733804a3c940ada763fa53c2383ffe2c2a57e164e7f988c635e4235f",
     }
 )
 _COMMENTS = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -50,10 +52,10 @@ _HEADER = re.compile(r'#include "[\w.+ -]+\.h"')
 
 
 class _Session(Session):
-    def __init__(self, spec: ModelSpec, library: ctypes.CDLL) -> None:
+    def __init__(self, spec: ModelSpec, library: ctypes.CDLL, threads: int) -> None:
         super().__init__(spec)
         self._library = library
-        self._detector = library.native_open()
+        self._detector = library.native_open(threads)
         if not self._detector:
             raise BackendError("no memory or no threads")
 
@@ -62,13 +64,10 @@ class _Session(Session):
         tensor = np.ascontiguousarray(tensor, np.float32)
         scores = np.empty((1, spec.num_anchors, spec.num_classes), np.float32)
         boxes = np.empty((1, spec.num_anchors, 4), np.float32)
+        pixels = tensor.ctypes.data_as(_FLOATS)
+        self._library.native_put_tensor(self._detector, pixels, spec.mean[0], spec.std[0])
         status = self._library.native_run(
-            self._detector,
-            tensor.ctypes.data_as(_FLOATS),
-            spec.mean[0],
-            spec.std[0],
-            scores.ctypes.data_as(_FLOATS),
-            boxes.ctypes.data_as(_FLOATS),
+            self._detector, scores.ctypes.data_as(_FLOATS), boxes.ctypes.data_as(_FLOATS)
         )
         if status:
             raise BackendError(f"the detector returns {status}; its header says what that means")
@@ -115,7 +114,8 @@ class Native(Backend):
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision
     ) -> Session:
-        return _Session(spec, _declared(ctypes.CDLL(str(build_library(files, threads)))))
+        library = _declared(ctypes.CDLL(str(build_library(files, threads))))
+        return _Session(spec, library, threads)
 
 
 def compiler() -> str | None:
@@ -166,7 +166,8 @@ def build_library(files: Sequence[Path], threads: int) -> Path:
     found = compiler()
     assert found is not None
     flags = ["-O3", "-shared", "-fPIC", "-pthread", f"-DULTRAFACE_THREADS={threads}"]
-    parts = [source, header, _BINDING.read_text(), found, _compiler_version(found), *flags]
+    binding = [path.read_text() for path in BINDING]
+    parts = [source, header, *binding, found, _compiler_version(found), *flags]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     library = _cache() / f"{key}.so"
     if not library.is_file():
@@ -190,7 +191,7 @@ def _compile(
         (folder / files[1].name).write_text(header, encoding="utf-8")
         made = folder / "made.so"
         command = [compiler, *flags, f'-DULTRAFACE_HEADER="{files[1].name}"', f"-I{folder}"]
-        command += ["-o", str(made), str(folder / files[0].name), str(_BINDING)]
+        command += ["-o", str(made), str(folder / files[0].name), str(BINDING[0])]
         answer = subprocess.run(
             command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
         )
@@ -213,12 +214,13 @@ def _compiler_version(found: str) -> str:
 
 def _declared(library: ctypes.CDLL) -> ctypes.CDLL:
     library.native_open.restype = ctypes.c_void_p
-    library.native_open.argtypes = []
+    library.native_open.argtypes = [ctypes.c_int]
     library.native_close.restype = None
     library.native_close.argtypes = [ctypes.c_void_p]
+    library.native_put_tensor.restype = None
+    library.native_put_tensor.argtypes = [ctypes.c_void_p, _FLOATS, ctypes.c_float, ctypes.c_float]
     library.native_run.restype = ctypes.c_int
-    library.native_run.argtypes = [ctypes.c_void_p, _FLOATS, ctypes.c_float, ctypes.c_float]
-    library.native_run.argtypes += [_FLOATS, _FLOATS]
+    library.native_run.argtypes = [ctypes.c_void_p, _FLOATS, _FLOATS]
     return library
 
 

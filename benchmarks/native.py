@@ -40,6 +40,7 @@ _COUNTER = Path(__file__).with_name("native_count.c")
 _ROUNDS = 30
 _CALLS = 10
 _FACE_BYTES = 24
+_LARGE = (1024, 609)
 Picture = npt.NDArray[np.uint8]
 
 
@@ -50,7 +51,7 @@ class Detector:
         files = folder.files(folder.find("c", precision))
         self._library = ctypes.CDLL(str(build_library(files, threads)))
         self._library.native_open.restype = ctypes.c_void_p
-        self._detector = ctypes.c_void_p(self._library.native_open())
+        self._detector = ctypes.c_void_p(self._library.native_open(threads))
         self._faces = ctypes.create_string_buffer(200 * _FACE_BYTES)
 
     def __call__(self, bgr: Picture) -> int:
@@ -65,10 +66,15 @@ class Detector:
 
 @dataclass(frozen=True)
 class Counts:
-    """Million instructions of a whole detection and of each step, and the kernels that ran."""
+    """Million instructions of a whole detection and of each step, and the kernels that ran.
+
+    `resize` and `faces` are of a 1024x609 picture: what it takes besides the network.
+    """
 
     kernels: str
     total: float
+    resize: float
+    faces: float
     steps: Mapping[str, float]
 
 
@@ -126,7 +132,7 @@ def resized(photo: Picture, folder: ArtifactFolder) -> Picture:
 
 def share_of_stages(folder: ArtifactFolder) -> float:
     """Return what a 1024x609 picture costs beside the network, as a share of the network."""
-    photo = np.asarray(cv2.resize(read_image(DEMO_PHOTO), (1024, 609)), np.uint8)
+    photo = np.asarray(cv2.resize(read_image(DEMO_PHOTO), _LARGE), np.uint8)
     # A black picture of the network's size has no face: neither resize nor suppression.
     blank = np.zeros((folder.spec.height, folder.spec.width, 3), np.uint8)
     detector = Detector(folder, "int8")
@@ -156,13 +162,16 @@ def count(folder: ArtifactFolder, core: str, precision: Precision = "int8") -> C
         scratch = Path(name)
         program, counts = scratch / "count", scratch / "counts"
         compiler = ["aarch64-linux-gnu-gcc", "-O3", "-static", "-w"]
+        compiler += [f"-DLARGE_WIDTH={_LARGE[0]}", f"-DLARGE_HEIGHT={_LARGE[1]}"]
         _run([*compiler, f'-DSOURCE="{source}"', "-o", str(program), str(_COUNTER)])
         plugin = ["-plugin", f"{build_plugin(scratch)},out={counts}"]
-        photo = resized(read_image(DEMO_PHOTO), folder)
-        said = _run(["qemu-aarch64", "-cpu", core, *plugin, str(program)], photo.tobytes())
+        photo = read_image(DEMO_PHOTO)
+        pictures = resized(photo, folder).tobytes() + cv2.resize(photo, _LARGE).tobytes()
+        said = _run(["qemu-aarch64", "-cpu", core, *plugin, str(program)], pictures)
         millions = [int(line.split()[0]) / 1e6 for line in counts.read_text().splitlines()]
     steps = _step_names(source)
-    return Counts(said.split()[0], millions[0], dict(zip(steps, millions[1:], strict=True)))
+    total, resize, faces, *others = millions
+    return Counts(said.split()[0], total, resize, faces, dict(zip(steps, others, strict=True)))
 
 
 def _step_names(source: Path) -> list[str]:
@@ -231,6 +240,11 @@ def main() -> None:
     elif arguments.what == "count":
         counts = count(folder, arguments.core)
         print(f"{arguments.core}, {counts.kernels}: {counts.total:.2f} million instructions")
+        beside = (counts.resize + counts.faces) / counts.total
+        print(f"  {counts.resize:6.2f}  resize of a 1024x609 picture")
+        print(
+            f"  {counts.faces:6.2f}  decoding and suppression; both are {beside:.3f} of the whole"
+        )
         for name, millions in counts.steps.items():
             print(f"  {millions:6.2f}  {name}")
     else:

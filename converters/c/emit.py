@@ -179,6 +179,7 @@ def _constants(spec: ModelSpec, steps: int, layout: Layout, numbers: dict[str, i
         "STEPS": steps,
         "STREAMED": layout.streamed,
         "CENTER_VARIANCE": round(spec.anchors.center_variance * 2**24),
+        "MILLIONTHS_OF_SCORE": round(spec.score_threshold * 1_000_000),
         "SIZE_VARIANCE": round(spec.anchors.size_variance * 2**24),
     } | numbers
     offsets = {

@@ -102,9 +102,30 @@ def find_steps(network: Network, model: onnx.ModelProto, spec: ModelSpec) -> Top
         spec: what it is.
 
     Raises:
-        InputError: it holds a convolution or a connection that no step stands for.
+        InputError: it holds a convolution or a connection that no step stands for, or what it is
+            is nothing that the C file does.
     """
+    refuse_other_members(spec)
     return _Finder(network, model, spec).find()
+
+
+def refuse_other_members(spec: ModelSpec) -> None:
+    """Refuse what the C file would leave out in silence.
+
+    Raises:
+        InputError: says what it is that C does not do.
+    """
+    mean = spec.mean[0]
+    reasons = {
+        "landmarks": bool(spec.landmarks),
+        f"{spec.color.upper()} input": spec.color != "rgb",
+        "anchors half a stride from the corner": spec.anchors.centers != "map",
+        "anchors beyond the input": not spec.anchors.clip,
+        f"a mean of {spec.mean}": set(spec.mean) != {mean} or mean != round(mean),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise InputError(f"--to c: {spec.name} has {reason}, which the C file cannot do yet")
 
 
 class _Finder:

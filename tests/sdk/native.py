@@ -41,11 +41,13 @@ class Build:
     prefix: Path = Path()
 
     @property
-    def find_runtime(self) -> str:
-        """The option that tells CMake where the runtime is."""
+    def find_runtime(self) -> tuple[str, ...]:
+        """The options that tell CMake where the runtime is."""
+        if self.runtime == "c":
+            return ()
         if self.runtime == "ncnn":
-            return f"-Dncnn_DIR={self.prefix}/lib/cmake/ncnn"
-        return f"-DMNN_ROOT={self.prefix}"
+            return (f"-Dncnn_DIR={self.prefix}/lib/cmake/ncnn",)
+        return (f"-DMNN_ROOT={self.prefix}",)
 
     def build(
         self,
@@ -56,7 +58,7 @@ class Build:
     ) -> Path:
         """Compile a project, every warning an error; return its build folder."""
         preset = preset or self.preset
-        run(["cmake", "--preset", preset, self.find_runtime, *STRICT, *options], cwd=project)
+        run(["cmake", "--preset", preset, *self.find_runtime, *STRICT, *options], cwd=project)
         if "-DBUILD_SHARED_LIBS=ON" in options:
             targets = [target for target in targets if target != "stages"]
         command = ["cmake", "--build", "--preset", preset, "--parallel", "2"]
@@ -79,8 +81,10 @@ def aarch64() -> Build:
 def with_runtime(build: Build, runtime: Runtime) -> Build:
     """Return the build with a runtime of the version that Python has, cached or made now.
 
-    It is made by the commands of the generated README.
+    It is made by the commands of the generated README; C needs none.
     """
+    if runtime == "c":
+        return replace(build, runtime=runtime)
     source = _ncnn_source() if runtime == "ncnn" else _mnn_source()
     name = f"{runtime}-{build.preset}"
     readme = (TEMPLATE / "building" / f"{runtime}.md").read_text()

@@ -18,12 +18,13 @@ from ultraface_deploy.sdk import RUNTIMES, Runtime, write_project
 from ultraface_deploy.sdk.cpp import embedded_model
 from ultraface_deploy.sdk.project import fill
 
-SUFFIXES = {"ncnn": ("ncnn.param", "ncnn.bin"), "mnn": ("mnn",)}
+SUFFIXES = {"ncnn": ("ncnn.param", "ncnn.bin"), "mnn": ("mnn",), "c": ("c", "h")}
+READS_WEIGHTS = [runtime for runtime in RUNTIMES if runtime != "c"]
 
 
 @pytest.fixture
 def artifacts(tmp_path: Path) -> ArtifactFolder:
-    """A folder whose ncnn and MNN artifacts nobody will run."""
+    """A folder whose artifacts nobody will run."""
     folder = ArtifactFolder(tmp_path / "net", ModelSpec("net", "slim"), Source("net.pth", "0"))
     for runtime, suffixes in SUFFIXES.items():
         made = [tmp_path / suffix for suffix in suffixes]
@@ -36,8 +37,8 @@ def artifacts(tmp_path: Path) -> ArtifactFolder:
     return folder
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
 class TestWriteProject:
+    @pytest.mark.parametrize("runtime", READS_WEIGHTS)
     def test_holds_one_runtime_and_the_model(
         self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
     ) -> None:
@@ -53,6 +54,7 @@ class TestWriteProject:
                 f'"{copy.name}", {copy.stat().st_size}, {crc32(copy.read_bytes()):#010x}' in header
             )
 
+    @pytest.mark.parametrize("runtime", READS_WEIGHTS)
     def test_embedded_weights_need_no_folder(
         self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
     ) -> None:
@@ -65,6 +67,19 @@ class TestWriteProject:
             (artifacts.path / f"net.{suffix}").read_bytes() for suffix in SUFFIXES[runtime]
         ]
 
+    @pytest.mark.parametrize("embed", [True, False])
+    def test_c_is_code_of_the_library(
+        self, artifacts: ArtifactFolder, tmp_path: Path, embed: bool
+    ) -> None:
+        sdk = tmp_path / "sdk"
+        write_project(artifacts, sdk, "c", embed_model=embed)
+        assert not (sdk / "models").exists()
+        for name in ("net.c", "net.h"):
+            assert (sdk / "src/generated" / name).read_bytes() == name[4:].encode()
+        assert '#include "../generated/net.c"' in (sdk / "src/native/network.c").read_text()
+        assert "--model" not in (sdk / "README.md").read_text()
+
+    @pytest.mark.parametrize("runtime", RUNTIMES)
     def test_no_placeholder_is_left(
         self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
     ) -> None:
@@ -72,6 +87,7 @@ class TestWriteProject:
             if file.parts[0] != "models":
                 assert not re.search("@[A-Z_]+@", (tmp_path / "sdk" / file).read_text())
 
+    @pytest.mark.parametrize("runtime", RUNTIMES)
     def test_presets_are_valid(
         self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
     ) -> None:
@@ -80,6 +96,7 @@ class TestWriteProject:
         names = [preset["name"] for preset in presets["configurePresets"]]
         assert names == ["native", "aarch64", "sanitize"]
 
+    @pytest.mark.parametrize("runtime", READS_WEIGHTS)
     def test_cmake_says_in_one_line_that_the_runtime_is_missing(
         self, artifacts: ArtifactFolder, tmp_path: Path, runtime: Runtime
     ) -> None:
@@ -140,7 +157,8 @@ class TestRefusals:
             main(command)
         assert exit.value.code == 2
         assert (
-            capsys.readouterr().err == "error: --runtime tflite: unknown; choose from ncnn, mnn\n"
+            capsys.readouterr().err
+            == "error: --runtime tflite: unknown; choose from ncnn, mnn, c\n"
         )
 
 

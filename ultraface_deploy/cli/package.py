@@ -26,7 +26,7 @@ def package(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to create.")],
     folder: Folder = None,
     runtime: Annotated[
-        str, typer.Option("--runtime", metavar="NAME", help="ncnn, mnn, or web for the browser.")
+        str, typer.Option("--runtime", metavar="NAME", help="ncnn, mnn, c, or web for the browser.")
     ] = "ncnn",
     precision: Annotated[
         Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
@@ -39,7 +39,10 @@ def package(
     ] = None,
     calibration: Calibration = None,
     embed_model: Annotated[
-        bool, typer.Option("--embed-model", help="Put the weights into the library.")
+        bool,
+        typer.Option(
+            "--embed-model", help="Put the weights into the library, where c has them anyway."
+        ),
     ] = False,
     fetch_runtime: Annotated[
         bool,

@@ -43,6 +43,7 @@ def model_values(spec: ModelSpec, precision: Precision, files: Sequence[Path]) -
         "CENTER_VARIANCE": float32(spec.anchors.center_variance),
         "SIZE_VARIANCE": float32(spec.anchors.size_variance),
         "SCORE_THRESHOLD": float32(spec.score_threshold),
+        "NUM_FILES": str(len(files)),
         "FILES": ",\n".join(_file_record(file) for file in files),
     }
 

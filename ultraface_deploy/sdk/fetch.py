@@ -23,9 +23,11 @@ def require_fetchable(runtime: Runtime) -> None:
     """Refuse a runtime whose source no package registry has.
 
     Raises:
-        InputError: it is MNN; says where its source is.
+        InputError: it is MNN; says where its source is. It is C; it needs none.
         MissingDependency: ncnn is not installed, so that nothing says which version.
     """
+    if runtime == "c":
+        raise InputError("--fetch-runtime: c needs no runtime; leave it out")
     if runtime != "ncnn":
         raise InputError(
             f"--fetch-runtime: the source of {runtime} is in no package registry; get a release "

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,14 +15,17 @@ from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.backends import get_backend
+from ultraface_deploy.backends.base import Backend
+from ultraface_deploy.backends.native import BINDING
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.sdk.cpp import embedded_model, model_values
 
-Runtime = Literal["ncnn", "mnn"]
+Runtime = Literal["ncnn", "mnn", "c"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
-"""Runtimes with a C++ source; each reads the artifact format of the same name."""
+"""Runtimes with a C++ source; each reads the artifact format of the same name. `c` is none: its
+artifact is code."""
 
 _TEMPLATES = Path(__file__).parent / "template"
 _PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
@@ -53,7 +57,8 @@ def write_project(
         output: folder to create; it appears whole or not at all.
         runtime: runtime the project is built against.
         precision: precision of the artifact.
-        embed_model: put the weights into the library; else they lie in `models/`.
+        embed_model: put the weights into the library, where those of `c` always are; else they
+            lie in `models/`.
 
     Returns:
         The written files, relative to `output`.
@@ -64,13 +69,19 @@ def write_project(
             already.
     """
     _refuse_other_members(folder.spec)
-    files = sound_files(folder, folder.find(runtime, precision), get_backend(runtime))
+    files = sound_files(folder, folder.find(runtime, precision), backend_of(runtime))
+    weights = () if runtime == "c" else files
+    # C computes offsets, whatever head the network was given.
+    spec = replace(folder.spec, head="raw") if runtime == "c" else folder.spec
     with new_folder(output) as project:
-        values = model_values(folder.spec, precision, files) | _readme_values(
-            runtime, precision, embed_model
-        )
+        values = model_values(spec, precision, weights)
+        values |= _readme_values(runtime, precision, files, embed_model)
         _copy_templates(project, runtime, values)
-        _write_model(project, files, embed_model)
+        if runtime == "c":
+            # Apart, because the user's name for the network is that of a file.
+            _copy_files(BINDING, project / "src" / "native")
+            _copy_files(files, project / "src" / "generated")
+        _write_model(project, weights, embed_model or runtime == "c")
         written = sorted(path.relative_to(project) for path in project.rglob("*") if path.is_file())
     return tuple(written)
 
@@ -83,6 +94,11 @@ def _refuse_other_members(spec: ModelSpec) -> None:
             f"{spec.name}: the C++ project gives boxes alone, on UltraFace's anchors; networks "
             "with landmarks are not packaged, run them from Python"
         )
+
+
+def backend_of(runtime: Runtime) -> Backend:
+    """Return the backend that runs a runtime's artifacts from Python."""
+    return get_backend("native" if runtime == "c" else runtime)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -134,17 +150,28 @@ def _write_model(project: Path, files: Sequence[Path], embed: bool) -> None:
         source.write_text(embedded_model(files))
         return
     source.write_text(embedded_model(()))
-    (project / "models").mkdir()
+    _copy_files(files, project / "models")
+
+
+def _copy_files(files: Sequence[Path], target: Path) -> None:
+    target.mkdir(exist_ok=True)
     for file in files:
-        shutil.copyfile(file, project / "models" / file.name)
+        shutil.copyfile(file, target / file.name)
 
 
-def _readme_values(runtime: Runtime, precision: Precision, embed: bool) -> dict[str, str]:
+def _readme_values(
+    runtime: Runtime, precision: Precision, files: Sequence[Path], embed: bool
+) -> dict[str, str]:
+    weights = "`src/embedded_model.cpp`" if embed else "`models/`"
+    if runtime == "c":
+        weights, embed = f"`src/generated/{files[0].name}`, with the network", True
     values = {
         "PRECISION": precision.upper(),
         "RUNTIME": runtime,
-        "RUNTIME_VERSION": get_backend(runtime).version() or "unknown",
-        "WEIGHTS": "`src/embedded_model.cpp`" if embed else "`models/`",
+        "RUNTIME_VERSION": backend_of(runtime).version() or "unknown",
+        "C_FILE": files[0].name,
+        "C_HEADER": files[-1].name,
+        "WEIGHTS": weights,
         "AND_MODELS": "" if embed else " and `models/`",
         "MODEL_OPTION": "" if embed else " --model models",
         "STAGES_MODEL": "" if embed else " models",

@@ -32,6 +32,8 @@ from ultraface_deploy.quantize.quantizer import fitting_table
 pytest.importorskip("onnxsim", reason="C is made from simplified ONNX")
 
 HARNESS = Path(__file__).with_name("harness.c")
+SETS = ("portable", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm")
+FLOAT_SETS = ("portable", "avx2", "avx512", "neon")
 SIZE = (128, 96)
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -148,31 +150,35 @@ def needs(program: str) -> str:
     return found
 
 
+def write_case(name: str, size: tuple[int, int], folder: Path) -> Case:
+    """Write an embedded network at a size as C, in INT8 and FP32."""
+    source = resolve_source(models.FOLDER / f"{name}.onnx", size)
+    made = convert(source, ["onnxsim"], output=folder / "artifacts")
+    onnx_file = made.files(made.find("onnxsim"))[0]
+    network, model = load_network(onnx_file)
+    shipped = sorted(models.FOLDER.glob("*.calibration.json"))
+    table = fitting_table(network, shipped)
+    assert table is not None
+    plan = make_plan(network, table, Scheme())
+    topology = find_steps(network, model, made.spec)
+    int8 = lower(plan, topology, made.spec)
+    float32 = lower_float(network, topology, made.spec)
+    for stem, texts in (
+        ("int8", emit_int8(int8, "int8.h")),
+        ("fp32", emit_float(float32, "fp32.h")),
+    ):
+        for text, suffix in zip(texts, (".c", ".h"), strict=True):
+            (folder / f"{stem}{suffix}").write_text(text)
+    return Case(made.spec, onnx_file, network, int8, folder)
+
+
 @pytest.fixture(scope="session")
 def make_case(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Case]:
     """Return a function that gives the case of an embedded network at a size."""
 
     @lru_cache
     def make(name: str, size: tuple[int, int] = SIZE) -> Case:
-        folder = tmp_path_factory.mktemp(name)
-        source = resolve_source(models.FOLDER / f"{name}.onnx", size)
-        made = convert(source, ["onnxsim"], output=folder / "artifacts")
-        onnx_file = made.files(made.find("onnxsim"))[0]
-        network, model = load_network(onnx_file)
-        shipped = sorted(models.FOLDER.glob("*.calibration.json"))
-        table = fitting_table(network, shipped)
-        assert table is not None
-        plan = make_plan(network, table, Scheme())
-        topology = find_steps(network, model, made.spec)
-        int8 = lower(plan, topology, made.spec)
-        float32 = lower_float(network, topology, made.spec)
-        for stem, texts in (
-            ("int8", emit_int8(int8, "int8.h")),
-            ("fp32", emit_float(float32, "fp32.h")),
-        ):
-            for text, suffix in zip(texts, (".c", ".h"), strict=True):
-                (folder / f"{stem}{suffix}").write_text(text)
-        return Case(made.spec, onnx_file, network, int8, folder)
+        return write_case(name, size, tmp_path_factory.mktemp(name))
 
     return make
 

@@ -1,4 +1,5 @@
-/* Reads a picture of the network's size, writes scores and boxes, low bytes first. */
+/* Reads a picture of the network's size, writes scores and boxes, low bytes first, then what the
+   network reads of made-up pictures of other sizes. */
 #include SOURCE
 #include <stdio.h>
 
@@ -16,6 +17,23 @@ static void put(const float *numbers, size_t count)
     }
 }
 
+static void resize_made_up(int width, int height)
+{
+    static uint8_t picture[3 * 1500 * 300];
+    const ultraface_options o = ultraface_defaults();
+    static value row[ROW_VALUES(ULTRAFACE_WIDTH, 3)];
+    call c;
+    for (uint32_t i = 0; i < (uint32_t)(3 * width * height); i++)
+        picture[i] = (uint8_t)(i * i * 2654435761u >> 13);
+    if (begin(&o, picture, width, height, 3 * width, arena, sizeof arena, &c))
+        return;
+    for (int y = 0; y < ULTRAFACE_HEIGHT; y++) {
+        resize_row(c.k, &c.source, c.arena, y, row);
+        for (int i = 0; i < 3 * ULTRAFACE_WIDTH; i++)
+            putchar((uint8_t)(row[i] - from_level(0)));
+    }
+}
+
 int main(void)
 {
     const ultraface_options o = ultraface_defaults();
@@ -27,5 +45,8 @@ int main(void)
     fprintf(stderr, "%s", ultraface_kernels());
     put(scores, sizeof scores / 4);
     put(boxes, sizeof boxes / 4);
+    resize_made_up(300, 200);
+    resize_made_up(1500, 300);
+    resize_made_up(7, 5);
     return 0;
 }

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.converters.c.conftest import Case, Library, pictures
+from tests.converters.c.conftest import FLOAT_SETS, SETS, Case, Library, pictures
 from ultraface_deploy.converters.c import reference
+from ultraface_deploy.converters.c.topology import refuse_other_members
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
 
-SETS = ("portable", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm")
 NETWORKS = ("slim-320", "rfb-320")
 
 
@@ -68,7 +72,26 @@ def test_an_unknown_instruction_set_is_refused(
     assert open_library("slim-320").kernels == "none"
 
 
-@pytest.mark.parametrize("kernels", ["portable", "avx2", "avx512", "neon"])
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"landmarks": 5}, "landmarks"),
+        ({"color": "bgr"}, "BGR input"),
+        ({"color": "gray"}, "GRAY input"),
+        ({"anchors": AnchorSpec(centers="stride")}, "half a stride"),
+        ({"anchors": AnchorSpec(clip=False)}, "beyond the input"),
+        ({"mean": (104.0, 117.0, 123.0)}, "a mean of"),
+        ({"mean": (127.5,) * 3}, "a mean of"),
+    ],
+)
+def test_what_c_does_not_do_is_refused(changes: dict[str, Any], reason: str) -> None:
+    spec = ModelSpec("net", "slim")
+    refuse_other_members(spec)
+    with pytest.raises(InputError, match=reason):
+        refuse_other_members(replace(spec, **changes))
+
+
+@pytest.mark.parametrize("kernels", FLOAT_SETS)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_fp32_computes_what_onnx_runtime_computes(
     name: str,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.converters.c.conftest import Case, needs, pictures
+from tests.converters.c.conftest import Case, Library, needs, pictures
 from ultraface_deploy.converters.c import reference
 
 pytestmark = pytest.mark.native
@@ -27,6 +27,7 @@ PROCESSORS = [
     ("portable", ["qemu-riscv64"], ["riscv64-linux-gnu-gcc"]),
     ("portable", ["qemu-s390x"], ["s390x-linux-gnu-gcc"]),  # big-endian
 ]
+SIZES = [(300, 200), (1500, 300), (7, 5)]
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
 
 
@@ -35,12 +36,27 @@ def run(command: Sequence[str], program: Path, picture: bytes) -> tuple[str, np.
     answer = subprocess.run(
         [*command, str(program)], input=picture, capture_output=True, check=True
     )
-    return answer.stderr.decode(), np.frombuffer(answer.stdout, "<f4")
+    return answer.stderr.decode(), np.frombuffer(answer.stdout, np.uint8)
 
 
-def wanted(case: Case, picture: np.ndarray) -> np.ndarray:
+def wanted(case: Case, library: Library, picture: np.ndarray) -> np.ndarray:
+    """The bytes that the program should print: outputs, and resized pictures by plain C here."""
     made = reference.run(case.int8, picture)
-    return np.concatenate([made["scores"].ravel(), made["boxes"].ravel()])
+    parts = [made[name].astype("<f4").tobytes() for name in ("scores", "boxes")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ULTRAFACE_KERNELS", "portable")
+        parts += [library.resized(made_up(*size)).tobytes() for size in SIZES]
+    return np.frombuffer(b"".join(parts), np.uint8)
+
+
+def made_up(width: int, height: int) -> np.ndarray:
+    """The picture that the program makes up."""
+    index = np.arange(3 * width * height, dtype=np.uint32)
+    return (
+        (index * index * np.uint32(2654435761) >> np.uint32(13))
+        .astype(np.uint8)
+        .reshape(height, width, 3)
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,6 +69,7 @@ def test_the_same_bytes_on_other_processors(
     emulator: list[str],
     compiler: list[str],
     make_case: Callable[..., Case],
+    open_library: Callable[..., Library],
     tmp_path: Path,
 ) -> None:
     needs(compiler[0]), needs(emulator[0])
@@ -62,12 +79,15 @@ def test_the_same_bytes_on_other_processors(
     for picture in pictures(case.spec)[2:4]:
         said, found = run(emulator, program, picture.tobytes())
         assert said == kernels
-        np.testing.assert_array_equal(found, wanted(case, picture))
+        np.testing.assert_array_equal(found, wanted(case, open_library(name), picture))
 
 
 @pytest.mark.parametrize("simd", [False, True])
 def test_the_same_bytes_in_web_assembly(
-    simd: bool, make_case: Callable[..., Case], tmp_path: Path
+    simd: bool,
+    make_case: Callable[..., Case],
+    open_library: Callable[..., Library],
+    tmp_path: Path,
 ) -> None:
     needs("node")
     if find_spec("ziglang") is None:
@@ -88,7 +108,7 @@ def test_the_same_bytes_in_web_assembly(
     picture = pictures(case.spec)[3]
     said, found = run(["node", "--no-warnings"], script, picture.tobytes())
     assert said == ("wasm" if simd else "portable")
-    np.testing.assert_array_equal(found, wanted(case, picture))
+    np.testing.assert_array_equal(found, wanted(case, open_library("slim-320"), picture))
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])

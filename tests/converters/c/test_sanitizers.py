@@ -1,44 +1,38 @@
-"""Random pictures under the compilers' sanitizers, part of `make test-c`."""
+"""A few of the random pictures of `make fuzz-c`, under the compilers' sanitizers."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.converters.c.conftest import Case, needs
+from tests.fuzz.pictures import builds
 
 pytestmark = pytest.mark.native
 
-PROGRAM = Path(__file__).with_name("sanitize.c")
+
+def test_sanitizers_find_nothing(make_case: Callable[..., Case], tmp_path: Path) -> None:
+    needs("gcc"), needs("clang")
+    made = list(builds(make_case("slim-320"), tmp_path))
+    assert {build.sanitizers for build in made} == {"address,undefined", "memory"}
+    for build in made:
+        answer = build.run(60, 7)
+        assert answer.returncode == 0, f"{build}\n{answer.stdout}{answer.stderr[:3000]}"
 
 
-@pytest.mark.parametrize(
-    ("compiler", "sanitizers", "kernels"),
-    [
-        ("gcc", "address,undefined", ""),
-        ("gcc", "address,undefined", "portable"),
-        ("clang", "memory", "portable"),
-    ],
-)
-def test_sanitizers_find_nothing(
-    compiler: str,
-    sanitizers: str,
-    kernels: str,
-    make_case: Callable[..., Case],
-    tmp_path: Path,
+def test_sanitizers_find_a_read_behind_the_picture(
+    make_case: Callable[..., Case], tmp_path: Path
 ) -> None:
-    needs(compiler)
-    program = tmp_path / "program"
-    flags = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-O1", "-g", "-w"]
-    source = make_case("slim-320").source
-    command = [compiler, *flags, f'-DSOURCE="{source}"', "-o", str(program), str(PROGRAM)]
-    subprocess.run(command, check=True)
-    environment = {**os.environ, "ULTRAFACE_KERNELS": kernels}
-    answer = subprocess.run(
-        [str(program), "100", "7"], capture_output=True, text=True, env=environment
-    )
-    assert answer.returncode == 0, answer.stderr[:3000]
+    needs("gcc")
+    case = make_case("slim-320")
+    text = case.source.read_text()
+    right = "columns[count - 1].left + 8 > readable"
+    assert right in text
+    broken = tmp_path / "int8.c"
+    broken.write_text(text.replace(right, "columns[count - 1].left + 8 > readable + 64"))
+    (tmp_path / "int8.h").write_text(case.source.with_suffix(".h").read_text())
+    case = Case(case.spec, broken, case.network, case.int8, tmp_path)
+    statuses = [build.run(60, 7).returncode for build in builds(case, tmp_path, ["gcc"], ["int8"])]
+    assert any(statuses)

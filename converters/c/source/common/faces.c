@@ -219,7 +219,7 @@ ultraface_options ultraface_defaults(void)
 {
     ultraface_options o;
     memset(&o, 0, sizeof o);
-    o.score_threshold = 0.5f;
+    o.score_threshold = (float)MILLIONTHS_OF_SCORE / 1000000;
     o.iou_threshold = 0.3f;
     o.candidates = ULTRAFACE_CANDIDATES;
     o.format = ULTRAFACE_BGR;

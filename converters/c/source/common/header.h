@@ -74,7 +74,7 @@ typedef struct {
 int ultraface_detect(const uint8_t *bgr, int width, int height, int stride, void *arena,
                      size_t arena_bytes, ultraface_face *faces, int capacity);
 
-/* Score .5, IoU .3, all candidates, BGR, one thread, stretched. */
+/* The network's own score threshold, IoU .3, all candidates, BGR, one thread, stretched. */
 ultraface_options ultraface_defaults(void);
 
 int ultraface_detect_with(const ultraface_options *options, const uint8_t *pixels, int width,

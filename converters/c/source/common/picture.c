@@ -96,26 +96,21 @@ static void copy_row(const uint8_t *from, value *row)
         row[i] = from_level(from[i]);
 }
 
-/* Write line y of the network's input, ULTRAFACE_WIDTH x 3 values in the order BGR. */
-static void resize_row(const kernels *k, const picture *p, const uint8_t *arena, int y, value *row)
+/* Resize line y into the columns that the picture fills. */
+static void resize_columns(const kernels *k, const picture *p, const column *columns, int y,
+                           value *row)
 {
-    const column *columns = (const column *)(const void *)(arena + COLUMNS);
-    int32_t below;
+    int32_t below, ignored;
     const int32_t top = split(y, p->high, p->height, DOWN, &below);
     const uint8_t *upper = p->pixels + (ptrdiff_t)top * p->stride;
     const uint8_t *lower = p->height > 1 ? upper + p->stride : upper;
     const int next = p->width > 1 ? p->bytes : 0;
     int x = 0;
-    for (int i = y < p->high ? 3 * p->wide : 0; i < 3 * ULTRAFACE_WIDTH; i++)
-        row[i] = from_level(MEAN_LEVEL);
-    if (y >= p->high)
-        return;
-    if (p->width == ULTRAFACE_WIDTH && p->height == ULTRAFACE_HEIGHT && p->format == ULTRAFACE_BGR) {
-        copy_row(p->pixels + (ptrdiff_t)y * p->stride, row);
-        return;
+    if (k->resize && p->format == ULTRAFACE_BGR) {
+        const int32_t after = split(y + 1, p->high, p->height, DOWN, &ignored);
+        x = k->resize(upper, lower, below, columns, readable_columns(p, top, columns),
+                      p->pixels + (ptrdiff_t)after * p->stride, row);
     }
-    if (k->resize && p->format == ULTRAFACE_BGR)
-        x = k->resize(upper, lower, below, columns, readable_columns(p, top, columns), row);
     for (; x < p->wide; x++) {
         int corners[4][3];
         read_pixel(upper + columns[x].left, p->format, corners[0]);
@@ -129,4 +124,17 @@ static void resize_row(const kernels *k, const picture *p, const uint8_t *arena,
             row[3 * x + i] = from_level((level + (1 << (DOWN + ACROSS - 1))) >> (DOWN + ACROSS));
         }
     }
+}
+
+/* Write line y of the network's input, ULTRAFACE_WIDTH x 3 values in the order BGR. */
+static void resize_row(const kernels *k, const picture *p, const uint8_t *arena, int y, value *row)
+{
+    const int inside = y < p->high;
+    if (p->width == ULTRAFACE_WIDTH && p->height == ULTRAFACE_HEIGHT && p->format == ULTRAFACE_BGR)
+        copy_row(p->pixels + (ptrdiff_t)y * p->stride, row);
+    else if (inside)
+        resize_columns(k, p, (const column *)(const void *)(arena + COLUMNS), y, row);
+    /* Last, because kernels write behind the columns. */
+    for (int i = inside ? 3 * p->wide : 0; i < 3 * ULTRAFACE_WIDTH; i++)
+        row[i] = from_level(MEAN_LEVEL);
 }

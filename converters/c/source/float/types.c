@@ -34,7 +34,7 @@ typedef struct {
 /* The kernels of one instruction set.
    depthwise: rows[i] starts at the pixel left of the first; `apart` is from one output pixel to
    the next. multiply: `lines` holds pixels x inputs. first: 3x3 of stride 2 over three colours.
-   resize, where there is one: some first columns of a line; returns how many. */
+   resize: not made for numbers. */
 typedef struct {
     const char *name;
     void (*depthwise)(const filter *f, const value *const rows[3], value *out, int pixels,
@@ -42,7 +42,7 @@ typedef struct {
     void (*multiply)(const matrix *m, const value *lines, void *out, int pixels);
     void (*first)(const matrix *m, const value *const rows[3], value *out, int pixels);
     int (*resize)(const uint8_t *upper, const uint8_t *lower, int below, const column *columns,
-                  int count, value *row);
+                  int count, const uint8_t *next, value *row);
 } kernels;
 
 /* Store a whole number many times. */

@@ -56,8 +56,9 @@ typedef struct {
    depthwise: rows[i] starts at the pixel left of the first; `apart` is from one output pixel to
    the next. multiply: `lines` holds pixels x inputs. first: 3x3 of stride 2 over three colours;
    its matrix has 12 inputs a row, of which the last 3 have no weight. resize, where there is one:
-   some first columns of a line, from two rows of BGR of which it reads 8 bytes a pixel; `below` is
-   the weight of the lower row; returns how many columns it made. */
+   the columns of a line, from two rows of BGR of which it reads 8 bytes a column; `below` is the
+   weight of the lower row, `next` the upper row of the next line; returns how many columns it made,
+   all or none, and may write 16 bytes behind them. */
 typedef struct {
     const char *name;
     void (*depthwise)(const filter *f, const value *const rows[3], value *out, int pixels,
@@ -65,7 +66,7 @@ typedef struct {
     void (*multiply)(const matrix *m, const value *lines, void *out, int pixels);
     void (*first)(const matrix *m, const value *const rows[3], value *out, int pixels);
     int (*resize)(const uint8_t *upper, const uint8_t *lower, int below, const column *columns,
-                  int count, value *row);
+                  int count, const uint8_t *next, value *row);
 } kernels;
 
 /* Store a signed byte many times. */

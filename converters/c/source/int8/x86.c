@@ -311,58 +311,129 @@ AVX512 static void depthwise_avx512(const filter *f, const value *const rows[3],
             depthwise_blocks_512(f, c, rows, out, pixels, 2, apart, 1);
 }
 
-/* The left and the right pixel of a column, upper and lower row byte by byte. */
-AVX512 INLINE __m128i pair_512(const uint8_t *upper, const uint8_t *lower, const column *at)
+/* 16 bytes from each of four columns, four apart. */
+AVX512 INLINE __m512i gather_512(const __m128i *const from[4])
 {
-    return _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)(upper + at->left)),
-                             _mm_loadl_epi64((const __m128i *)(const void *)(lower + at->left)));
+    __m512i four = _mm512_castsi128_si512(_mm_loadu_si128(from[0]));
+    four = _mm512_inserti32x4(four, _mm_loadu_si128(from[1]), 1);
+    four = _mm512_inserti32x4(four, _mm_loadu_si128(from[2]), 2);
+    return _mm512_inserti32x4(four, _mm_loadu_si128(from[3]), 3);
 }
 
-/* Four columns; every 128 bits B, G, R and a remainder, less 128. */
-AVX512 INLINE __m512i blend_512(const uint8_t *upper, const uint8_t *lower, __m512i down,
+/* The pairs of pixels of four columns, four apart: in every 128 bits six numbers, less 128, with
+   DOWN bits behind the point. */
+AVX512 INLINE __m512i blended_pairs_512(const int16_t *row, const column *at)
+{
+    const __m128i *from[4];
+    UNROLL for (int i = 0; i < 4; i++)
+        from[i] = (const __m128i *)(const void *)(row + at[4 * i].left);
+    return gather_512(from);
+}
+
+/* The same straight from two rows. */
+AVX512 INLINE __m512i pairs_512(const uint8_t *upper, const uint8_t *lower, __m512i down,
                                 const column *at)
 {
-    const __m512i pairs = _mm512_setr_epi32(0x07060100, 0x09080302, 0x0b0a0504, 0x0f0e0d0c,
-                                            0x07060100, 0x09080302, 0x0b0a0504, 0x0f0e0d0c,
-                                            0x07060100, 0x09080302, 0x0b0a0504, 0x0f0e0d0c,
-                                            0x07060100, 0x09080302, 0x0b0a0504, 0x0f0e0d0c);
-    const __m512i spread = _mm512_setr_epi32(1, 1, 1, 1, 3, 3, 3, 3, 5, 5, 5, 5, 7, 7, 7, 7);
-    const __m512i across = _mm512_permutexvar_epi32(
-        spread, _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)at)));
-    __m512i four = _mm512_castsi128_si512(pair_512(upper, lower, at));
-    four = _mm512_inserti32x4(four, pair_512(upper, lower, at + 1), 1);
-    four = _mm512_inserti32x4(four, pair_512(upper, lower, at + 2), 2);
-    four = _mm512_inserti32x4(four, pair_512(upper, lower, at + 3), 3);
-    four = _mm512_xor_si512(four, _mm512_set1_epi8(-128));
-    four = _mm512_shuffle_epi8(_mm512_maddubs_epi16(down, four), pairs);
-    four = _mm512_add_epi32(_mm512_madd_epi16(four, across),
-                            _mm512_set1_epi32(1 << (DOWN + ACROSS - 1)));
-    return _mm512_srai_epi32(four, DOWN + ACROSS);
+    __m128i pairs[4];
+    const __m128i *from[4];
+    UNROLL for (int i = 0; i < 4; i++) {
+        const void *top = upper + at[4 * i].left, *bottom = lower + at[4 * i].left;
+        pairs[i] = _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)top),
+                                     _mm_loadl_epi64((const __m128i *)bottom));
+        from[i] = &pairs[i];
+    }
+    return _mm512_maddubs_epi16(down, _mm512_xor_si512(gather_512(from), _mm512_set1_epi8(-128)));
 }
 
-AVX512 static int resize_avx512(const uint8_t *upper, const uint8_t *lower, int below,
-                                const column *columns, int count, value *row)
+/* Blend two rows of `count` bytes, 64 at once; what lies behind is not read. */
+AVX512 static void blend_512(const uint8_t *upper, const uint8_t *lower, __m512i down, int count,
+                             int16_t *row)
 {
-    const __m512i down = _mm512_set1_epi16((int16_t)((1 << DOWN) - below + below * 256));
+    /* Unpacking works within 128 bits; from this order it leaves the right one. */
+    const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+    const __m512i less = _mm512_set1_epi8(-128);
+    for (int i = 0; i < count; i += 64) {
+        __m512i top, bottom;
+        if (count - i >= 64) {
+            top = _mm512_loadu_si512(upper + i);
+            bottom = _mm512_loadu_si512(lower + i);
+        } else {
+            const __mmask64 inside = ((__mmask64)1 << (count - i)) - 1;
+            top = _mm512_maskz_loadu_epi8(inside, upper + i);
+            bottom = _mm512_maskz_loadu_epi8(inside, lower + i);
+        }
+        top = _mm512_permutexvar_epi64(order, _mm512_xor_si512(top, less));
+        bottom = _mm512_permutexvar_epi64(order, _mm512_xor_si512(bottom, less));
+        _mm512_storeu_si512(row + i, _mm512_maddubs_epi16(down, _mm512_unpacklo_epi8(top, bottom)));
+        _mm512_storeu_si512(row + i + 32,
+                            _mm512_maddubs_epi16(down, _mm512_unpackhi_epi8(top, bottom)));
+    }
+}
+
+/* 16 columns, of which pairs[i] has the i-th of every four; writes 16 bytes behind them. */
+AVX512 INLINE void columns_512(const __m512i *pairs, const column *at, value *to)
+{
+    /* left B with right B, G with G, R with R, and a remainder */
+    const __m512i colors = _mm512_broadcast_i32x4(
+        _mm_setr_epi32(0x07060100, 0x09080302, 0x0b0a0504, 0x0f0e0d0c));
+    /* the weights of columns 0, 4, 8 and 12 */
+    const __m512i spread = _mm512_setr_epi32(1, 1, 1, 1, 9, 9, 9, 9, 17, 17, 17, 17, 25, 25, 25, 25);
+    const __m512i half = _mm512_set1_epi32(1 << (DOWN + ACROSS - 1));
     const __m512i squeeze = _mm512_broadcast_i32x4(
         _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
-    int x = 0;
-    /* A store writes 4 bytes behind its 12, which the next one or the plain C overwrites. */
-    for (; x + 18 <= count; x += 16) {
-        const column *at = columns + x;
-        const __m512i first = _mm512_packs_epi32(blend_512(upper, lower, down, at),
-                                                 blend_512(upper, lower, down, at + 4));
-        const __m512i second = _mm512_packs_epi32(blend_512(upper, lower, down, at + 8),
-                                                  blend_512(upper, lower, down, at + 12));
-        __m512i bytes = _mm512_xor_si512(_mm512_packs_epi16(first, second), _mm512_set1_epi8(-128));
-        bytes = _mm512_shuffle_epi8(in_order_512(bytes), squeeze);
-        __m128i *to = (__m128i *)(void *)(row + 3 * x);
-        _mm_storeu_si128(to, _mm512_castsi512_si128(bytes));
-        _mm_storeu_si128((__m128i *)(void *)((char *)to + 12), _mm512_extracti32x4_epi32(bytes, 1));
-        _mm_storeu_si128((__m128i *)(void *)((char *)to + 24), _mm512_extracti32x4_epi32(bytes, 2));
-        _mm_storeu_si128((__m128i *)(void *)((char *)to + 36), _mm512_extracti32x4_epi32(bytes, 3));
+    const __m512i together = _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 3, 3, 3);
+    const __m512i near = _mm512_loadu_si512(at), far = _mm512_loadu_si512(at + 8);
+    __m512i made[4];
+    UNROLL for (int i = 0; i < 4; i++) {
+        const __m512i which = _mm512_add_epi32(spread, _mm512_set1_epi32(2 * i));
+        const __m512i weights = _mm512_permutex2var_epi32(near, which, far);
+        made[i] = _mm512_dpwssd_epi32(half, _mm512_shuffle_epi8(pairs[i], colors), weights);
+        made[i] = _mm512_srai_epi32(made[i], DOWN + ACROSS);
     }
-    return x;
+    __m512i bytes = _mm512_packs_epi16(_mm512_packs_epi32(made[0], made[1]),
+                                       _mm512_packs_epi32(made[2], made[3]));
+    bytes = _mm512_shuffle_epi8(_mm512_xor_si512(bytes, _mm512_set1_epi8(-128)), squeeze);
+    _mm512_storeu_si512(to, _mm512_permutexvar_epi32(together, bytes));
+}
+
+/* All columns, sixteen at once; the last sixteen overlap those before. The next rows are asked for
+   meanwhile. */
+AVX512 INLINE void all_columns_512(const uint8_t *upper, const uint8_t *lower, __m512i down,
+                                   const int16_t *blended, const column *columns, int count,
+                                   const uint8_t *next, value *row)
+{
+    for (int x = 0, fetched = 0; x < count; x += 16) {
+        const int start = x + 16 > count ? count - 16 : x;
+        const column *at = columns + start;
+        __m512i pairs[4];
+        UNROLL for (int i = 0; i < 4; i++)
+            pairs[i] = blended ? blended_pairs_512(blended, at + i)
+                               : pairs_512(upper, lower, down, at + i);
+        columns_512(pairs, at, row + 3 * start);
+        for (; fetched < at[15].left; fetched += 64) {
+            _mm_prefetch((const char *)next + fetched, _MM_HINT_T0);
+            _mm_prefetch((const char *)next + (lower - upper) + fetched, _MM_HINT_T0);
+        }
+    }
+}
+
+/* Narrow rows are blended whole before columns are, of wide ones only the pixels that are read. */
+AVX512 static int resize_avx512(const uint8_t *upper, const uint8_t *lower, int below,
+                                const column *columns, int count, const uint8_t *next, value *row)
+{
+    enum { NARROW = 4096 };
+    int16_t blended[NARROW];
+    const __m512i down = _mm512_set1_epi16((int16_t)((1 << DOWN) - below + below * 256));
+    if (count < 16)
+        return 0;
+    const int bytes = columns[count - 1].left + 8;
+    if (bytes > NARROW) {
+        all_columns_512(upper, lower, down, 0, columns, count, next, row);
+    } else {
+        blend_512(upper, lower, down, bytes, blended);
+        all_columns_512(upper, lower, down, blended, columns, count, next, row);
+    }
+    return count;
 }
 
 static const kernels avx512_kernels = {"avx512vnni", depthwise_avx512, multiply_avx512,
@@ -547,9 +618,66 @@ AVX2 static void depthwise_avx2(const filter *f, const value *const rows[3], val
     }
 }
 
-static const kernels avx2_kernels = {"avx2", depthwise_avx2, multiply_avx2, first_avx2, 0};
+/* The left and the right pixel of a column, upper and lower row byte by byte. */
+AVX2 INLINE __m128i pair_avx2(const uint8_t *upper, const uint8_t *lower, const column *at)
+{
+    const void *top = upper + at->left, *bottom = lower + at->left;
+    return _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)top),
+                             _mm_loadl_epi64((const __m128i *)bottom));
+}
+
+/* B, G, R, less 128, and a remainder of two columns, four apart. */
+AVX2 INLINE __m256i two_columns_avx2(const uint8_t *upper, const uint8_t *lower, __m256i down,
+                                     const column *at)
+{
+    const __m256i colors = _mm256_broadcastsi128_si256(
+        _mm_setr_epi32(0x07060100, 0x09080302, 0x0b0a0504, 0x0f0e0d0c));
+    int32_t weights[2];
+    memcpy(&weights[0], at[0].weights, 4);
+    memcpy(&weights[1], at[4].weights, 4);
+    const __m256i across = _mm256_inserti128_si256(
+        _mm256_set1_epi32(weights[0]), _mm_set1_epi32(weights[1]), 1);
+    __m256i two = _mm256_inserti128_si256(_mm256_castsi128_si256(pair_avx2(upper, lower, at)),
+                                          pair_avx2(upper, lower, at + 4), 1);
+    two = _mm256_maddubs_epi16(down, _mm256_xor_si256(two, _mm256_set1_epi8(-128)));
+    two = _mm256_madd_epi16(_mm256_shuffle_epi8(two, colors), across);
+    two = _mm256_add_epi32(two, _mm256_set1_epi32(1 << (DOWN + ACROSS - 1)));
+    return _mm256_srai_epi32(two, DOWN + ACROSS);
+}
+
+/* All columns, eight at once; the last eight overlap those before. Writes 4 bytes behind them. */
+AVX2 static int resize_avx2(const uint8_t *upper, const uint8_t *lower, int below,
+                            const column *columns, int count, const uint8_t *next, value *row)
+{
+    const __m256i squeeze = _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
+    const __m256i down = _mm256_set1_epi16((int16_t)((1 << DOWN) - below + below * 256));
+    if (count < 8)
+        return 0;
+    for (int x = 0, fetched = 0; x < count; x += 8) {
+        const int start = x + 8 > count ? count - 8 : x;
+        const column *at = columns + start;
+        __m256i made[4];
+        UNROLL for (int i = 0; i < 4; i++)
+            made[i] = two_columns_avx2(upper, lower, down, at + i);
+        __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(made[0], made[1]),
+                                           _mm256_packs_epi32(made[2], made[3]));
+        bytes = _mm256_shuffle_epi8(_mm256_xor_si256(bytes, _mm256_set1_epi8(-128)), squeeze);
+        value *to = row + 3 * start;
+        _mm_storeu_si128((__m128i *)(void *)to, _mm256_castsi256_si128(bytes));
+        _mm_storeu_si128((__m128i *)(void *)(to + 12), _mm256_extracti128_si256(bytes, 1));
+        for (; fetched < at[7].left; fetched += 64) {
+            _mm_prefetch((const char *)next + fetched, _MM_HINT_T0);
+            _mm_prefetch((const char *)next + (lower - upper) + fetched, _MM_HINT_T0);
+        }
+    }
+    return count;
+}
+
+static const kernels avx2_kernels = {"avx2", depthwise_avx2, multiply_avx2, first_avx2,
+                                     resize_avx2};
 static const kernels avxvnni_kernels = {"avxvnni", depthwise_avx2, multiply_avxvnni, first_avxvnni,
-                                        0};
+                                        resize_avx2};
 
 static int has_avx2(void)
 {

@@ -46,12 +46,18 @@ std::uint32_t crc32(const std::vector<unsigned char>& content) {
 
 LoadedModel::LoadedModel(const std::string& folder) : files_(embedded_files()) {
     if (folder.empty()) {
-        if (!files_[0].data) {
-            throw Error(ULTRAFACE_INVALID_ARGUMENT,
-                        "no model is embedded in this library; give the folder that holds " +
-                            std::string(model::kFiles[0].name));
+        for (std::size_t i = 0; i < model::kNumFiles; ++i) {
+            if (!files_[i].data) {
+                throw Error(ULTRAFACE_INVALID_ARGUMENT,
+                            "no model is embedded in this library; give the folder that holds " +
+                                std::string(model::kFiles[i].name));
+            }
         }
         return;
+    }
+    if (model::kNumFiles == 0) {
+        throw Error(ULTRAFACE_INVALID_ARGUMENT,
+                    folder + ": the weights are a part of this library; give no folder");
     }
     for (std::size_t i = 0; i < model::kNumFiles; ++i) {
         const model::File& expected = model::kFiles[i];

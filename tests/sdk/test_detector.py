@@ -471,8 +471,9 @@ class TestDemo:
             assert 0 < changed.mean() < 0.1
             for face in faces:
                 x1, y1, x2, y2 = (round(value) for value in face["box"])
-                assert (after[y1, (x1 + x2) // 2] == (0, 255, 0)).all()
-                assert (after[(y1 + y2) // 2, x1] == (0, 255, 0)).all()
+                # A corner printed as 440.5 may be a little more or less; lines are two pixels wide.
+                assert (after[y1 : y1 + 2, (x1 + x2) // 2] == (0, 255, 0)).all(axis=1).any()
+                assert (after[(y1 + y2) // 2, x1 : x1 + 2] == (0, 255, 0)).all(axis=1).any()
 
     @pytest.mark.parametrize("suffix", ["bmp", "png", "jpg", "pgm"])
     def test_reads_the_usual_files(

@@ -158,7 +158,7 @@ class TestRefusals:
         assert exit.value.code == 2
         assert (
             capsys.readouterr().err
-            == "error: --runtime tflite: unknown; choose from ncnn, mnn, c\n"
+            == "error: --runtime tflite: unknown; choose from ncnn, mnn, c, web\n"
         )
 
 

@@ -324,7 +324,7 @@ def test_it_works_without_a_network(site: Path, browser: Browser, tmp_path: Path
         (("--runtime", "web", "--precision", "fp16"), "--precision fp16: --runtime web has int8"),
         (("--runtime", "web", "--embed-model"), "--embed-model: --runtime web always"),
         (("--runtime", "web", "--fetch-runtime"), "--fetch-runtime: "),
-        (("--runtime", "wasm"), "--runtime wasm: unknown; choose from ncnn, mnn, web"),
+        (("--runtime", "wasm"), "--runtime wasm: unknown; choose from ncnn, mnn, c, web"),
     ],
 )
 def test_what_it_does_not_do(

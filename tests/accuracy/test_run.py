@@ -100,7 +100,7 @@ def test_predictions_of_other_settings_are_not_taken(command, cli, tmp_path: Pat
 def test_an_unreadable_image_is_named_and_the_run_goes_on(command, cli, pictures: Path) -> None:
     (pictures / "WIDER_val" / "images" / f"{NAMES[1]}.jpg").write_bytes(b"no image")
     run = cli(*command, "--json", "-")
-    assert run.code == 1 and "1 images could not be read" in run.error
+    assert run.code == 1 and "1 image could not be read" in run.error
     result = json.loads(run.out)["results"][0]
     assert result["images"] == 2 and list(result["unreadable"]) == [NAMES[1]]
 

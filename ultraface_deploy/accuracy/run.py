@@ -143,7 +143,8 @@ def score_predictions(
     options = options or Options()
     truth = read_ground_truth(ground_truth)
     if predictions.is_file():
-        found, usable = read_coco_results(predictions, [image.name for image in truth]), truth
+        usable = list(truth)
+        found = read_coco_results(predictions, [image.name for image in truth])
     else:
         files = {image.name: predictions_path(predictions, image.name) for image in truth}
         files = _present(files, options.allow_missing, predictions, "predictions")

@@ -74,7 +74,7 @@ def test_the_c_file_is_counted_where_it_is_there(
     made.write_bytes(b"int")
     entry = replace(describe_files("c", "int8", {"x.c": made}), verification={"passed": True})
     with_c = folder.publish(entry, [made], {})
-    monkeypatch.setattr(native, "count", lambda *_: native.Counts("neon", 13.2, {}))
+    monkeypatch.setattr(native, "count", lambda *_: native.Counts("neon", 13.2, 0.6, 0.1, {}))
     (found,) = of_c(with_c, "cortex-a76", Accuracies({}))
     assert (found.name, found.speed) == ("C file int8", "13.2 M instructions")
     assert found.cost == pytest.approx(13.2e6) and found.ap is None

@@ -215,18 +215,42 @@ def _recipes(folder: ArtifactFolder) -> list[Files]:
 
 def _read_recipe(folder: Path) -> None:
     """Read a recipe and ask of it what training asks first."""
-    from ultraface_deploy.train.augment import choose_window
-    from ultraface_deploy.train.loop import learning_rate
+    import torch
+
+    from ultraface_deploy.train.augment import Colours, Draws, draw_windows
     from ultraface_deploy.train.recipe import load_recipe
+    from ultraface_deploy.train.stage import learning_rate
 
     recipe = load_recipe(folder / "a.toml")
     assert recipe.spec.num_anchors
-    boxes = np.float32([[3, 4, 50, 60]])
     for stage in recipe.stages:
         assert 100 // stage.batch_size >= 0
         assert np.isfinite(learning_rate(1 / stage.epochs, 3, stage) * stage.lr)
-        for seed in range(4):
-            choose_window((320, 240), boxes, (64, 64), stage.augment, np.random.default_rng(seed))
+        draws = Draws(0, 4)
+        draw_windows(_pool(), torch.zeros(4, dtype=torch.int64), 64, 64, stage.augment, draws)
+        Colours.draw(stage.augment, draws)
+
+
+@cache
+def _pool() -> Any:
+    """One picture with one face, as training holds it."""
+    import tempfile
+
+    from ultraface_deploy.train.data.cache import ImageCache
+    from ultraface_deploy.train.pool import Pool
+
+    with tempfile.TemporaryDirectory() as scratch:
+        samples = [_sample(Path(scratch))]
+        return Pool(samples, ImageCache(samples, Path(scratch), 64, store="ram"))
+
+
+def _sample(folder: Path) -> Any:
+    import cv2
+
+    from ultraface_deploy.train.data import Sample
+
+    cv2.imwrite(str(folder / "a.png"), np.zeros((64, 64, 3), np.uint8))
+    return Sample(folder / "a.png", np.float32([[9, 9, 50, 50]]), np.zeros(1, bool))
 
 
 def _runs(folder: ArtifactFolder) -> list[Files]:
@@ -246,16 +270,11 @@ def run_once(folder: str) -> None:
 
 @cache
 def _trainer(folder: Path) -> Any:
-    import cv2
-
-    from ultraface_deploy.train.data import Sample
     from ultraface_deploy.train.loop import Trainer
     from ultraface_deploy.train.recipe import Recipe, Stage
 
-    cv2.imwrite(str(folder / "a.png"), np.zeros((64, 64, 3), np.uint8))
-    sample = Sample(folder / "a.png", np.float32([[9, 9, 50, 50]]), np.zeros(1, bool))
     recipe = Recipe("slim", 64, 64, (Stage("only", 1, batch_size=1),), holdouts=(0.0,))
-    return Trainer(recipe, [[sample]], folder)
+    return Trainer(recipe, [[_sample(folder)]], folder)
 
 
 def _resume(folder: Path) -> None:

@@ -44,7 +44,7 @@ def test_names_that_are_not_utf8(pictures: Path, tmp_path: Path) -> None:
     words = ["detect", pictures, "-o", marked, "--json", found, "--csv", table]
     result = start(words, stdout=subprocess.PIPE)
     assert (result.returncode, result.stderr) == (0, b"")
-    assert b"\x1b" not in result.stdout and result.stdout.count(b"\n") == 2
+    assert b"\x1b" not in result.stdout and result.stdout.count(b"\n") == 3
     names = {os.fsencode(path.name) for path in pictures.iterdir()}
     assert {os.fsencode(path.name) for path in marked.iterdir()} == names
     told = json.loads(found.read_text())["results"]

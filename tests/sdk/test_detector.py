@@ -138,7 +138,7 @@ class TestSameFaces:
         self, library: Path, sdk: Path, detector: Detector, photographs: dict[str, Path]
     ) -> None:
         reference = Detector(detector.session, detector.backend, view=View(keep_aspect=True))
-        with LibraryDetector(library, sdk / "models", keep_aspect=True) as padding:
+        with LibraryDetector(library, models_in(sdk), keep_aspect=True) as padding:
             for path in photographs.values():
                 # Very tall: squeezed, the network would find nobody.
                 image = np.concatenate([read(path), np.full_like(read(path), 90)])

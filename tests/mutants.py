@@ -83,7 +83,12 @@ MUTANTS = (
         "replace(current, artifacts=others)._write()",
         "pass",
     ),
-    _in(_FOLDER, "any remark counts as verified", '("passed") is True', '("passed")'),
+    _in(
+        _FOLDER,
+        "any remark counts as verified",
+        'self.verification.get("passed") is True',
+        'self.verification.get("passed")',
+    ),
     _in(
         _FOLDER,
         "entries of another network are kept",
@@ -211,8 +216,8 @@ MUTANTS = (
     _in(
         _NMS,
         "an overlap at the threshold (hard)",
-        "boxes[:, :4]) > iou",
-        "boxes[:, :4]) >= iou",
+        "iou_matrix(boxes, boxes) > iou",
+        "iou_matrix(boxes, boxes) >= iou",
     ),
     _in(_NMS, "an overlap at the threshold (blend)", "pixel=1.0) > iou", "pixel=1.0) >= iou"),
     _in(

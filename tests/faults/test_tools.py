@@ -207,19 +207,12 @@ def test_no_socket_is_opened_and_nothing_is_installed(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_no_runtime_reports_what_is_done(folder: ArtifactFolder, tmp_path: Path) -> None:
     """ONNX Runtime reports a few seconds after it is loaded, unless it was told not to."""
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("needs strace, which watches the system calls")
-    log = tmp_path / "calls"
     program = (
         "import time, numpy as np; from ultraface_deploy import Detector;"
         f"[Detector.open({str(folder.path)!r}, name).detect(np.zeros((99, 99, 3), np.uint8))"
         " for name in ('onnxruntime', 'mnn', 'ncnn', 'opencv')]; time.sleep(8)"
     )
-    watch = [strace, "-f", "-qq", "-e", "trace=socket,connect,execve", "-o", str(log)]
-    subprocess.run([*watch, sys.executable, "-c", program], cwd=ROOT, check=True)
-    assert "execve" in log.read_text(), "strace saw nothing"
-    assert not network_calls(log.read_text())
+    assert not network_calls(watched(program, tmp_path / "calls"))
 
 
 @pytest.mark.parametrize(("disabled", "said"), [(None, 1), ("1", 0)])
@@ -237,6 +230,18 @@ def test_a_runtime_that_was_imported_before_us(disabled: str | None, said: int) 
         check=True,
     )
     assert done.stderr.count("imported before ultraface_deploy") == said
+
+
+def watched(program: str, log: Path) -> str:
+    """Run a Python program under strace and return its calls; skip where there is no strace."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("needs strace, which watches the system calls")
+    watch = [strace, "-f", "-qq", "-e", "trace=socket,connect,execve", "-o", str(log)]
+    subprocess.run([*watch, sys.executable, "-c", program], cwd=ROOT, check=True)
+    calls = log.read_text()
+    assert "execve" in calls, "strace saw nothing"
+    return calls
 
 
 def network_calls(calls: str) -> Sequence[str]:

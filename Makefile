@@ -99,7 +99,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	rm -rf build/lint
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/lint .
-	cd build/lint && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p ultraface_deploy
+	cd build/lint && MYPYPATH=. ../../$(BIN)/mypy --cache-dir ../../.mypy_cache --config-file ../../pyproject.toml -p ultraface_deploy
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

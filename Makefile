@@ -55,7 +55,7 @@ test-arm: $(STAMP)
 # Damaged files for every reader, kills at random moments: hours. The suite has a short run of each.
 fuzz: $(STAMP)
 	nice -n 15 $(BIN)/python -m tests.fuzz.campaign --files 10000
-	for command in convert pull prepare eval train; do \
+	for command in convert pull prepare eval train detect; do \
 		nice -n 15 $(BIN)/python -m tests.faults.kill --command $$command || exit 1; done
 
 # Whether anything opens a socket within 40 seconds: every runtime, format and package, in this

@@ -22,7 +22,8 @@ SOURCE = models.FOLDER / str(models.find(models.DEFAULT_MODEL).onnx)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "kills"), [("convert", 1), ("pull", 4), ("prepare", 2), ("eval", 1), ("train", 1)]
+    ("name", "kills"),
+    [("convert", 1), ("pull", 4), ("prepare", 2), ("eval", 1), ("train", 1), ("detect", 4)],
 )
 def test_killed_at_any_moment(name: str, kills: int, tmp_path: Path) -> None:
     needed = {"convert": "MNN", "eval": "onnxsim", "train": "tensorboard"}

@@ -156,9 +156,7 @@ def test_a_limit_counts_what_is_there(sources: list[str], tmp_path: Path, worker
 def test_other_settings_are_refused(sources: list[str], tmp_path: Path) -> None:
     go(sources, tmp_path, 3)
     before = contents(tmp_path / "pictures"), (tmp_path / ".f.jsonl.unfinished").read_bytes()
-    with pytest.raises(
-        InputError, match=r"another threshold \(0.5, now 0.6\); give the same"
-    ):
+    with pytest.raises(InputError, match=r"another threshold \(0.5, now 0.6\); give the same"):
         go(sources, tmp_path, threshold=0.6)
     with pytest.raises(InputError, match=r"another model \(null, now slim-320\)"):
         go(sources, tmp_path, model="slim-320")

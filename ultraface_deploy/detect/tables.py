@@ -1,7 +1,5 @@
 """What was found as JSON and CSV, one picture at a time."""
 
-# Tested by tests/detect/test_tables.py.
-
 from __future__ import annotations
 
 import csv

@@ -94,7 +94,7 @@ class TestWriteProject:
         write_project(artifacts, tmp_path / "sdk", runtime)
         presets = json.loads((tmp_path / "sdk" / "CMakePresets.json").read_text())
         names = [preset["name"] for preset in presets["configurePresets"]]
-        assert names == ["native", "aarch64", "sanitize"]
+        assert names == ["native", "aarch64", "sanitize", "threads", "shared"]
 
     @pytest.mark.parametrize("runtime", READS_WEIGHTS)
     def test_cmake_says_in_one_line_that_the_runtime_is_missing(

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo docs newcomer test mutants lowest test-cpp test-c test-arm fuzz fuzz-c attack soak licences schemas lint format clean
+.PHONY: demo docs newcomer test mutants lowest test-cpp test-bindings test-c test-arm fuzz fuzz-c attack soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,7 +37,14 @@ lowest:
 
 # The C++ project, built against ncnn's sources (2.5 minutes the first time), here and for Arm.
 test-cpp: $(STAMP)
-	ULTRAFACE_BUILD_RUNTIMES=1 $(BIN)/python -m pytest tests/sdk
+	ULTRAFACE_BUILD_RUNTIMES=1 $(BIN)/python -m pytest tests/sdk --ignore tests/sdk/test_bindings.py
+
+# The library for other languages, each with its own compiler, which apt brings where it is missing.
+# ONLY='csharp or java' tests those alone.
+test-bindings: $(STAMP)
+	@missing=$$($(BIN)/python -m tests.sdk.missing); [ -z "$$missing" ] || \
+		(set -x; apt-get install -y -qq --no-install-recommends $$missing >/dev/null)
+	$(BIN)/python -m pytest tests/sdk/test_bindings.py $(if $(ONLY),-k '$(ONLY)')
 
 # The C detector on emulated processors of other kinds, and under every warning. Debian's packages:
 # qemu-user qemu-system-arm clang nodejs gcc-arm-none-eabi libnewlib-arm-none-eabi, and

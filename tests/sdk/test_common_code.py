@@ -30,7 +30,8 @@ from ultraface_deploy.pipeline import (
 from ultraface_deploy.pipeline.view import letterbox, network_input
 from ultraface_deploy.sdk import write_project
 from ultraface_deploy.sdk.bindings.python import ultraface
-from ultraface_deploy.sdk.library import FORMATS, YUV, c_options, faces_of, image_of
+from ultraface_deploy.sdk.conformance import YUV, decode, upright
+from ultraface_deploy.sdk.library import FORMATS, c_options, faces_of, image_of
 
 SPECS = {
     "slim": ModelSpec("slim", "slim"),
@@ -145,29 +146,6 @@ def noise(height: int, width: int, channels: int, seed: int) -> npt.NDArray[np.u
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def as_format(noise: npt.NDArray[np.uint8], format: str) -> npt.NDArray[np.uint8]:
-    """Return as BGR what pixels of a format mean, by OpenCV."""
-    if format == "bgr":
-        return noise
-    code = f"COLOR_YUV2BGR_{format.upper()}" if format in YUV else f"COLOR_{format.upper()}2BGR"
-    return cv2.cvtColor(noise, getattr(cv2, code)).astype(np.uint8, copy=False)
-
-
-def upright(
-    bgr: npt.NDArray[np.uint8],
-    rotation: int,
-    mirrored: bool,
-    region: tuple[int, int, int, int] | None = None,
-) -> npt.NDArray[np.uint8]:
-    """Turn clockwise, mirror, cut out."""
-    turned = np.rot90(bgr, -rotation // 90)
-    turned = turned[:, ::-1] if mirrored else turned
-    if region is not None:
-        x, y, width, height = region
-        turned = turned[y : y + height, x : x + width]
-    return np.ascontiguousarray(turned)
-
-
 @st.composite
 def cameras(draw: st.DrawFn) -> tuple[npt.NDArray[np.uint8], str, int, bool, tuple[int, ...]]:
     """Pixels of any format with gaps between rows, and what is to be done with them."""
@@ -245,7 +223,9 @@ class TestResample:
     @given(camera=cameras(), keep_aspect=st.booleans())
     def test_turned_mirrored_cut_out(self, probe: Probe, camera: Any, keep_aspect: bool) -> None:
         pixels, format, *how = camera
-        bgr = upright(as_format(np.ascontiguousarray(pixels), format), *how)
+        rotation, mirrored, (x, y, width, height) = how
+        bgr = upright(decode(np.ascontiguousarray(pixels), format), rotation, mirrored)
+        bgr = np.ascontiguousarray(bgr[y : y + height, x : x + width])
         expected, _ = network_input(bgr, probe.spec, keep_aspect)
         actual = probe.resample(pixels, format, *how, keep_aspect=keep_aspect)
         assert_same_tensor(actual, expected, probe.spec)

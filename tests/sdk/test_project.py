@@ -162,6 +162,30 @@ class TestRefusals:
         )
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--binding", "cobol"], "error: --binding cobol: unknown; choose from "),
+        (
+            ["--runtime", "web", "--binding", "python"],
+            "error: --binding: goes with the C++ project",
+        ),
+    ],
+)
+def test_bindings_are_refused_at_once(
+    artifacts: ArtifactFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["package", str(artifacts.path), *words, "-o", str(tmp_path / "sdk")])
+    assert exit.value.code == 2
+    assert capsys.readouterr().err.startswith(message)
+    assert not (tmp_path / "sdk").exists()
+
+
 def test_command_line_writes_the_project(artifacts: ArtifactFolder, tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as exit:
         main(["package", str(artifacts.path), "--runtime", "mnn", "-o", str(tmp_path / "sdk")])

@@ -17,10 +17,10 @@ from ultraface_deploy.errors import InputError, LibraryError
 from ultraface_deploy.pipeline import Faces, NmsKind, PostprocessOptions
 from ultraface_deploy.pipeline.view import Rectangle
 from ultraface_deploy.sdk.bindings.python import ultraface
+from ultraface_deploy.sdk.conformance import YUV
 
 _NMS: dict[NmsKind, int] = {"hard": 0, "soft": 1, "blend": 2}
 FORMATS = {format.name.lower(): format.value for format in ultraface.Format}
-YUV = ("nv21", "nv12", "i420")
 
 
 def c_options(options: PostprocessOptions) -> dict[str, float]:
@@ -97,7 +97,7 @@ class LibraryDetector:
             LibraryError: it cannot create a detector.
         """
         try:
-            self._detector = ultraface.Detector(
+            self.c = ultraface.Detector(
                 models,
                 library=library,
                 capacity=capacity,
@@ -124,14 +124,14 @@ class LibraryDetector:
             LibraryError: the library refuses the image or failed.
         """
         try:
-            found = self._detector.run(image_of(image, format, rotation, mirrored, region))
+            found = self.c.run(image_of(image, format, rotation, mirrored, region))
         except ultraface.Error as error:
             raise LibraryError(error.status, str(error)) from error
         return faces_of(found)
 
     def close(self) -> None:
         """Free the detector."""
-        self._detector.close()
+        self.c.close()
 
     def __enter__(self) -> LibraryDetector:
         return self

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
@@ -131,11 +133,14 @@ class Detector:
             OSError: the library cannot be loaded.
             TypeError: an option has no such name.
         """
-        self._handle = ctypes.c_void_p()
-        self._c = _load(find_library() if library is None else Path(library))
+        self.handle = ctypes.c_void_p()
+        self._lock = threading.Lock()
+        self.library = _load(find_library() if library is None else Path(library))
         self._faces_type = _Face * capacity
         chosen = _Options()
-        self._check(self._c.ultraface_default_options(ctypes.byref(chosen), ctypes.sizeof(chosen)))
+        self._check(
+            self.library.ultraface_default_options(ctypes.byref(chosen), ctypes.sizeof(chosen))
+        )
         names = {name for name, _ in _Options._fields_} - {"size"}
         for name, value in options.items():
             if name not in names:
@@ -143,7 +148,7 @@ class Detector:
             setattr(chosen, name, value)
         folder = None if model_dir is None else os.fsencode(model_dir)
         self._check(
-            self._c.ultraface_create(folder, ctypes.byref(chosen), ctypes.byref(self._handle))
+            self.library.ultraface_create(folder, ctypes.byref(chosen), ctypes.byref(self.handle))
         )
 
     def detect(
@@ -156,7 +161,7 @@ class Detector:
         stride: int = 0,
         rotation: int = 0,
         mirrored: bool = False,
-        region: tuple[int, int, int, int] | None = None,
+        region: Sequence[int] | None = None,
     ) -> list[Face]:
         """Find the faces of one picture, best first.
 
@@ -185,7 +190,7 @@ class Detector:
             stride=stride,
             rotation=rotation,
             mirrored=mirrored,
-            region=region or (0, 0, 0, 0),
+            region=tuple(region or (0, 0, 0, 0)),
             pixels=address,
             bytes=size,
         )
@@ -197,9 +202,10 @@ class Detector:
         """Find the faces of what an `ultraface_image` says."""
         count = ctypes.c_int32()
         found = self._faces_type()
-        status = self._c.ultraface_detect(
-            self._handle, ctypes.byref(image), found, len(found), ctypes.byref(count)
-        )
+        with self._lock:
+            status = self.library.ultraface_detect(
+                self.handle, ctypes.byref(image), found, len(found), ctypes.byref(count)
+            )
         self._check(status)
         return [
             Face(face.x1, face.y1, face.x2, face.y2, face.score, face.label)
@@ -207,9 +213,10 @@ class Detector:
         ]
 
     def close(self) -> None:
-        """Free the detector; no other thread may be using it."""
-        handle, self._handle = self._handle, ctypes.c_void_p()
-        self._c.ultraface_destroy(handle)
+        """Free the detector, once no other thread is using it."""
+        with self._lock:
+            handle, self.handle = self.handle, ctypes.c_void_p()
+            self.library.ultraface_destroy(handle)
 
     def __enter__(self) -> Detector:
         return self
@@ -223,12 +230,12 @@ class Detector:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_handle", None):
+        if getattr(self, "handle", None):
             self.close()
 
     def _check(self, status: int) -> None:
         if status != 0:
-            raise Error(status, self._c.ultraface_last_error().decode())
+            raise Error(status, self.library.ultraface_last_error().decode())
 
 
 def find_library() -> Path:

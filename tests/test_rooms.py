@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 ROOMS = (
     "errors",
     "safe",
+    "pages",
     "models",
     "family",
     "pipeline",

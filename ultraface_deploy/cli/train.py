@@ -188,6 +188,7 @@ def train(
             on_epoch=tell,
         )
     if rank() == 0:
+        note(f"how it went: {output / 'training.html'}")
         line(str(best))
 
 

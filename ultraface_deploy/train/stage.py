@@ -185,7 +185,7 @@ class StageRun:
         row |= {name: value for name, value in means.items() if name != "steps"}
         measured = trainer.measure(self.averaged)
         # Before the checkpoint: a row too many is cut again, one too few would be lost.
-        trainer.metrics.add(row | measured, trainer.images)
+        trainer.metrics.add(row | measured)
         self._save(measured["ap"])
         return None if math.isnan(measured["ap"]) else measured["ap"]
 

@@ -55,10 +55,10 @@ def examples(
         faces = found[found.scores >= spec.score_threshold]
         sample, (bgr, factor) = samples[index], cache[index]
         scale = np.float32(_SIDE / max(bgr.shape[:2]))
-        small = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        resized = cv2.resize(bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         faces, boxes = replace(faces, boxes=faces.boxes * scale), sample.boxes * factor * scale
         outcome = judge(faces.boxes, boxes, sample.ignored)
-        picture = draw_faces(small, faces)
+        picture = draw_faces(np.asarray(resized, np.uint8), faces)
         # A face is missed where no box that was found lies on it.
         for box, ignored in zip(boxes, sample.ignored, strict=True):
             if not ignored and not (judge(faces.boxes, box[None], np.array([False])) == 1).any():

@@ -45,7 +45,8 @@ def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
 
 def _pixels(places: np.ndarray) -> np.ndarray:
     """Round to whole pixels; a network that has learnt little may give any number, and none."""
-    return np.nan_to_num(places).clip(-_FAR, _FAR).round().astype(int)
+    near = np.nan_to_num(places).clip(-_FAR, _FAR)
+    return np.asarray(near.round(), int)
 
 
 def _frame_plainly(marked: Image, boxes: np.ndarray, thickness: int) -> None:

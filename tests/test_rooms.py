@@ -28,6 +28,7 @@ ROOMS = (
     "train",
     "accuracy",
     "bench",
+    "serve",
     "sdk",
     "doctor",
     "cli",

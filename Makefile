@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo docs newcomer test mutants lowest test-cpp test-bindings test-c test-arm fuzz fuzz-c attack soak licences schemas lint format clean
+.PHONY: demo docs newcomer test mutants lowest test-cpp test-bindings test-c test-arm fuzz fuzz-c attack serve-load soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -69,6 +69,10 @@ fuzz: $(STAMP)
 # process, in a child, over --host. Needs strace; five minutes.
 attack: $(STAMP)
 	nice -n 5 $(BIN)/python -m tests.faults.watch
+
+# Two hundred clients of `serve` for a minute, then 10,000 damaged pictures.
+serve-load: $(STAMP)
+	nice -n 5 $(BIN)/python -m tests.serve.load
 
 # Random pictures for the C detector under the sanitizers of gcc and clang; MINUTES=60 is an hour.
 PICTURES ?= 10000

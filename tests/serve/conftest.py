@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 
+from tests.serve.load import write_clip
 from ultraface_deploy.detect.detector import Detector
-from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
 for package in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(package, reason="part of the extra serve")
-
-FPS = 10
 
 
 @dataclass(frozen=True)
@@ -77,19 +73,12 @@ def running(
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three seconds of a face that moves to the right, 640x480."""
     path = tmp_path_factory.mktemp("clip") / "face.avi"
-    photo = cv2.resize(read_image(DEMO_PHOTO), (480, 480))
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), FPS, (640, 480))
-    if not writer.isOpened():
+    if not write_clip(path):
         pytest.skip("this OpenCV writes no video")
-    for step in range(3 * FPS):
-        frame = np.full((480, 640, 3), 90, np.uint8)
-        frame[:, 5 * step : 5 * step + 480] = photo
-        writer.write(frame)
-    writer.release()
     return path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(clip: Path) -> Iterator[Server]:
     """A server that watches the clip, without a token."""
     from ultraface_deploy.serve.source import open_live

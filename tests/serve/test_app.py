@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import struct
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -122,35 +123,58 @@ def test_a_picture_of_too_many_pixels(alone: Server) -> None:
     assert "pixels" in json.loads(answer.read())["error"]
 
 
+def half(server: Server, content: bytes, of: int) -> socket.socket:
+    """Send a part of a picture of so many bytes."""
+    made = socket_to(server)
+    head = f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
+    made.sendall(f"{head}Content-Length: {of}\r\n\r\n".encode() + content)
+    return made
+
+
 def test_too_many_at_once(alone: Server) -> None:
-    """Two requests that never end their bodies take all the room there is."""
-    head = (
-        f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
-        "Content-Length: 1000\r\n\r\nhalf"
-    )
-    with socket_to(alone) as one, socket_to(alone) as two:
-        for each in (one, two):
-            each.sendall(head.encode())
-        until(lambda: alone.parts.detecting._free == 0)
+    """Two wait, a third is told to come again."""
+    detecting = alone.parts.detecting
+    go = threading.Event()
+    detecting._thread.submit(go.wait)
+    try:
+        waiting = [half(alone, PHOTO, len(PHOTO)) for _ in range(2)]
+        until(lambda: detecting._free == 0)
         answer = alone.ask("/v1/detect", "POST", PHOTO, with_token())
         assert answer.status == 503
         assert int(answer.headers["Retry-After"]) >= 1
-    # They are gone, and so is what they held.
-    until(lambda: alone.parts.detecting._free == 2)
+    finally:
+        go.set()
+    for each in waiting:
+        assert each.recv(4096).startswith(b"HTTP/1.1 200 ")
+        each.close()
+    until(lambda: detecting._free == 2)
+    assert detecting._room == 2 << 20
+
+
+def test_halves_of_pictures_keep_nobody_out(alone: Server) -> None:
+    """Only what has arrived takes room, and all of it is let go with the connection."""
+    detecting = alone.parts.detecting
+    halves = [half(alone, b"x", 1000) for _ in range(20)]
+    until(lambda: detecting._room == (2 << 20) - 20)
     assert alone.ask("/v1/detect", "POST", PHOTO, with_token()).status == 200
+    most = 1 << 20
+    halves += [half(alone, b"x" * (most - 1000), most) for _ in range(2)]
+    until(lambda: detecting._room < 2000)
+    answer = alone.ask("/v1/detect", "POST", PHOTO, with_token())
+    assert answer.status == 503
+    assert answer.headers["Retry-After"]
+    for each in halves:
+        each.close()
+    until(lambda: detecting._room == 2 << 20)
 
 
 def test_a_body_that_stops_arriving_is_given_up(
     alone: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(detecting, "_CHUNK_S", 0.2)
-    with socket_to(alone) as half:
-        half.sendall(
-            f"POST /v1/detect HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
-            "Content-Length: 1000\r\n\r\nhalf".encode()
-        )
-        assert half.recv(4096).startswith(b"HTTP/1.1 408 ")
-    until(lambda: alone.parts.detecting._free == 2)
+    with half(alone, b"half", 1000) as connection:
+        assert connection.recv(4096).startswith(b"HTTP/1.1 408 ")
+    until(lambda: alone.parts.detecting._room == 2 << 20)
 
 
 # ---- The source ----
@@ -203,7 +227,6 @@ def test_faces_of_the_source(server: Server) -> None:
 def test_the_picture_and_its_faces_have_one_number(server: Server) -> None:
     """What is found in a picture of the stream is what the events said of that number."""
     told: dict[int, Any] = {}
-    import threading
 
     def listen() -> None:
         told.update({data["picture"]: data for name, data in events(server, 30) if name == "faces"})

@@ -25,12 +25,17 @@ _CHUNK_S, _BODY_S = 10.0, 60.0
 _RETRY_S = 1
 
 
+class _Busy(Exception):  # noqa: N818 - no error
+    """There is no room for another picture now."""
+
+
 class Detecting:
     """Answers with the faces of pictures that are sent in.
 
     One thread with a detector of its own takes one after the other, so that the live view has the
-    rest of the machine. At most `at_once` requests are under way, which bounds the memory; more are
-    answered with 503. No picture is kept.
+    rest of the machine. At most `at_once` whole pictures wait for it, and no more than as many
+    times `most_mb` is held of all that arrive, which bounds the memory: who sends half a picture
+    holds that half and keeps nobody out. More are answered with 503. No picture is kept.
     """
 
     def __init__(
@@ -38,20 +43,20 @@ class Detecting:
     ) -> None:
         self._look, self._threshold, self._metrics = look, threshold, metrics
         self._most, self._free = most_mb * _MB, at_once
+        self._room = at_once * self._most
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="detecting")
 
     async def answer(self, request: Request) -> Response:
         """Answer one request."""
-        if self._free == 0:
-            response: Response = busy("too many pictures at once", _RETRY_S)
-        else:
-            self._free -= 1
-            try:
-                response = await self._answer(request)
-            except (HTTPException, InputError, MissingDependency) as error:
-                response = _refusal(error)
-            finally:
-                self._free += 1
+        body = bytearray()
+        try:
+            response = await self._answer(request, body)
+        except _Busy:
+            response = busy("too many pictures at once", _RETRY_S)
+        except (HTTPException, InputError, MissingDependency) as error:
+            response = _refusal(error)
+        finally:
+            self._room += len(body)
         self._metrics.answered(response.status_code)
         return response
 
@@ -59,15 +64,41 @@ class Detecting:
         """End after the picture under way."""
         self._thread.shutdown(cancel_futures=True)
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, body: bytearray) -> Response:
         threshold = read_threshold(request, self._threshold)
-        body = await self._body(request)
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._thread, self._detect, body, threshold)
-        return JSONResponse(found)
+        await self._receive(request, body)
+        if self._free == 0:
+            raise _Busy
+        self._free -= 1
+        try:
+            loop = asyncio.get_running_loop()
+            work = loop.run_in_executor(self._thread, self._detect, bytes(body), threshold)
+            return JSONResponse(await work)
+        finally:
+            self._free += 1
 
-    async def _body(self, request: Request) -> bytes:
-        """Read what is sent, no more and no longer than allowed."""
+    async def _receive(self, request: Request, body: bytearray) -> None:
+        """Read what is sent into `body`, no more and no longer than allowed."""
+        self._refuse_unread(request)
+        chunks, end = aiter(request.stream()), time.monotonic() + _BODY_S
+        while True:
+            left = min(_CHUNK_S, end - time.monotonic())
+            try:
+                chunk = await asyncio.wait_for(anext(chunks), max(left, 0))
+            except StopAsyncIteration:
+                return
+            except asyncio.TimeoutError as error:
+                raise HTTPException(408, "the picture did not arrive in time") from error
+            except ClientDisconnect as error:
+                raise HTTPException(400, "the picture did not arrive whole") from error
+            if len(body) + len(chunk) > self._most:
+                raise self._too_large()
+            if len(chunk) > self._room:
+                raise _Busy
+            body += chunk
+            self._room -= len(chunk)
+
+    def _refuse_unread(self, request: Request) -> None:
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise HTTPException(
                 415, "send the picture itself as the body: curl --data-binary @picture.jpg"
@@ -77,21 +108,6 @@ class Detecting:
             raise HTTPException(400, "Content-Length is no number")
         if len(stated) > 12 or int(stated) > self._most:
             raise self._too_large()
-        body, chunks = bytearray(), aiter(request.stream())
-        end = time.monotonic() + _BODY_S
-        while True:
-            left = min(_CHUNK_S, end - time.monotonic())
-            try:
-                chunk = await asyncio.wait_for(anext(chunks), max(left, 0))
-            except StopAsyncIteration:
-                return bytes(body)
-            except asyncio.TimeoutError as error:
-                raise HTTPException(408, "the picture did not arrive in time") from error
-            except ClientDisconnect as error:
-                raise HTTPException(400, "the picture did not arrive whole") from error
-            body += chunk
-            if len(body) > self._most:
-                raise self._too_large()
 
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"the picture has more than {self._most // _MB} MiB")

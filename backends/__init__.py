@@ -32,6 +32,7 @@ _BUILT_IN = (
     "caffe",
     "native",
     "tflm",
+    "k210",
     "torch",
 )
 _GROUP = "ultraface_deploy.backends"

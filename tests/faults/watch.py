@@ -26,6 +26,7 @@ from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.converters import get_format, target_names
+from ultraface_deploy.safe import toolbox
 
 SECONDS = 40
 # ONNX Runtime reports its use after half a minute; what is sent is looked up first.
@@ -79,8 +80,10 @@ def programs(folder: Path, scratch: Path) -> Iterator[tuple[str, str]]:
             yield f"{name} in a child", _IN_CHILD.format(program=detect)
     for name in target_names():
         record = get_format(name)
-        # INT8 takes minutes; it uses no package that these do not.
-        if record.missing() is None and (precision := next(iter(record.precisions))) != "int8":
+        precision = next(iter(record.precisions))
+        makers = record.tool is not None and toolbox.installed(record.tool) is not None
+        # INT8 takes minutes; but for makers' tools it uses no package that these do not.
+        if record.missing() is None and (makers or precision != "int8"):
             output = str(scratch / name)
             yield (
                 f"converting to {name}",

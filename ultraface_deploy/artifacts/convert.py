@@ -507,7 +507,7 @@ class _Work:
         names = ", ".join(artifact.files)
         self.report(
             f"{artifact.id:<14} {artifact.bytes / 1000:7.0f} kB  {names}  "
-            f"(agrees with {comparison.reference}: scores within "
+            f"(agrees with {comparison.reference}, by {comparison.compared_by}: scores within "
             f"{comparison.max_abs_scores:.1e}, faces {comparison.detections} of "
             f"{comparison.reference_detections})"
         )

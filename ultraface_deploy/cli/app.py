@@ -21,7 +21,7 @@ from ultraface_deploy.errors import InputError, UltraFaceError
 # Each module of this package adds its command with `register(app)`, in the order of the help.
 COMMANDS = (
     *("convert", "verify", "bench", "detect", "serve", "evaluate", "quantize"),
-    *("package", "data", "train", "models", "doctor"),
+    *("package", "data", "train", "models", "tools", "doctor"),
 )
 
 

@@ -43,7 +43,7 @@ def convert(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="onnx, onnxsim, mnn, ncnn, caffe, tflite, openvino, ethosu, c or all.",
+            help="onnx, onnxsim, mnn, ncnn, caffe, tflite, openvino, ethosu, kmodel, c or all.",
         ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the targets to INT8.")] = False,

@@ -33,6 +33,7 @@ _BUILT_IN = (
     "native",
     "tflm",
     "k210",
+    "coreml",
     "torch",
 )
 _GROUP = "ultraface_deploy.backends"

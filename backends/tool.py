@@ -5,8 +5,6 @@ input, and answers each on its standard output: 8 bytes, little endian, that say
 is, and an `.npz` with the outputs by name.
 """
 
-# Tested by tests/backends/test_tool.py.
-
 from __future__ import annotations
 
 import io

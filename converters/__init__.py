@@ -38,6 +38,7 @@ _BUILT_IN = {
     "openvino": "openvino",
     "ethosu": "ethosu",
     "kmodel": "kmodel",
+    "coreml": "coreml",
     "c": "c",
 }
 _GROUP = "ultraface_deploy.converters"

@@ -165,8 +165,16 @@ class Format:
         Raises:
             InputError: one is missing, or is a Git LFS pointer.
         """
-        others = (Path(f"x{suffix}").suffix for suffix in self.suffixes[1:])
-        files = (path, *(path.with_suffix(suffix) for suffix in others))
+        inner = self.suffixes[0].partition("/")[2]
+        if inner:
+            # The files of one folder, whose name alone is the user's.
+            root = path.absolute().parents[inner.count("/")]
+            files = tuple(root / suffix.partition("/")[2] for suffix in self.suffixes)
+            if files[0] != path.absolute():
+                raise InputError(f"{path}: is read as a part of its folder, {inner} in it")
+        else:
+            others = (Path(f"x{suffix}").suffix for suffix in self.suffixes[1:])
+            files = (path, *(path.with_suffix(suffix) for suffix in others))
         for file in files[1:]:
             if not file.is_file():
                 raise InputError(f"{path}: needs {file.name} beside it, which is missing")

@@ -4,8 +4,6 @@ Such tools take no plan. But a network with equalised channels and corrected bia
 them too; and where a ReLU also cuts at the top of our range, they find that range.
 """
 
-# Tested by tests/converters/onnx/test_handed.py.
-
 from __future__ import annotations
 
 from itertools import islice

@@ -43,7 +43,8 @@ def convert(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="onnx, onnxsim, mnn, ncnn, caffe, tflite, openvino, ethosu, kmodel, c or all.",
+            help="onnx, onnxsim, mnn, ncnn, caffe, tflite, openvino, coreml, ethosu, kmodel, c "
+            "or all.",
         ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the targets to INT8.")] = False,
@@ -94,7 +95,8 @@ def convert(
     weight_only: Annotated[
         bool,
         typer.Option(
-            "--weight-only", help="MNN: 8-bit weights for size alone; no faster than FP32."
+            "--weight-only",
+            help="MNN, Core ML: 8-bit weights for size alone; no faster.",
         ),
     ] = False,
     calibration: Calibration = None,

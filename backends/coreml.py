@@ -1,5 +1,7 @@
 """Core ML: its runtime on macOS, and elsewhere our own reading of the saved program, as a check."""
 
+# Tested by tests/converters/coreml/test_coreml.py.
+
 from __future__ import annotations
 
 import logging

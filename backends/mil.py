@@ -223,8 +223,10 @@ def _conv(given: Values) -> Array:
             part = weight[:, :, y, x].reshape(groups, -1, weight.shape[1])
             # A product of matrices of one row and column is slow.
             sums += part * seen if weight.shape[1] == 1 else part @ seen
-    made = sums.reshape(1, len(weight), rows, columns)
-    return made + given["bias"].astype(np.float32).reshape(1, -1, 1, 1) if "bias" in given else made
+    made: Array = sums.reshape(1, len(weight), rows, columns)
+    if "bias" in given:
+        made += given["bias"].astype(np.float32).reshape(1, -1, 1, 1)
+    return made
 
 
 def _softmax(given: Values) -> Array:

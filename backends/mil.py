@@ -253,7 +253,8 @@ def _dequantized(given: Values) -> Array:
     shape = [1] * integers.ndim
     if scale.ndim:
         shape[int(given["axis"])] = -1
-    return (integers - zero.reshape(shape)) * scale.astype(np.float32).reshape(shape)
+    real: Array = (integers - zero.reshape(shape)) * scale.astype(np.float32).reshape(shape)
+    return real
 
 
 def _pair(function: Callable[[Array, Array], Array]) -> Callable[[Values], Array]:

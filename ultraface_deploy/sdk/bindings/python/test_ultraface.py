@@ -16,7 +16,7 @@ INVALID_ARGUMENT = 1
 
 def find(detector: Detector, case: dict[str, Any], pixels: Any = None) -> list[Face]:
     """Look at a picture of the set."""
-    return detector.detect(
+    faces: list[Face] = detector.detect(
         (CONFORMANCE / case["file"]).read_bytes() if pixels is None else pixels,
         case["width"],
         case["height"],
@@ -26,6 +26,7 @@ def find(detector: Detector, case: dict[str, Any], pixels: Any = None) -> list[F
         mirrored=case["mirrored"],
         region=case["region"],
     )
+    return faces
 
 
 class Conformance(unittest.TestCase):

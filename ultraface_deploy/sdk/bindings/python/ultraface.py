@@ -265,9 +265,10 @@ def _borrow(pixels: Any) -> tuple[int | None, int, object]:
     view = memoryview(pixels).cast("B")
     if view.readonly:
         # ctypes takes the address of bytes without a copy, of other read-only memory with one.
-        owner = pixels if isinstance(pixels, bytes) else view.tobytes()
-        return ctypes.cast(owner, ctypes.c_void_p).value, view.nbytes, owner
+        content = pixels if isinstance(pixels, bytes) else view.tobytes()
+        address = ctypes.cast(ctypes.c_char_p(content), ctypes.c_void_p).value
+        return address, view.nbytes, content
     if view.nbytes == 0:
         return None, 0, view
-    owner = (ctypes.c_uint8 * view.nbytes).from_buffer(view)
-    return ctypes.addressof(owner), view.nbytes, owner
+    array = (ctypes.c_uint8 * view.nbytes).from_buffer(view)
+    return ctypes.addressof(array), view.nbytes, array

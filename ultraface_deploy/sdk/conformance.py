@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.pipeline.view import Rectangle, View
+from ultraface_deploy.safe import images
 from ultraface_deploy.safe.files import write_bytes, write_text
 from ultraface_deploy.safe.images import PHOTOS, Image, read_image
 from ultraface_deploy.safe.opencv import cv2
@@ -109,7 +110,8 @@ def write_conformance(detector: Detector, folder: Path) -> Conformance:
 
     Args:
         detector: the artifact that the project is made of, in its Python backend.
-        folder: where `cases.json`, `cases.txt` and the pictures go.
+        folder: where `cases.json`, `cases.txt` and the pictures go, and `example.ppm`, a picture
+            of two people for the bindings' examples.
     """
     folder.mkdir()
     cases = []
@@ -120,6 +122,7 @@ def write_conformance(detector: Detector, folder: Path) -> Conformance:
     made = Conformance(SCHEMA, detector.spec.name, BOX_TOLERANCE_PX, SCORE_TOLERANCE, cases)
     write_text(folder / "cases.json", to_json(made))
     write_text(folder / "cases.txt", "\n".join(_lines(cases)) + "\n")
+    write_bytes(folder / "example.ppm", images.encode(scene("two", (400, 200)), ".ppm"))
     return made
 
 

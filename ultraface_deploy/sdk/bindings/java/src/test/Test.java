@@ -1,4 +1,5 @@
 import java.awt.image.BufferedImage;
+import java.io.File;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -8,6 +9,7 @@ import java.util.Locale;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import javax.imageio.ImageIO;
 import ultraface.Detector;
 import ultraface.Face;
 import ultraface.Nms;
@@ -193,7 +195,7 @@ public final class Test {
     }
 
     /** A gray picture as BufferedImage, and NV21 taken apart as Android hands it over. */
-    private static void helpers(Case gray, Case nv21) {
+    private static void helpers(Case gray, Case nv21) throws Exception {
         int width = gray.numbers[0];
         int height = gray.numbers[1];
         BufferedImage image = new BufferedImage(width, height, BufferedImage.TYPE_BYTE_GRAY);
@@ -218,6 +220,10 @@ public final class Test {
                         new Nv21.Plane(v, width, 2),
                         null);
         require(packed.equals(pixels), "NV21 from planes");
+        File file = File.createTempFile("faces", ".png");
+        ImageIO.write(image, "png", file);
+        Example.main(new String[] {file.getPath()});
+        require(file.delete(), "delete");
         try (Detector detector = new Detector()) {
             gray.check(detector.detect(Pictures.of(image).mirrored(true)));
             gray.check(detector.detect(Pictures.of(colour).mirrored(true)));

@@ -14,6 +14,12 @@ import pytest
 from tests.sdk.native import native, require, run
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.source import resolve_source
+from ultraface_deploy.benchmarks.bindings import app_bytes, compare, programs
+from ultraface_deploy.detect.detector import Detector
+from ultraface_deploy.errors import CheckFailed
+from ultraface_deploy.pipeline import PostprocessOptions
+from ultraface_deploy.pipeline.view import View
+from ultraface_deploy.safe.images import PHOTOS
 from ultraface_deploy.sdk import write_project
 from ultraface_deploy.sdk.conformance import RECIPES
 from ultraface_deploy.sdk.languages import Binding, bindings
@@ -41,6 +47,32 @@ def test_binding(project: Path, name: str) -> None:
         ["sh", str(project / "bindings" / name / "test.sh")], capture_output=True, text=True
     )
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+
+
+def test_programs_that_are_timed(project: Path) -> None:
+    """Each detects a picture as often as it is told; C's is made here, others by their tests."""
+    known, tried = bindings(), []
+    for name, command in programs(project).items():
+        folder = project / "bindings" / name
+        if name == "c" or all((folder / file).exists() for file in known[name].app):
+            run([*command, "2"])
+            tried.append(name)
+    assert {"c", "python"} <= set(tried)
+    assert app_bytes(project, "python") > 1000
+
+
+def test_every_picture_as_the_pipeline(project: Path) -> None:
+    """What `benchmarks.bindings compare` does with a test set; and that it can fail."""
+    detector = Detector.open(project.parent / "slim-320", backend="native")
+    library = project / "build" / "shared" / "libultraface.so"
+    done = compare(library, detector, sorted(PHOTOS.glob("*.jpg")))
+    assert done["pictures"] == 2
+    assert done["faces"] >= 2
+    deaf = Detector(
+        detector.session, detector.backend, PostprocessOptions(0.9), View(roi=(0, 0, 9, 9))
+    )
+    with pytest.raises(CheckFailed, match=r"astronaut\.jpg"):
+        compare(library, deaf, [PHOTOS / "astronaut.jpg"])
 
 
 class TestContract:

@@ -32,6 +32,8 @@ Pixels = npt.NDArray[np.uint8]
 YUV: tuple[Format, ...] = ("nv21", "nv12", "i420")
 BOX_TOLERANCE_PX = 1.0
 SCORE_TOLERANCE = 1e-3
+FRAMES_CASE = 5
+"""Which picture is detected again and again: NV21 held by 270 degrees, as phones have it."""
 
 
 @dataclass(frozen=True)

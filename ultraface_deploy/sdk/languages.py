@@ -2,7 +2,7 @@
 
 A folder holds what goes into a project under `bindings/<name>/`, and `binding.json`, its record.
 Its `test.sh` builds and tests it against `build/shared/libultraface.so` and `conformance/` of the
-project.
+project; `frames.sh N`, where there is one, detects a picture N times.
 """
 
 # Tested by tests/sdk/test_bindings.py.
@@ -26,7 +26,8 @@ class Binding:
     """What `binding.json` says.
 
     `programs` must be there for its test; `packages` are Debian's that bring them. `includes` are
-    bindings that this one builds on. `untested` says what its test cannot try, if anything.
+    bindings that this one builds on. `untested` says what its test cannot try, if anything. `app`
+    are the files, once built, of a minimal program beside the library.
     """
 
     schema: Version
@@ -35,6 +36,7 @@ class Binding:
     packages: Sequence[str]
     includes: Sequence[str]
     untested: str
+    app: Sequence[str] = ()
 
 
 def bindings() -> dict[str, Binding]:

@@ -193,9 +193,22 @@ static class Test
         }
     }
 
+    static void Frames(Case picture, int count)
+    {
+        using (var detector = new Detector())
+        {
+            for (int i = 0; i < count; ++i) picture.Find(detector);
+        }
+    }
+
     static void Main(string[] arguments)
     {
         var cases = Read(arguments[0]);
+        if (arguments.Length > 1)
+        {
+            Frames(cases[5], int.Parse(arguments[1]));
+            return;
+        }
         SameFaces(cases);
         KeepsNoMemory(cases[5]);
         EightThreads(cases[5]);

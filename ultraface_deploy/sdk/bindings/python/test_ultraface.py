@@ -2,6 +2,7 @@
 
 import json
 import resource
+import sys
 import threading
 import unittest
 from pathlib import Path
@@ -107,5 +108,17 @@ class Conformance(unittest.TestCase):
             detector.detect(pixels, 64, 48)
 
 
+def frames(count: int) -> None:
+    """Detect one picture again and again."""
+    case = EXPECTED["cases"][5]
+    pixels = (CONFORMANCE / case["file"]).read_bytes()
+    with Detector() as detector:
+        for _ in range(count):
+            find(detector, case, pixels)
+
+
 if __name__ == "__main__":
-    unittest.main()
+    if sys.argv[1:2] == ["frames"]:
+        frames(int(sys.argv[2]))
+    else:
+        unittest.main()

@@ -230,8 +230,20 @@ public final class Test {
         }
     }
 
+    private static void frames(Picture picture, int count) {
+        try (Detector detector = new Detector()) {
+            for (int i = 0; i < count; ++i) {
+                detector.detect(picture);
+            }
+        }
+    }
+
     public static void main(String[] arguments) throws Exception {
         List<Case> cases = read(Path.of(arguments[0]));
+        if (arguments.length > 1) {
+            frames(cases.get(5).direct(), Integer.parseInt(arguments[1]));
+            return;
+        }
         sameFaces(cases);
         helpers(cases.get(4), cases.get(5));
         keepsNoMemory(cases.get(5));

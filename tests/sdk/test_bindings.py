@@ -17,7 +17,6 @@ from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.benchmarks.bindings import app_bytes, compare, programs
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import CheckFailed
-from ultraface_deploy.pipeline import PostprocessOptions
 from ultraface_deploy.pipeline.view import View
 from ultraface_deploy.safe.images import PHOTOS
 from ultraface_deploy.sdk import write_project
@@ -72,7 +71,7 @@ def test_every_picture_as_the_pipeline(project: Path) -> None:
         detector.session, detector.backend, PostprocessOptions(0.9), View(roi=(0, 0, 9, 9))
     )
     with pytest.raises(CheckFailed, match=r"astronaut\.jpg"):
-        compare(library, deaf, [PHOTOS / "astronaut.jpg"])
+        compare(library, blind, [PHOTOS / "astronaut.jpg"])
 
 
 class TestContract:

@@ -33,6 +33,7 @@ _BUILT_IN = (
     "native",
     "tflm",
     "k210",
+    "rknn",
     "coreml",
     "torch",
 )

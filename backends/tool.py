@@ -41,9 +41,17 @@ class ToolSession(Session):
         tool: the name of the environment, see `safe.toolbox`.
         script: what runs there.
         arguments: of the script.
+        memory: bytes that it may allocate; None for what a model file may.
     """
 
-    def __init__(self, spec: ModelSpec, tool: str, script: Path, arguments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        tool: str,
+        script: Path,
+        arguments: Sequence[str],
+        memory: int | None = None,
+    ) -> None:
         super().__init__(spec)
         python = toolbox.require(tool)
         self._what = toolbox.find_tool(tool).short
@@ -55,7 +63,7 @@ class ToolSession(Session):
             what=self._what,
             cwd=Path(self._folder.name),
             said=self._said,
-            memory=Limit.MODEL.bytes,
+            memory=memory or Limit.MODEL.bytes,
         )
 
     def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:

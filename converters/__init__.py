@@ -38,6 +38,7 @@ _BUILT_IN = {
     "openvino": "openvino",
     "ethosu": "ethosu",
     "kmodel": "kmodel",
+    "rknn": "rknn",
     "coreml": "coreml",
     "c": "c",
 }

@@ -66,6 +66,16 @@ TOOLS = {
             30,
             125,
         ),
+        Tool(
+            "rknn",
+            "rknn-toolkit2, compiler and simulator for Rockchip's NPUs",
+            # It asks for torch up to 2.4, and imports it whatever is converted; 1.12 is the last
+            # whose wheel does not bring 3 GB of CUDA's packages besides.
+            ("rknn-toolkit2==2.5.0", "torch==1.12.1"),
+            ("3.10", "3.9", "3.8"),
+            1180,
+            2300,
+        ),
     )
 }
 

@@ -19,10 +19,13 @@ import shutil
 import struct
 import sys
 from pathlib import Path
+from typing import Any, Dict  # noqa: UP035 - as below
 
 import numpy as np
 from rknn.api import RKNN
 from ruamel.yaml import YAML
+
+Values = Dict[str, Any]  # noqa: UP006 - evaluated, in Python 3.8 too
 
 
 def main() -> None:
@@ -73,7 +76,7 @@ def simulate(network: str, job_file: str) -> None:
         answers.flush()
 
 
-def build(network: str, job: dict, names: list, ranges: dict | None) -> RKNN:
+def build(network: str, job: Values, names: list[str], ranges: Values | None) -> RKNN:
     """Build for the chip of a job; ranges are found on the named inputs where none are given."""
     Path("inputs.txt").write_text("".join(f"{name}\n" for name in names))
     first = RKNN(verbose=False)
@@ -97,10 +100,11 @@ def build(network: str, job: dict, names: list, ranges: dict | None) -> RKNN:
     return second
 
 
-def read_settings() -> dict:
+def read_settings() -> Values:
     """Read what the toolkit wrote down of the tensors."""
     with Path("network.quantization.cfg").open() as stream:
-        return YAML(typ="safe").load(stream)
+        settings: Values = YAML(typ="safe").load(stream)
+    return settings
 
 
 def require(code: int, what: str) -> None:

@@ -6,6 +6,7 @@ them too; and where a ReLU also cuts at the top of our range, they find that ran
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ultraface_deploy.converters.onnx.network import load_network
 from ultraface_deploy.quantize.images import read_tensors
 from ultraface_deploy.quantize.int8 import Int8Job
 from ultraface_deploy.quantize.plan import Plan
-from ultraface_deploy.safe.images import embedded_images
+from ultraface_deploy.safe.images import Image, embedded_images
 
 
 def hand_network(plan: Plan, job: Int8Job, target: Path, *, at_convolutions: bool = False) -> None:
@@ -69,7 +70,7 @@ def hand_inputs(job: Int8Job, target: Path, most: int) -> int:
     Raises:
         InputError: not one photograph can be read.
     """
-    given = job.images or list(embedded_images())
+    given: Sequence[Path | Image] = job.images or list(embedded_images())
     tensors = list(islice(read_tensors(given, job.spec, job.keep_aspect), most))
     np.save(target, np.concatenate(tensors))
     return len(tensors)

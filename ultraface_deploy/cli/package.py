@@ -135,6 +135,9 @@ def _in_cpp(
     options = Int8Options(calibration=calibration)
     options.require_readable()
     artifacts = ensure(folder, [step], report=note, int8=options)
+    said = artifacts.find(step.format, step.precision).verification or {}
+    if how := said.get("compared_by"):
+        note(f"{step.format} {step.precision} was compared with {said['reference']} by the {how}")
     written = write_project(artifacts, output, chosen, step.precision, embed_model, languages)
     if fetch_runtime:
         with notes.status("downloading ncnn's source"):

@@ -32,9 +32,6 @@ _BUILT_IN = (
     "caffe",
     "native",
     "tflm",
-    "k210",
-    "rknn",
-    "coreml",
     "torch",
 )
 _GROUP = "ultraface_deploy.backends"

@@ -37,14 +37,14 @@ _FLOATS = ctypes.POINTER(ctypes.c_float)
 # tests/backends/test_native.py says what to write here after a change of the kernels.
 KNOWN_CODE = frozenset(
     {
-        "cbabc7205665e2e6a012e4ffe05937735a9b9e1c684da0ad19be32914e2b8066",
-        "feaf6838733804a3c940ada763fa53c2383ffe2c2a57e164e7f988c635e4235f",
+        "57b5199c5c876e4a07b42cce66ce9608fb0ce410d4a9d4ff445a789354936538",
+        "d9e00c45adc23874a3c3f536983fd6aca7d42d3a288f4ded292ee830185dc12b",
     }
 )
 _COMMENTS = re.compile(r"/\*.*?\*/", re.DOTALL)
 _ARRAYS = re.compile(
     r"static const (?:float|int8_t|int16_t|int32_t) \w+\[\d+\] ALIGNED = "
-    r"\{[-+\d.,efB()\s]*\};"
+    r"\{[-+\d.,efBVW()\s]*\};"
 )
 _TABLES = re.compile(r"(static const (?:tensor|step|feature_map) \w+\[\w*\] = )\{[\w{},\s-]*\};")
 _COUNTED = re.compile(r"\[(?P<count>\d+)\](?: ALIGNED)? = \{(?P<content>[^}]*)\}")

@@ -6,18 +6,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from ultraface_deploy import __version__
-from ultraface_deploy.converters.c.float32 import FloatNetwork, FloatStep
-from ultraface_deploy.converters.c.int8 import FIRST_ORDER, Int8Network, Int8Step, Weights
+from ultraface_deploy.converters.c.arrays import StepText, float_step, int8_step
+from ultraface_deploy.converters.c.float32 import FloatNetwork
+from ultraface_deploy.converters.c.int8 import Int8Network
 from ultraface_deploy.converters.c.layout import Layout, lay_out
-from ultraface_deploy.converters.c.reference import POWER_COEFFICIENTS, fixed_multipliers
-from ultraface_deploy.converters.c.topology import LANES, Step, Topology, padded
+from ultraface_deploy.converters.c.reference import POWER_COEFFICIENTS
+from ultraface_deploy.converters.c.tables import map_table, step_tables
+from ultraface_deploy.converters.c.topology import Topology
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 
 _SOURCE = Path(__file__).with_name("source")
@@ -35,18 +33,6 @@ _FLOAT_CHOICES = {
 }
 
 
-@dataclass(frozen=True)
-class _StepText:
-    """A step in C: its arrays, and the initialisers that name them."""
-
-    step: Step
-    zero: int
-    arrays: Sequence[str]
-    filters: Sequence[str]
-    matrix: str
-    fixed: npt.NDArray[np.int64]
-
-
 def emit_int8(network: Int8Network, header_name: str) -> tuple[str, str]:
     """Return the C file and the header of an INT8 network.
 
@@ -54,7 +40,7 @@ def emit_int8(network: Int8Network, header_name: str) -> tuple[str, str]:
         network: its integers.
         header_name: what the C file includes.
     """
-    steps = [_int8_step(index, step) for index, step in enumerate(network.steps)]
+    steps = [int8_step(index, step) for index, step in enumerate(network.steps)]
     numbers = {"MEAN": network.steps[0].zero, "NOTHING_VALUE": -128, "SHIFT": network.shift}
     kernels = "\n".join(_read(part) for part in _INT8_KERNELS) + _choice(_INT8_CHOICES)
     return _emit(network.spec, network.topology, "INT8", steps, numbers, kernels, header_name)
@@ -64,7 +50,7 @@ def emit_float(network: FloatNetwork, header_name: str) -> tuple[str, str]:
     """Return the C file and the header of an FP32 network."""
     spec = network.spec
     mean = round(spec.mean[0])
-    steps = [_float_step(index, step, mean) for index, step in enumerate(network.steps)]
+    steps = [float_step(index, step, mean) for index, step in enumerate(network.steps)]
     numbers = {"MEAN": mean, "NOTHING_VALUE": 0}
     kernels = "\n".join([_read("float/types.c"), _read("float/portable.c"), _wide_kernels()])
     kernels += _choice(_FLOAT_CHOICES)
@@ -75,7 +61,7 @@ def _emit(
     spec: ModelSpec,
     topology: Topology,
     precision: str,
-    steps: Sequence[_StepText],
+    steps: Sequence[StepText],
     numbers: dict[str, int],
     kernels: str,
     header_name: str,
@@ -86,8 +72,8 @@ def _emit(
     tables = "\n".join(
         [
             *(array for step in steps for array in step.arrays),
-            *_tables(topology, layout, steps),
-            *_maps(spec, layout, steps),
+            *step_tables(topology, layout, steps),
+            *map_table(spec, layout, steps),
         ]
     )
     coefficients = ", ".join(map(str, POWER_COEFFICIENTS))
@@ -205,162 +191,3 @@ def _constants(spec: ModelSpec, steps: int, layout: Layout, numbers: dict[str, i
             "#define ROW_VALUES(width, channels) ((((width) + 2) * (channels) + 127) / 64 * 64)\n",
         ]
     )
-
-
-def _int8_step(index: int, step: Int8Step) -> _StepText:
-    arrays, filters = [], []
-    for number, (layer, weights) in enumerate(zip(step.step.spatial, step.filters, strict=True)):
-        name = f"{index}_{number}"
-        channels = padded(len(weights.weight))
-        wide = np.zeros((channels, 3, 4), np.int64)
-        wide[: len(weights.weight), :, :3] = weights.weight.reshape(-1, 3, 3).transpose(0, 2, 1)
-        packed = wide.reshape(-1, LANES, 3, 4).transpose(0, 2, 1, 3)
-        arrays += [
-            f"/* {layer.name}: depthwise 3x3 of {len(weights.weight)} channels */",
-            _array("int8_t", f"filter_{name}", packed),
-            _biases(f"filter_bias_{name}", weights, channels),
-            _multipliers(f"filter_multiplier_{name}", weights, channels),
-        ]
-        filters.append(
-            f"{{filter_{name}, filter_bias_{name}, filter_multiplier_{name}, {channels}}}"
-        )
-    rows = _int8_rows(step)
-    outputs, inputs = rows.shape
-    packed = rows.reshape(-1, LANES, inputs // 4, 4).transpose(0, 2, 1, 3)
-    arrays += [
-        _described(step.step, step.matrix.weight.shape),
-        _array("int8_t", f"matrix_{index}", packed),
-        _biases(f"bias_{index}", step.matrix, outputs),
-    ]
-    multiplier = "0"
-    if step.matrix.multiplier is not None:
-        multiplier = f"multiplier_{index}"
-        arrays.append(_multipliers(multiplier, step.matrix, outputs))
-    matrix = f"{{matrix_{index}, bias_{index}, {multiplier}, {inputs}, {outputs}}}"
-    filters += ["{0, 0, 0, 0}"] * (2 - len(filters))
-    fixed = fixed_multipliers(step.matrix)
-    return _StepText(step.step, step.zero, arrays, filters, matrix, fixed)
-
-
-def _int8_rows(step: Int8Step) -> npt.NDArray[np.int64]:
-    """A matrix as the kernels multiply it: outputs padded to 16, inputs to 4."""
-    weight = step.matrix.weight.astype(np.int64)
-    if step.step.kind == "first":
-        weight = np.pad(weight, ((0, 0), (0, 1)))[:, FIRST_ORDER]
-    rows, columns = weight.shape
-    return np.pad(weight, ((0, padded(rows) - rows), (0, -columns % 4)))
-
-
-def _biases(name: str, weights: Weights, count: int) -> str:
-    sums = weights.weight.astype(np.int64).reshape(len(weights.weight), -1).sum(axis=1)
-    pairs = [f"B({bias}, {total})" for bias, total in zip(weights.bias, sums, strict=True)]
-    return _array("int32_t", name, pairs + ["0"] * (count - len(pairs)))
-
-
-def _multipliers(name: str, weights: Weights, count: int) -> str:
-    assert weights.multiplier is not None
-    missing = count - len(weights.multiplier)
-    return _array("int16_t", name, np.pad(weights.multiplier, (0, missing)))
-
-
-def _float_step(index: int, step: FloatStep, mean: int) -> _StepText:
-    arrays, filters = [], []
-    for number, (layer, each) in enumerate(zip(step.step.spatial, step.filters, strict=True)):
-        weight, bias = each
-        name, channels = f"{index}_{number}", padded(len(bias))
-        missing = channels - len(bias)
-        packed = np.pad(weight, ((0, missing), (0, 0))).reshape(-1, LANES, 9).transpose(0, 2, 1)
-        arrays += [
-            f"/* {layer.name}: depthwise 3x3 of {len(bias)} channels */",
-            _array("float", f"filter_{name}", packed),
-            _array("float", f"filter_bias_{name}", np.pad(bias, (0, missing))),
-        ]
-        filters.append(f"{{filter_{name}, filter_bias_{name}, {channels}}}")
-    rows = step.matrix.rows
-    outputs, inputs = padded(len(rows)), rows.shape[1]
-    packed = np.pad(rows, ((0, outputs - len(rows)), (0, 0))).reshape(-1, LANES, inputs)
-    bias = np.pad(step.matrix.bias, (0, outputs - len(rows)))
-    arrays += [
-        _described(step.step, rows.shape),
-        _array("float", f"matrix_{index}", packed.transpose(0, 2, 1)),
-        _array("float", f"bias_{index}", bias),
-    ]
-    matrix = f"{{matrix_{index}, bias_{index}, {inputs}, {outputs}, {int(step.relu)}}}"
-    filters += ["{0, 0, 0}"] * (2 - len(filters))
-    zero = mean if step.step.kind == "first" else 0
-    return _StepText(step.step, zero, arrays, filters, matrix, np.full(len(rows), 1 << 16))
-
-
-def _described(step: Step, shape: tuple[int, ...]) -> str:
-    names = ", ".join(layer.name for layer in step.matrices)
-    return f"/* {names}: {shape[0]} outputs of {shape[1]} inputs */"
-
-
-def _array(kind: str, name: str, values: npt.NDArray[np.generic] | list[str]) -> str:
-    if kind == "float":
-        words = [f"{value:.9g}" for value in np.asarray(values, np.float32).ravel().tolist()]
-        words = [f"{w}f" if "." in w or "e" in w else f"{w}.0f" for w in words]
-    else:
-        words = [str(value) for value in np.asarray(values).ravel().tolist()]
-    per_line = 8 if "(" in words[0] or kind == "float" else 32
-    lines = [
-        "    " + ", ".join(words[start : start + per_line])
-        for start in range(0, len(words), per_line)
-    ]
-    body = ",\n".join(lines)
-    return f"static const {kind} {name}[{len(words)}] ALIGNED = {{\n{body}}};"
-
-
-def _tables(topology: Topology, layout: Layout, steps: Sequence[_StepText]) -> list[str]:
-    lines = ["\n/* Tensors, the picture first. */", "static const tensor tensors[] = {"]
-    for index, (shape, place) in enumerate(zip(topology.tensors, layout.tensors, strict=True)):
-        size = f"{shape.height}, {shape.width}, {shape.channels}"
-        lines.append(f"    {{{place.offset}, {size}, {place.rows}}}, /* {index} */")
-    lines += ["};", "", "/* kind, sources, output; what is read; height, width, stride, dilation,"]
-    lines += ["   what lies outside; filters; matrix */", "static const step steps[STEPS] = {"]
-    for text in steps:
-        s = text.step
-        output = s.output if s.output is not None else -1 - s.map
-        sources = ", ".join(f"{{{p.tensor}, {p.start}, {p.channels}}}" for p in s.sources)
-        sources += ", {0, 0, 0}" * (4 - len(s.sources))
-        lines += [
-            f"    {{{s.kind.upper()}, {len(s.sources)}, {output}, {{{sources}}}, /* {s.name} */",
-            f"     {s.size[0]}, {s.size[1]}, {s.stride}, {s.dilation}, {text.zero},",
-            f"     {{{', '.join(text.filters)}}},",
-            f"     {text.matrix}}},",
-        ]
-    return [*lines, "};", ""]
-
-
-def _maps(spec: ModelSpec, layout: Layout, steps: Sequence[_StepText]) -> list[str]:
-    finals = sorted((text for text in steps if text.step.final), key=lambda text: text.step.map)
-    lines = []
-    for index, text in enumerate(finals):
-        outputs = padded(len(text.fixed))
-        values = np.pad(text.fixed, (0, outputs - len(text.fixed)))
-        lines.append(_array("int32_t", f"scale_{index}", values))
-    most = max(len(sides) for sides in spec.anchors.min_boxes)
-    lines += [
-        "\n/* A feature map: where its sums lie, columns, rows, outputs; its anchors' sides as",
-        "   shares of the input's width and height, 16 bits behind the point; its sums' scales. */",
-        "typedef struct {",
-        "    size_t offset;",
-        f"    int columns, rows, outputs, sides, wide[{most}], high[{most}];",
-        "    const int32_t *scale;",
-        "} feature_map;",
-        "",
-        "static const feature_map maps[MAPS] = {",
-    ]
-    for index, (text, sides) in enumerate(zip(finals, spec.anchors.min_boxes, strict=True)):
-        height, width = text.step.size
-        lines.append(
-            f"    {{{layout.sums[index]}, {width}, {height}, {padded(len(text.fixed))}, "
-            f"{len(sides)}, {_shares(sides, spec.width, most)}, "
-            f"{_shares(sides, spec.height, most)}, scale_{index}}},"
-        )
-    return [*lines, "};"]
-
-
-def _shares(sides: tuple[float, ...], size: int, count: int) -> str:
-    shares = [min(round(side * 65536 / size), 65536) for side in sides]
-    return "{" + ", ".join(map(str, shares + [0] * (count - len(shares)))) + "}"

@@ -31,8 +31,11 @@ from ultraface_deploy.quantize.plan import Plan, affine, dequantized
 
 # The first convolution's inputs as the kernels read them: of every row three pixels BGR and three
 # bytes of the fourth, which have no weight.
+FIRST_RUN = 12
 FIRST_ORDER = np.pad(BGR_ORDER.reshape(3, 9), ((0, 0), (0, 3)), constant_values=-1).ravel()
-FIRST_GROUPS = FIRST_ORDER.reshape(3, 3, 4).transpose(0, 2, 1).reshape(-1, 3)
+# Of them, those that a kernel adds up in 16 bits: two of the last row, and the ninth of any row.
+# Two alone always fit.
+FIRST_GROUPS = FIRST_ORDER[[[24, 28, 8], [25, 29, 20], [26, 30, 32], [27, 31, 33]]]
 
 LEVELS = 127
 # Kernels that multiply bytes into 16 bits add this many products there before they widen, which

@@ -220,13 +220,7 @@ def _load_candidate(
         return failed(artifact.id, backend.name, reference, str(error))
     tolerance = backend.tolerance(artifact.precision, spec)
     return LoadedArtifact(
-        artifact.id,
-        backend.name,
-        session,
-        tolerance,
-        session.halves,
-        backend.arena_kib(files),
-        backend.shows(artifact.format),
+        artifact.id, backend.name, session, tolerance, session.halves, backend.arena_kib(files)
     )
 
 

@@ -41,10 +41,9 @@ def doctor(
         f"processor: {machine['cpu']}, {machine['cores']} cores usable\n"
         f"features:  {', '.join(machine['features']) or 'unknown'}"
     )
-    # By kind, what the third column says.
-    for kind, reads in (("backends", "reads"), ("converters", "from"), ("tools", "what")):
+    for kind in ("backends", "converters"):
         table = Table(title=kind)
-        for heading in ("name", "version", reads, "missing"):
+        for heading in ("name", "version", "reads" if kind == "backends" else "from", "missing"):
             table.add_column(heading, no_wrap=heading != "missing")
         for row in report[kind]:
             table.add_row(row["name"], row["version"] or "-", row["reads"], row["missing"] or "")

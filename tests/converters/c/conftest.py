@@ -18,6 +18,7 @@ import pytest
 from tests.conftest import ROOT
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.converters.c.emit import emit_float, emit_int8
 from ultraface_deploy.converters.c.float32 import lower_float
@@ -28,6 +29,7 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize.network import Network
 from ultraface_deploy.quantize.plan import Scheme, make_plan
 from ultraface_deploy.quantize.quantizer import fitting_table
+from ultraface_deploy.quantize.table import CalibrationTable
 
 pytest.importorskip("onnxsim", reason="C is made from simplified ONNX")
 
@@ -154,14 +156,19 @@ def write_case(name: str, size: tuple[int, int], folder: Path) -> Case:
     """Write an embedded network at a size as C, in INT8 and FP32."""
     source = resolve_source(models.FOLDER / f"{name}.onnx", size)
     made = convert(source, ["onnxsim"], output=folder / "artifacts")
-    onnx_file = made.files(made.find("onnxsim"))[0]
-    network, model = load_network(onnx_file)
+    network, _ = load_network(made.files(made.find("onnxsim"))[0])
     shipped = sorted(models.FOLDER.glob("*.calibration.json"))
     table = fitting_table(network, shipped)
     assert table is not None
-    plan = make_plan(network, table, Scheme())
+    return write_sources(made, table, folder)
+
+
+def write_sources(made: ArtifactFolder, table: CalibrationTable, folder: Path) -> Case:
+    """Write a network as C, in INT8 and FP32, ungated."""
+    onnx_file = made.files(made.find("onnxsim"))[0]
+    network, model = load_network(onnx_file)
     topology = find_steps(network, model, made.spec)
-    int8 = lower(plan, topology, made.spec)
+    int8 = lower(make_plan(network, table, Scheme()), topology, made.spec)
     float32 = lower_float(network, topology, made.spec)
     for stem, texts in (
         ("int8", emit_int8(int8, "int8.h")),

@@ -43,7 +43,7 @@ static void read_anchor(const uint8_t *arena, int map, int pixel, int side, int6
         const int at = side * (CLASSES - 1) + i;
         above[i] = to_point(made[at], m->scale[at]);
     }
-    for (int i = 0; offsets && i < 4; i++) {
+    for (int i = 0; i < 4; i++) {
         const int at = m->sides * (CLASSES - 1) + 4 * side + i;
         offsets[i] = to_point(made[at], m->scale[at]);
     }
@@ -111,39 +111,47 @@ static int insert(candidate *list, int count, int limit, const candidate *c)
     return count;
 }
 
-/* The best anchors of a class. */
+/* Whether an anchor has a box of a score above `threshold`. */
+static int read_candidate(const call *c, int map, int pixel, int side, int label, int32_t threshold,
+                          candidate *found)
+{
+    int64_t above[CLASSES - 1], offsets[4];
+    int32_t scores[CLASSES];
+    read_anchor(c->arena, map, pixel, side, above, offsets);
+    softmax(above, scores);
+    found->score = scores[label];
+    if (found->score <= threshold || !decode(map, pixel, side, offsets, found->exact))
+        return 0;
+    for (int i = 0; i < 4; i++) {
+        /* What the whole input spans, in pixels of the picture. */
+        if (i % 2)
+            found->exact[i] = found->exact[i] * (c->source.height * ULTRAFACE_HEIGHT) / c->source.high;
+        else
+            found->exact[i] = found->exact[i] * (c->source.width * ULTRAFACE_WIDTH) / c->source.wide;
+        found->box[i] = found->exact[i] >> (POINT - 8);
+    }
+    return 1;
+}
+
+/* The best anchors of a class. Most are told by their sums: nothing is computed of them. */
 static int find_candidates(const call *c, int label, int32_t threshold, int limit, candidate *list)
 {
     const int64_t least = least_logit(threshold);
     int count = 0;
-    for (int map = 0; map < MAPS; map++)
-        for (int pixel = 0; pixel < maps[map].rows * maps[map].columns; pixel++)
-            for (int side = 0; side < maps[map].sides; side++) {
-                int64_t above[CLASSES - 1], offsets[4];
-                int32_t scores[CLASSES];
-                read_anchor(c->arena, map, pixel, side, above, 0);
-                if (above[label - 1] < least)
-                    continue;
-                softmax(above, scores);
-                if (scores[label] <= threshold)
-                    continue;
+    for (int map = 0; map < MAPS; map++) {
+        const feature_map *m = &maps[map];
+        const sum *made = (const sum *)(const void *)(c->arena + m->offset) + label - 1;
+        sum lows[sizeof m->wide / sizeof *m->wide];
+        for (int side = 0; side < m->sides; side++)
+            lows[side] = least_sum(least, m->scale[side * (CLASSES - 1) + label - 1]);
+        for (int pixel = 0; pixel < m->rows * m->columns; pixel++, made += m->outputs)
+            for (int side = 0; side < m->sides; side++) {
                 candidate found;
-                found.score = scores[label];
-                read_anchor(c->arena, map, pixel, side, above, offsets);
-                if (!decode(map, pixel, side, offsets, found.exact))
-                    continue;
-                for (int i = 0; i < 4; i++) {
-                    /* What the whole input spans, in pixels of the picture. */
-                    if (i % 2)
-                        found.exact[i] = found.exact[i] * (c->source.height * ULTRAFACE_HEIGHT) /
-                                         c->source.high;
-                    else
-                        found.exact[i] = found.exact[i] * (c->source.width * ULTRAFACE_WIDTH) /
-                                         c->source.wide;
-                    found.box[i] = found.exact[i] >> (POINT - 8);
-                }
-                count = insert(list, count, limit, &found);
+                if (made[side * (CLASSES - 1)] >= lows[side] &&
+                    read_candidate(c, map, pixel, side, label, threshold, &found))
+                    count = insert(list, count, limit, &found);
             }
+    }
     return count;
 }
 

@@ -9,20 +9,21 @@ typedef struct {
     ultraface_format format;
 } picture;
 
-/* Split output place `to` of `wide` into the input place before it, of `size`, and a fraction. */
-static int32_t split(int to, int wide, int size, int bits, int32_t *fraction)
+/* Split output place `to` of `wide` into the input place before it, of `size`, and a fraction. Sides
+   have 15 bits, so that all of it has 31. */
+static int32_t split(int32_t to, int32_t wide, int32_t size, int bits, int32_t *fraction)
 {
-    const int64_t twice = (int64_t)(2 * to + 1) * size - wide;
+    const int32_t twice = (2 * to + 1) * size - wide;
     *fraction = 0;
     if (twice <= 0)
         return 0;
-    const int32_t place = (int32_t)(twice / (2 * wide));
+    const int32_t place = twice / (2 * wide);
     if (place >= size - 1) {
         /* The last pixel, written as the right one of the last pair. */
         *fraction = size > 1 ? 1 << bits : 0;
         return size > 1 ? size - 2 : 0;
     }
-    *fraction = (int32_t)((((twice % (2 * wide)) << bits) + wide) / (2 * wide));
+    *fraction = ((twice % (2 * wide) << bits) + wide) / (2 * wide);
     return place;
 }
 

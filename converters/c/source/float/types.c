@@ -63,3 +63,9 @@ static inline int64_t to_point(sum made, int32_t scale)
     const float limited = made > -8192.0f ? (made < 8192.0f ? made : 8192.0f) : -8192.0f;
     return (int64_t)(limited * (float)scale + (limited < 0 ? -0.5f : 0.5f));
 }
+
+/* The least sum that may be `least` with 16 bits behind the point. */
+static inline sum least_sum(int64_t least, int32_t scale)
+{
+    return (float)(least - 1) / (float)scale;
+}

@@ -1,7 +1,6 @@
 /* ---- Kernels for 64-bit Arm ---- */
 
-#if defined(__aarch64__) && defined(__ARM_NEON) && !defined(ULTRAFACE_PORTABLE)
-#define ARM64 1
+#if defined(ARM64)
 #include <arm_neon.h>
 #if defined(__linux__)
 #include <sys/auxv.h>
@@ -16,6 +15,8 @@
 
 /* Keep the compiler from mixing the steps before and after: it would run out of registers. */
 #define IN_ORDER __asm__ volatile("" ::: "memory")
+/* Keep it from taking a vector apart into values that need registers of their own. */
+#define WHOLE(vector) __asm__("" : "+w"(vector))
 
 /* 16 sums to bytes. */
 INLINE int8x16_t bytes_neon(const int32x4_t *sums, int16x8_t low, int16x8_t high)
@@ -25,17 +26,18 @@ INLINE int8x16_t bytes_neon(const int32x4_t *sums, int16x8_t low, int16x8_t high
     return vqmovn_high_s16(vqmovn_s16(vqrdmulhq_s16(first, low)), vqrdmulhq_s16(second, high));
 }
 
-/* Write 16 outputs of each of `pixels` pixels, from output `n`. */
-INLINE void store_neon(const matrix *m, int n, const int32x4_t *sums, void *out, const int pixels)
+/* Write 16 outputs of each of `pixels` pixels: bytes, or sums without multipliers. */
+INLINE void store_neon(const int16_t *multiplier, const int32x4_t *sums, void *out, int outputs,
+                       const int pixels)
 {
-    if (!m->multiplier) {
+    if (!multiplier) {
         UNROLL for (int i = 0; i < 4 * pixels; i++)
-            vst1q_s32((sum *)out + i / 4 * m->outputs + n + i % 4 * 4, sums[i]);
+            vst1q_s32((sum *)out + i / 4 * outputs + i % 4 * 4, sums[i]);
         return;
     }
-    const int16x8_t low = vld1q_s16(m->multiplier + n), high = vld1q_s16(m->multiplier + n + 8);
+    const int16x8_t low = vld1q_s16(multiplier), high = vld1q_s16(multiplier + 8);
     UNROLL for (int p = 0; p < pixels; p++)
-        vst1q_s8((value *)out + p * m->outputs + n, bytes_neon(sums + 4 * p, low, high));
+        vst1q_s8((value *)out + p * outputs, bytes_neon(sums + 4 * p, low, high));
 }
 
 /* Four values, four times. */
@@ -53,7 +55,8 @@ INLINE void four_each_neon(const value *at, int8x16_t *to, const int groups)
         to[0] = four_neon(at);
         return;
     }
-    const int32x4_t all = vreinterpretq_s32_s8(vld1q_s8(at));
+    int32x4_t all = vreinterpretq_s32_s8(vld1q_s8(at));
+    WHOLE(all);
     to[0] = vreinterpretq_s8_s32(vdupq_laneq_s32(all, 0));
     to[1] = vreinterpretq_s8_s32(vdupq_laneq_s32(all, 1));
     to[2] = vreinterpretq_s8_s32(vdupq_laneq_s32(all, 2));
@@ -61,87 +64,218 @@ INLINE void four_each_neon(const value *at, int8x16_t *to, const int groups)
         to[3] = vreinterpretq_s8_s32(vdupq_laneq_s32(all, 3));
 }
 
-/* Add groups * 4 inputs to the sums of 16 outputs of `pixels` pixels. Products of up to four groups
-   fit into 16 bits: the generator saw to it. Of an output's sum every second lane has a half. */
-INLINE void groups_neon(const int8_t *w, const value *line, int apart, int32x4_t *halves,
-                        const int pixels, const int groups)
+/* `count` vectors that lie side by side. */
+INLINE void load_neon(const int8_t *from, int8x16_t *to, const int count)
+{
+    if (count == 4) {
+        const int8x16x4_t all = vld1q_s8_x4(from);
+        to[0] = all.val[0];
+        to[1] = all.val[1];
+        to[2] = all.val[2];
+        to[3] = all.val[3];
+    } else if (count == 3) {
+        const int8x16x3_t all = vld1q_s8_x3(from);
+        to[0] = all.val[0];
+        to[1] = all.val[1];
+        to[2] = all.val[2];
+    } else {
+        UNROLL for (int i = 0; i < count; i++)
+            to[i] = vld1q_s8(from + 16 * i);
+    }
+}
+
+/* Add up the products of `groups` fours of inputs and four outputs; up to four fit into 16 bits, as
+   the generator saw to. The lanes of made[0] are four parts each of the first two outputs. */
+INLINE void products_neon(const int8x16_t *weights, const int8x16_t *inputs, int16x8_t *made,
+                          const int groups)
+{
+    made[0] = vmull_s8(vget_low_s8(weights[0]), vget_low_s8(inputs[0]));
+    made[1] = vmull_high_s8(weights[0], inputs[0]);
+    UNROLL for (int g = 1; g < groups; g++) {
+        made[0] = vmlal_s8(made[0], vget_low_s8(weights[g]), vget_low_s8(inputs[g]));
+        made[1] = vmlal_high_s8(made[1], weights[g], inputs[g]);
+    }
+}
+
+/* Add a block to the sums of 16 outputs of `pixels` pixels, of which every second lane has a half;
+   the first block begins them. */
+INLINE void block_neon(const int8_t *w, const value *line, int apart, int32x4_t *halves,
+                       const int pixels, const int groups, const int first)
 {
     int8x16_t inputs[4 * 2];
     UNROLL for (int p = 0; p < pixels; p++)
         four_each_neon(line + p * apart, inputs + p * 4, groups);
     UNROLL for (int q = 0; q < 4; q++) {
         int8x16_t weights[4];
-        UNROLL for (int g = 0; g < groups; g++)
-            weights[g] = vld1q_s8(w + g * 4 * LANES + q * 16);
+        load_neon(w + 16 * VECTOR(0, q, groups), weights, groups);
         UNROLL for (int p = 0; p < pixels; p++) {
-            int16x8_t low = vmull_s8(vget_low_s8(weights[0]), vget_low_s8(inputs[p * 4]));
-            int16x8_t high = vmull_high_s8(weights[0], inputs[p * 4]);
-            UNROLL for (int g = 1; g < groups; g++) {
-                low = vmlal_s8(low, vget_low_s8(weights[g]), vget_low_s8(inputs[p * 4 + g]));
-                high = vmlal_high_s8(high, weights[g], inputs[p * 4 + g]);
-            }
-            halves[p * 8 + 2 * q] = vpadalq_s16(halves[p * 8 + 2 * q], low);
-            halves[p * 8 + 2 * q + 1] = vpadalq_s16(halves[p * 8 + 2 * q + 1], high);
+            int16x8_t made[2];
+            int32x4_t *to = halves + p * 8 + 2 * q;
+            products_neon(weights, inputs + p * 4, made, groups);
+            UNROLL for (int i = 0; i < 2; i++)
+                to[i] = first ? vpaddlq_s16(made[i]) : vpadalq_s16(to[i], made[i]);
             IN_ORDER;
         }
     }
 }
 
-/* 16 outputs of `pixels` pixels, whose inputs are `rows` runs of `run` values. */
-INLINE void tile_neon(const matrix *m, int n, const value *const *lines, int rows, int run,
-                      int apart, int offset, void *out, const int pixels)
+/* 16 outputs of `pixels` pixels of `inputs` values. */
+INLINE void tile_neon(const int8_t *w, const int32_t *bias, const int16_t *multiplier,
+                      const value *line, int inputs, void *out, int outputs, const int pixels)
 {
-    int32x4_t halves[8 * 2];
-    const int8_t *w = m->weights + n * m->inputs;
+    int32x4_t halves[8 * 2], sums[4 * 2];
+    int k = 0;
+    if (inputs < 16)
+        UNROLL for (int i = 0; i < 8 * pixels; i++)
+            halves[i] = vdupq_n_s32(0);
+    else
+        block_neon(w, line, inputs, halves, pixels, 4, 1);
+    for (k = inputs < 16 ? 0 : 16; k + 16 <= inputs; k += 16)
+        block_neon(w + k * LANES, line + k, inputs, halves, pixels, 4, 0);
+    if (inputs - k == 12)
+        block_neon(w + k * LANES, line + k, inputs, halves, pixels, 3, 0);
+    else if (inputs - k == 8)
+        block_neon(w + k * LANES, line + k, inputs, halves, pixels, 2, 0);
+    else if (inputs - k == 4)
+        block_neon(w + k * LANES, line + k, inputs, halves, pixels, 1, 0);
     UNROLL for (int q = 0; q < 4; q++) {
-        const int32x4_t bias = vld1q_s32(m->bias + n + 4 * q), none = vdupq_n_s32(0);
+        const int32x4_t constant = vld1q_s32(bias + 4 * q);
         UNROLL for (int p = 0; p < pixels; p++) {
-            halves[p * 8 + 2 * q] = vzip1q_s32(bias, none);
-            halves[p * 8 + 2 * q + 1] = vzip2q_s32(bias, none);
+            const int32x4_t *half = halves + p * 8 + 2 * q;
+            sums[4 * p + q] = vaddq_s32(vpaddq_s32(half[0], half[1]), constant);
         }
     }
-    for (int r = 0; r < rows; r++) {
-        const value *line = lines[r] + offset;
-        int k = 0;
-        for (; k + 16 <= run; k += 16, w += 16 * LANES)
-            groups_neon(w, line + k, apart, halves, pixels, 4);
-        if (k + 12 <= run) {
-            groups_neon(w, line + k, apart, halves, pixels, 3);
-            k += 12;
-            w += 12 * LANES;
-        }
-        for (; k < run; k += 4, w += 4 * LANES)
-            groups_neon(w, line + k, apart, halves, pixels, 1);
-    }
-    int32x4_t sums[4 * 2];
-    UNROLL for (int i = 0; i < 4 * pixels; i++)
-        sums[i] = vpaddq_s32(halves[2 * i], halves[2 * i + 1]);
-    store_neon(m, n, sums, out, pixels);
+    store_neon(multiplier, sums, out, outputs, pixels);
 }
 
-static void rows_neon(const matrix *m, const value *const *lines, int rows, int run, int apart,
-                      void *out, int pixels)
+/* 16 outputs of all pixels of 16 values: the weights stay in registers. */
+static void narrow_neon(const int8_t *w, const int32_t *bias, const int16_t *multiplier,
+                        const value *line, char *out, int pixels, size_t step)
 {
-    const size_t size = m->multiplier ? sizeof(value) : sizeof(sum);
-    const size_t step = (size_t)m->outputs * size;
-    for (int n = 0; n < m->outputs; n += LANES) {
-        char *to = (char *)out;
-        int x = 0;
-        for (; x + 2 <= pixels; x += 2, to += 2 * step)
-            tile_neon(m, n, lines, rows, run, apart, x * apart, to, 2);
-        if (x < pixels)
-            tile_neon(m, n, lines, rows, run, apart, x * apart, to, 1);
+    int8x16_t weights[16];
+    int32x4_t constants[4];
+    UNROLL for (int q = 0; q < 4; q++) {
+        load_neon(w + 64 * q, weights + 4 * q, 4);
+        constants[q] = vld1q_s32(bias + 4 * q);
+    }
+    for (int x = 0; x < pixels; x++, line += 16, out += step) {
+        int8x16_t inputs[4];
+        int32x4_t sums[4];
+        four_each_neon(line, inputs, 4);
+        UNROLL for (int q = 0; q < 4; q++) {
+            int16x8_t made[2];
+            UNROLL for (int g = 0; g < 4; g++)
+                WHOLE(weights[4 * q + g]);
+            products_neon(weights + 4 * q, inputs, made, 4);
+            sums[q] = vaddq_s32(vpaddq_s32(vpaddlq_s16(made[0]), vpaddlq_s16(made[1])),
+                                constants[q]);
+            IN_ORDER;
+        }
+        store_neon(multiplier, sums, out, 0, 1);
     }
 }
 
 static void multiply_neon(const matrix *m, const value *lines, void *out, int pixels)
 {
-    rows_neon(m, &lines, 1, m->inputs, m->inputs, out, pixels);
+    const int inputs = m->inputs, outputs = m->outputs;
+    const size_t size = m->multiplier ? sizeof(value) : sizeof(sum);
+    const size_t step = (size_t)outputs * size;
+    for (int n = 0; n < outputs; n += LANES) {
+        const int8_t *w = m->weights + n * inputs;
+        const int32_t *bias = m->bias + n;
+        const int16_t *multiplier = m->multiplier ? m->multiplier + n : 0;
+        const value *line = lines;
+        char *to = (char *)out + (size_t)n * size;
+        int x = 0;
+        if (inputs == 16) {
+            narrow_neon(w, bias, multiplier, line, to, pixels, step);
+            continue;
+        }
+        for (; x + 2 <= pixels; x += 2, line += 2 * inputs, to += 2 * step)
+            tile_neon(w, bias, multiplier, line, inputs, to, outputs, 2);
+        if (x < pixels)
+            tile_neon(w, bias, multiplier, line, inputs, to, outputs, 1);
+    }
+}
+
+/* The ninth inputs of the three rows, beside each other: of each group, which has one, the others
+   have no weight. */
+INLINE int8x16_t ninth_neon(const int8_t *w, int q)
+{
+    const int row = 12 * LANES, place = 16 * VECTOR(2, q, 3);
+    int32x4_t ninth[3];
+    UNROLL for (int r = 0; r < 3; r++)
+        ninth[r] = vreinterpretq_s32_s8(vld1q_s8(w + r * row + place));
+    const int32x4_t two = vsliq_n_s32(ninth[0], ninth[1], 8);
+    return vreinterpretq_s8_s32(vsliq_n_s32(two, ninth[2], 16));
+}
+
+/* Seven groups of inputs of `pixels` neighbours: two of each row, and the ninth of each row. */
+INLINE void first_inputs_neon(const value *const rows[3], int offset, int8x16_t *inputs,
+                              const int pixels)
+{
+    static const uint8_t ninths[2][16] = {{8, 24, 40, 63, 8, 24, 40, 63, 8, 24, 40, 63, 8, 24, 40, 63},
+                                          {14, 30, 46, 63, 14, 30, 46, 63, 14, 30, 46, 63, 14, 30, 46, 63}};
+    int8x16x3_t all;
+    UNROLL for (int r = 0; r < 3; r++)
+        all.val[r] = vld1q_s8(rows[r] + offset);
+    UNROLL for (int p = 0; p < pixels; p++) {
+        UNROLL for (int r = 0; r < 3; r++) {
+            const int32x4_t eight = vreinterpretq_s32_s8(p ? vextq_s8(all.val[r], all.val[r], 6) : all.val[r]);
+            inputs[7 * p + 2 * r] = vreinterpretq_s8_s32(vdupq_laneq_s32(eight, 0));
+            inputs[7 * p + 2 * r + 1] = vreinterpretq_s8_s32(vdupq_laneq_s32(eight, 1));
+        }
+        inputs[7 * p + 6] = vqtbl3q_s8(all, vld1q_u8(ninths[p]));
+    }
+}
+
+/* 16 outputs of `pixels` neighbours. */
+INLINE void first_pixels_neon(const int8_t *packed, const int32_t *bias,
+                              const int16_t *multiplier, const value *const rows[3], int offset,
+                              value *out, int outputs, const int pixels)
+{
+    int8x16_t inputs[7 * 2];
+    int32x4_t sums[4 * 2];
+    first_inputs_neon(rows, offset, inputs, pixels);
+    UNROLL for (int q = 0; q < 4; q++) {
+        int8x16_t weights[7];
+        load_neon(packed + 16 * 7 * q, weights, 4);
+        load_neon(packed + 16 * (7 * q + 4), weights + 4, 3);
+        UNROLL for (int p = 0; p < pixels; p++) {
+            int16x8_t made[2];
+            int32x4_t halves[2];
+            UNROLL for (int r = 0; r < 3; r++) {
+                products_neon(weights + 2 * r, inputs + 7 * p + 2 * r, made, r < 2 ? 2 : 3);
+                UNROLL for (int i = 0; i < 2; i++)
+                    halves[i] = r ? vpadalq_s16(halves[i], made[i]) : vpaddlq_s16(made[i]);
+            }
+            sums[4 * p + q] = vaddq_s32(vpaddq_s32(halves[0], halves[1]), vld1q_s32(bias + 4 * q));
+            IN_ORDER;
+        }
+    }
+    store_neon(multiplier, sums, out, outputs, pixels);
 }
 
 static void first_neon(const matrix *m, const value *const rows[3], value *out, int pixels)
 {
-    rows_neon(m, rows, 3, 12, 6, out, pixels);
+    const int outputs = m->outputs;
+    for (int n = 0; n < outputs; n += LANES) {
+        const int8_t *w = m->weights + n * m->inputs;
+        int8_t packed[4 * 7 * 16];
+        for (int q = 0; q < 4; q++) {
+            for (int g = 0; g < 6; g++)
+                vst1q_s8(packed + 16 * (7 * q + g),
+                         vld1q_s8(w + g / 2 * 12 * LANES + 16 * VECTOR(g % 2, q, 3)));
+            vst1q_s8(packed + 16 * (7 * q + 6), ninth_neon(w, q));
+        }
+        int x = 0;
+        for (; x + 2 <= pixels; x += 2)
+            first_pixels_neon(packed, m->bias + n, m->multiplier + n, rows, 6 * x,
+                              out + x * outputs + n, outputs, 2);
+        if (x < pixels)
+            first_pixels_neon(packed, m->bias + n, m->multiplier + n, rows, 6 * x,
+                              out + x * outputs + n, outputs, 1);
+    }
 }
 
 /* One row's three products of 16 channels, added to their sums; three fit into 16 bits. */
@@ -266,31 +400,33 @@ static const kernels neon_kernels = {"neon", depthwise_neon, multiply_neon, firs
 #define DOT __attribute__((target("arch=armv8.2-a+dotprod")))
 #endif
 
-/* 16 outputs of `pixels` pixels; `inputs` holds 16 values of each, of which `groups` * 4 count. */
-DOT INLINE void groups_dot(const int8_t *w, const int8x16_t *inputs, int32x4_t *sums,
-                           const int pixels, const int groups)
+/* Add a block to 16 outputs of `pixels` pixels. What is read behind a row has no weight. */
+DOT INLINE void block_dot(const int8_t *w, const value *line, int apart, int32x4_t *sums,
+                          const int pixels, const int groups)
 {
-    UNROLL for (int g = 0; g < groups; g++) {
-        const int8x16x4_t all = vld1q_s8_x4(w + g * 4 * LANES);
-        UNROLL for (int q = 0; q < 4; q++) {
-            const int8x16_t weights = all.val[q];
+    int8x16_t inputs[4];
+    UNROLL for (int p = 0; p < pixels; p++)
+        inputs[p] = vld1q_s8(line + p * apart);
+    UNROLL for (int q = 0; q < 4; q++) {
+        int8x16_t weights[4];
+        load_neon(w + 16 * VECTOR(0, q, groups), weights, groups);
+        UNROLL for (int g = 0; g < groups; g++)
             UNROLL for (int p = 0; p < pixels; p++) {
                 int32x4_t *to = &sums[p * 4 + q];
                 switch (g) {
                 case 0:
-                    *to = vdotq_laneq_s32(*to, weights, inputs[p], 0);
+                    *to = vdotq_laneq_s32(*to, weights[0], inputs[p], 0);
                     break;
                 case 1:
-                    *to = vdotq_laneq_s32(*to, weights, inputs[p], 1);
+                    *to = vdotq_laneq_s32(*to, weights[1], inputs[p], 1);
                     break;
                 case 2:
-                    *to = vdotq_laneq_s32(*to, weights, inputs[p], 2);
+                    *to = vdotq_laneq_s32(*to, weights[2], inputs[p], 2);
                     break;
                 default:
-                    *to = vdotq_laneq_s32(*to, weights, inputs[p], 3);
+                    *to = vdotq_laneq_s32(*to, weights[3], inputs[p], 3);
                 }
             }
-        }
     }
 }
 
@@ -298,7 +434,6 @@ DOT INLINE void tile_dot(const matrix *m, int n, const value *const *lines, int 
                          int apart, int offset, void *out, const int pixels)
 {
     int32x4_t sums[4 * 4];
-    int8x16_t inputs[4];
     const int8_t *w = m->weights + n * m->inputs;
     UNROLL for (int p = 0; p < pixels; p++)
         UNROLL for (int q = 0; q < 4; q++)
@@ -306,26 +441,17 @@ DOT INLINE void tile_dot(const matrix *m, int n, const value *const *lines, int 
     for (int r = 0; r < rows; r++) {
         const value *line = lines[r] + offset;
         int k = 0;
-        for (; k + 16 <= run; k += 16, w += 16 * LANES) {
-            UNROLL for (int p = 0; p < pixels; p++)
-                inputs[p] = vld1q_s8(line + p * apart + k);
-            groups_dot(w, inputs, sums, pixels, 4);
-        }
-        if (run - k == 12) {
-            /* What is read behind a row has no weight. */
-            UNROLL for (int p = 0; p < pixels; p++)
-                inputs[p] = vld1q_s8(line + p * apart + k);
-            groups_dot(w, inputs, sums, pixels, 3);
-            k += 12;
-            w += 12 * LANES;
-        }
-        for (; k < run; k += 4, w += 4 * LANES) {
-            UNROLL for (int p = 0; p < pixels; p++)
-                inputs[p] = four_neon(line + p * apart + k);
-            groups_dot(w, inputs, sums, pixels, 1);
-        }
+        for (; k + 16 <= run; k += 16, w += 16 * LANES)
+            block_dot(w, line + k, apart, sums, pixels, 4);
+        if (run - k == 12)
+            block_dot(w, line + k, apart, sums, pixels, 3);
+        else if (run - k == 8)
+            block_dot(w, line + k, apart, sums, pixels, 2);
+        else if (run - k == 4)
+            block_dot(w, line + k, apart, sums, pixels, 1);
+        w += (run - k) * LANES;
     }
-    store_neon(m, n, sums, out, pixels);
+    store_neon(m->multiplier ? m->multiplier + n : 0, sums, out, m->outputs, pixels);
 }
 
 DOT static void rows_dot(const matrix *m, const value *const *lines, int rows, int run, int apart,
@@ -334,7 +460,7 @@ DOT static void rows_dot(const matrix *m, const value *const *lines, int rows, i
     const size_t size = m->multiplier ? sizeof(value) : sizeof(sum);
     const size_t step = (size_t)m->outputs * size;
     for (int n = 0; n < m->outputs; n += LANES) {
-        char *to = (char *)out;
+        char *to = (char *)out + (size_t)n * size;
         int x = 0;
         for (; x + 4 <= pixels; x += 4, to += 4 * step)
             tile_dot(m, n, lines, rows, run, apart, x * apart, to, 4);
@@ -455,27 +581,30 @@ I8MM INLINE void tile_i8mm(const matrix *m, int n, const value *line, void *out)
 {
     /* tiles[pair of pixels][j]: outputs j % 2 and j % 2 + 2 of four, four starting at j / 2 * 4 */
     int32x4_t tiles[2][8];
-    const int apart = m->inputs;
-    const int8_t *w = m->weights + n * m->inputs;
+    const int inputs = m->inputs;
+    const int8_t *w = m->weights + n * inputs;
     UNROLL for (int j = 0; j < 8; j++) {
         const int32x4_t bias = vld1q_s32(m->bias + n + j / 2 * 4);
         const int32x4_t two = j % 2 ? vuzp2q_s32(bias, bias) : vuzp1q_s32(bias, bias);
         UNROLL for (int p = 0; p < 2; p++)
             tiles[p][j] = two;
     }
-    for (int k = 0; k + 8 <= m->inputs; k += 8, w += 8 * LANES) {
-        int8x16_t inputs[2];
+    for (int k = 0; k + 8 <= inputs; k += 8) {
+        const int groups = inputs - k / 16 * 16 < 16 ? 2 : 4;
+        const int8_t *block = w + k / 16 * 16 * LANES;
+        int8x16_t eight[2];
         UNROLL for (int p = 0; p < 2; p++)
-            inputs[p] = vcombine_s8(vld1_s8(line + 2 * p * apart + k),
-                                    vld1_s8(line + (2 * p + 1) * apart + k));
+            eight[p] = vcombine_s8(vld1_s8(line + 2 * p * inputs + k),
+                                   vld1_s8(line + (2 * p + 1) * inputs + k));
         UNROLL for (int q = 0; q < 4; q++) {
-            const int32x4_t near = vreinterpretq_s32_s8(vld1q_s8(w + 16 * q));
-            const int32x4_t far = vreinterpretq_s32_s8(vld1q_s8(w + 4 * LANES + 16 * q));
+            const int8_t *at = block + 16 * VECTOR(k % 16 / 4, q, groups);
+            const int32x4_t near = vreinterpretq_s32_s8(vld1q_s8(at));
+            const int32x4_t far = vreinterpretq_s32_s8(vld1q_s8(at + 16));
             const int8x16_t even = vreinterpretq_s8_s32(vtrn1q_s32(near, far));
             const int8x16_t odd = vreinterpretq_s8_s32(vtrn2q_s32(near, far));
             UNROLL for (int p = 0; p < 2; p++) {
-                tiles[p][2 * q] = vmmlaq_s32(tiles[p][2 * q], inputs[p], even);
-                tiles[p][2 * q + 1] = vmmlaq_s32(tiles[p][2 * q + 1], inputs[p], odd);
+                tiles[p][2 * q] = vmmlaq_s32(tiles[p][2 * q], eight[p], even);
+                tiles[p][2 * q + 1] = vmmlaq_s32(tiles[p][2 * q + 1], eight[p], odd);
             }
         }
     }
@@ -487,7 +616,7 @@ I8MM INLINE void tile_i8mm(const matrix *m, int n, const value *line, void *out)
             sums[8 * p + q] = vzip1q_s32(even, odd);
             sums[8 * p + 4 + q] = vzip2q_s32(even, odd);
         }
-    store_neon(m, n, sums, out, 4);
+    store_neon(m->multiplier ? m->multiplier + n : 0, sums, out, m->outputs, 4);
 }
 
 I8MM static void multiply_i8mm(const matrix *m, const value *lines, void *out, int pixels)
@@ -496,9 +625,10 @@ I8MM static void multiply_i8mm(const matrix *m, const value *lines, void *out, i
         multiply_dot(m, lines, out, pixels);
         return;
     }
-    const size_t step = (size_t)m->outputs * (m->multiplier ? sizeof(value) : sizeof(sum));
+    const size_t size = m->multiplier ? sizeof(value) : sizeof(sum);
+    const size_t step = (size_t)m->outputs * size;
     for (int n = 0; n < m->outputs; n += LANES) {
-        char *to = (char *)out;
+        char *to = (char *)out + (size_t)n * size;
         int x = 0;
         for (; x + 4 <= pixels; x += 4, to += 4 * step)
             tile_i8mm(m, n, lines + x * m->inputs, to);

@@ -19,10 +19,15 @@ static void depthwise_portable(const filter *f, const value *const rows[3], valu
 /* The sums of 16 outputs, of which `w` holds the weights. */
 static inline void sums_portable(const int8_t *w, const value *line, int inputs, sum *total)
 {
-    for (int k = 0; k < inputs; k += 4, w += 4 * LANES)
-        for (int n = 0; n < LANES; n++)
-            total[n] += w[4 * n] * line[k] + w[4 * n + 1] * line[k + 1] +
-                        w[4 * n + 2] * line[k + 2] + w[4 * n + 3] * line[k + 3];
+    for (int left = inputs; left > 0; left -= 16) {
+        const int groups = left < 16 ? left / 4 : 4;
+        for (int g = 0; g < groups; g++, line += 4)
+            for (int n = 0; n < LANES; n++) {
+                const int8_t *of = w + 16 * VECTOR(g, n / 4, groups) + n % 4 * 4;
+                total[n] += of[0] * line[0] + of[1] * line[1] + of[2] * line[2] + of[3] * line[3];
+            }
+        w += groups * 4 * LANES;
+    }
 }
 
 static void multiply_portable(const matrix *m, const value *lines, void *out, int pixels)

@@ -17,8 +17,27 @@ typedef int32_t sum;
 #define LANES 16
 #define ALIGNED __attribute__((aligned(64)))
 
+/* Weights lie in blocks of 16 outputs and up to 16 inputs, 4 times `groups`. A block consists of
+   vectors, each of 4 outputs x 4 inputs. VECTOR is the place of the one that has group g of the
+   inputs and four q of the outputs. NEON adds up the groups, so there they lie side by side. */
+#if defined(__aarch64__) && defined(__ARM_NEON) && !defined(ULTRAFACE_PORTABLE)
+#define ARM64 1
+#define W4(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p) \
+    a, e, i, m, b, f, j, n, c, g, k, o, d, h, l, p
+#define W3(a, b, c, d, e, f, g, h, i, j, k, l) a, e, i, b, f, j, c, g, k, d, h, l
+#define W2(a, b, c, d, e, f, g, h) a, e, b, f, c, g, d, h
+#define VECTOR(g, q, groups) ((q) * (groups) + (g))
+#else
+#define W4(...) __VA_ARGS__
+#define W3(...) __VA_ARGS__
+#define W2(...) __VA_ARGS__
+#define VECTOR(g, q, groups) ((g) * 4 + (q))
+#endif
+#define W1(...) __VA_ARGS__
+#define V(...) __VA_ARGS__
+
 /* outputs = weights * inputs + bias, then to a byte by SHIFT and multiplier; without multiplier
-   the sums are kept. Weights lie as [outputs / 16][inputs / 4][16][4]. */
+   the sums are kept. Weights lie as [outputs / 16][inputs / 16] blocks. */
 typedef struct {
     const int8_t *weights;
     const int32_t *bias;
@@ -55,7 +74,7 @@ typedef struct {
 /* The kernels of one instruction set.
    depthwise: rows[i] starts at the pixel left of the first; `apart` is from one output pixel to
    the next. multiply: `lines` holds pixels x inputs. first: 3x3 of stride 2 over three colours;
-   its matrix has 12 inputs a row, of which the last 3 have no weight. resize, where there is one:
+   its matrix has 12 inputs a row, in blocks of their own, of which the last 3 have no weight. resize, where there is one:
    the columns of a line, from two rows of BGR of which it reads 8 bytes a column; `below` is the
    weight of the lower row, `next` the upper row of the next line; returns how many columns it made,
    all or none, and may write 16 bytes behind them. */
@@ -84,4 +103,12 @@ static inline value from_level(int32_t level)
 static inline int64_t to_point(sum made, int32_t scale)
 {
     return ((int64_t)made * scale + (1 << 19)) >> 20;
+}
+
+/* The least sum that may be `least` with 16 bits behind the point. */
+static inline sum least_sum(int64_t least, int32_t scale)
+{
+    const int64_t product = ((least - 1) * (1 << 20)) - (1 << 19);
+    const int64_t made = scale > 0 ? product / scale - 1 : least > 0 ? INT32_MAX : INT32_MIN;
+    return (sum)(made < INT32_MIN ? INT32_MIN : made > INT32_MAX ? INT32_MAX : made);
 }

@@ -16,6 +16,18 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
+/* The weights of the upper and of the lower row, a byte each. A byte with a sign cannot be
+   1 << DOWN: then all comes from one row, which is read as the other one too. */
+static int16_t weights_down(const uint8_t **upper, const uint8_t **lower, int below)
+{
+    if (below == 0)
+        *lower = *upper;
+    else if (below == 1 << DOWN)
+        *upper = *lower;
+    const int shared = *upper == *lower ? 1 : below;
+    return (int16_t)((1 << DOWN) - shared + shared * 256);
+}
+
 /* ---- AVX-512 with VNNI ---- */
 
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
@@ -320,8 +332,8 @@ AVX512 INLINE __m512i gather_512(const __m128i *const from[4])
     return _mm512_inserti32x4(four, _mm_loadu_si128(from[3]), 3);
 }
 
-/* The pairs of pixels of four columns, four apart: in every 128 bits six numbers, less 128, with
-   DOWN bits behind the point. */
+/* The pairs of pixels of four columns, four apart: in every 128 bits six numbers with DOWN bits
+   behind the point. */
 AVX512 INLINE __m512i blended_pairs_512(const int16_t *row, const column *at)
 {
     const __m128i *from[4];
@@ -342,7 +354,7 @@ AVX512 INLINE __m512i pairs_512(const uint8_t *upper, const uint8_t *lower, __m5
                                      _mm_loadl_epi64((const __m128i *)bottom));
         from[i] = &pairs[i];
     }
-    return _mm512_maddubs_epi16(down, _mm512_xor_si512(gather_512(from), _mm512_set1_epi8(-128)));
+    return _mm512_maddubs_epi16(gather_512(from), down);
 }
 
 /* Blend two rows of `count` bytes, 64 at once; what lies behind is not read. */
@@ -351,7 +363,6 @@ AVX512 static void blend_512(const uint8_t *upper, const uint8_t *lower, __m512i
 {
     /* Unpacking works within 128 bits; from this order it leaves the right one. */
     const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
-    const __m512i less = _mm512_set1_epi8(-128);
     for (int i = 0; i < count; i += 64) {
         __m512i top, bottom;
         if (count - i >= 64) {
@@ -362,11 +373,11 @@ AVX512 static void blend_512(const uint8_t *upper, const uint8_t *lower, __m512i
             top = _mm512_maskz_loadu_epi8(inside, upper + i);
             bottom = _mm512_maskz_loadu_epi8(inside, lower + i);
         }
-        top = _mm512_permutexvar_epi64(order, _mm512_xor_si512(top, less));
-        bottom = _mm512_permutexvar_epi64(order, _mm512_xor_si512(bottom, less));
-        _mm512_storeu_si512(row + i, _mm512_maddubs_epi16(down, _mm512_unpacklo_epi8(top, bottom)));
+        top = _mm512_permutexvar_epi64(order, top);
+        bottom = _mm512_permutexvar_epi64(order, bottom);
+        _mm512_storeu_si512(row + i, _mm512_maddubs_epi16(_mm512_unpacklo_epi8(top, bottom), down));
         _mm512_storeu_si512(row + i + 32,
-                            _mm512_maddubs_epi16(down, _mm512_unpackhi_epi8(top, bottom)));
+                            _mm512_maddubs_epi16(_mm512_unpackhi_epi8(top, bottom), down));
     }
 }
 
@@ -390,9 +401,9 @@ AVX512 INLINE void columns_512(const __m512i *pairs, const column *at, value *to
         made[i] = _mm512_dpwssd_epi32(half, _mm512_shuffle_epi8(pairs[i], colors), weights);
         made[i] = _mm512_srai_epi32(made[i], DOWN + ACROSS);
     }
-    __m512i bytes = _mm512_packs_epi16(_mm512_packs_epi32(made[0], made[1]),
-                                       _mm512_packs_epi32(made[2], made[3]));
-    bytes = _mm512_shuffle_epi8(_mm512_xor_si512(bytes, _mm512_set1_epi8(-128)), squeeze);
+    __m512i bytes = _mm512_packus_epi16(_mm512_packs_epi32(made[0], made[1]),
+                                        _mm512_packs_epi32(made[2], made[3]));
+    bytes = _mm512_shuffle_epi8(bytes, squeeze);
     _mm512_storeu_si512(to, _mm512_permutexvar_epi32(together, bytes));
 }
 
@@ -423,7 +434,7 @@ AVX512 static int resize_avx512(const uint8_t *upper, const uint8_t *lower, int 
 {
     enum { NARROW = 4096 };
     int16_t blended[NARROW];
-    const __m512i down = _mm512_set1_epi16((int16_t)((1 << DOWN) - below + below * 256));
+    const __m512i down = _mm512_set1_epi16(weights_down(&upper, &lower, below));
     if (count < 16)
         return 0;
     const int bytes = columns[count - 1].left + 8;
@@ -626,7 +637,7 @@ AVX2 INLINE __m128i pair_avx2(const uint8_t *upper, const uint8_t *lower, const 
                              _mm_loadl_epi64((const __m128i *)bottom));
 }
 
-/* B, G, R, less 128, and a remainder of two columns, four apart. */
+/* B, G, R and a remainder of two columns, four apart. */
 AVX2 INLINE __m256i two_columns_avx2(const uint8_t *upper, const uint8_t *lower, __m256i down,
                                      const column *at)
 {
@@ -639,7 +650,7 @@ AVX2 INLINE __m256i two_columns_avx2(const uint8_t *upper, const uint8_t *lower,
         _mm256_set1_epi32(weights[0]), _mm_set1_epi32(weights[1]), 1);
     __m256i two = _mm256_inserti128_si256(_mm256_castsi128_si256(pair_avx2(upper, lower, at)),
                                           pair_avx2(upper, lower, at + 4), 1);
-    two = _mm256_maddubs_epi16(down, _mm256_xor_si256(two, _mm256_set1_epi8(-128)));
+    two = _mm256_maddubs_epi16(two, down);
     two = _mm256_madd_epi16(_mm256_shuffle_epi8(two, colors), across);
     two = _mm256_add_epi32(two, _mm256_set1_epi32(1 << (DOWN + ACROSS - 1)));
     return _mm256_srai_epi32(two, DOWN + ACROSS);
@@ -651,7 +662,7 @@ AVX2 static int resize_avx2(const uint8_t *upper, const uint8_t *lower, int belo
 {
     const __m256i squeeze = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
-    const __m256i down = _mm256_set1_epi16((int16_t)((1 << DOWN) - below + below * 256));
+    const __m256i down = _mm256_set1_epi16(weights_down(&upper, &lower, below));
     if (count < 8)
         return 0;
     for (int x = 0, fetched = 0; x < count; x += 8) {
@@ -660,9 +671,9 @@ AVX2 static int resize_avx2(const uint8_t *upper, const uint8_t *lower, int belo
         __m256i made[4];
         UNROLL for (int i = 0; i < 4; i++)
             made[i] = two_columns_avx2(upper, lower, down, at + i);
-        __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(made[0], made[1]),
-                                           _mm256_packs_epi32(made[2], made[3]));
-        bytes = _mm256_shuffle_epi8(_mm256_xor_si256(bytes, _mm256_set1_epi8(-128)), squeeze);
+        __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(made[0], made[1]),
+                                            _mm256_packs_epi32(made[2], made[3]));
+        bytes = _mm256_shuffle_epi8(bytes, squeeze);
         value *to = row + 3 * start;
         _mm_storeu_si128((__m128i *)(void *)to, _mm256_castsi256_si128(bytes));
         _mm_storeu_si128((__m128i *)(void *)(to + 12), _mm256_extracti128_si256(bytes, 1));

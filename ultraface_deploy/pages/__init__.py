@@ -1,1 +1,0 @@
-"""Pages that people look at: one self-contained HTML file each, and the plots in it."""

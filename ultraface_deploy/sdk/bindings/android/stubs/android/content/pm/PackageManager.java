@@ -1,3 +1,0 @@
-package android.content.pm;
-
-public class PackageManager { public static final int PERMISSION_GRANTED = 0; }

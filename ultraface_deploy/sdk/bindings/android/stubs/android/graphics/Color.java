@@ -1,3 +1,0 @@
-package android.graphics;
-
-public class Color { public static final int GREEN = 0xFF00FF00; }

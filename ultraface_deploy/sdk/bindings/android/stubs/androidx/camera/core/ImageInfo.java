@@ -1,3 +1,0 @@
-package androidx.camera.core;
-
-public interface ImageInfo { int getRotationDegrees(); }

@@ -1,6 +1,0 @@
-package ultraface;
-
-/** What becomes of boxes that overlap a better one. */
-public enum Nms {
-    HARD, SOFT, BLEND
-}

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo docs newcomer test mutants lowest test-cpp test-c test-arm fuzz fuzz-c attack soak licences schemas lint format clean
+.PHONY: demo docs newcomer test mutants lowest test-cpp test-bindings test-c test-arm fuzz fuzz-c attack serve-load soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,7 +37,14 @@ lowest:
 
 # The C++ project, built against ncnn's sources (2.5 minutes the first time), here and for Arm.
 test-cpp: $(STAMP)
-	ULTRAFACE_BUILD_RUNTIMES=1 $(BIN)/python -m pytest tests/sdk
+	ULTRAFACE_BUILD_RUNTIMES=1 $(BIN)/python -m pytest tests/sdk --ignore tests/sdk/test_bindings.py
+
+# The library for other languages, each with its own compiler, which apt brings where it is missing.
+# ONLY='csharp or java' tests those alone.
+test-bindings: $(STAMP)
+	@missing=$$($(BIN)/python -m tests.sdk.missing); [ -z "$$missing" ] || \
+		(set -x; apt-get install -y -qq --no-install-recommends $$missing >/dev/null)
+	$(BIN)/python -m pytest tests/sdk/test_bindings.py $(if $(ONLY),-k '$(ONLY)')
 
 # The C detector on emulated processors of other kinds, and under every warning. Debian's packages:
 # qemu-user qemu-system-arm clang nodejs gcc-arm-none-eabi libnewlib-arm-none-eabi, and
@@ -55,13 +62,17 @@ test-arm: $(STAMP)
 # Damaged files for every reader, kills at random moments: hours. The suite has a short run of each.
 fuzz: $(STAMP)
 	nice -n 15 $(BIN)/python -m tests.fuzz.campaign --files 10000
-	for command in convert pull prepare eval train; do \
+	for command in convert pull prepare eval train detect; do \
 		nice -n 15 $(BIN)/python -m tests.faults.kill --command $$command || exit 1; done
 
 # Whether anything opens a socket within 40 seconds: every runtime, format and package, in this
 # process, in a child, over --host. Needs strace; five minutes.
 attack: $(STAMP)
 	nice -n 5 $(BIN)/python -m tests.faults.watch
+
+# Two hundred clients of `serve` for a minute, then 10,000 damaged pictures.
+serve-load: $(STAMP)
+	nice -n 5 $(BIN)/python -m tests.serve.load
 
 # Random pictures for the C detector under the sanitizers of gcc and clang; MINUTES=60 is an hour.
 PICTURES ?= 10000
@@ -99,7 +110,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	rm -rf build/lint
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/lint .
-	cd build/lint && MYPYPATH=. ../../$(BIN)/mypy --config-file ../../pyproject.toml -p ultraface_deploy
+	cd build/lint && MYPYPATH=. ../../$(BIN)/mypy --cache-dir ../../.mypy_cache --config-file ../../pyproject.toml -p ultraface_deploy
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

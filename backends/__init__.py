@@ -32,6 +32,9 @@ _BUILT_IN = (
     "caffe",
     "native",
     "tflm",
+    "k210",
+    "rknn",
+    "coreml",
     "torch",
 )
 _GROUP = "ultraface_deploy.backends"

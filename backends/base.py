@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ultraface_deploy.agreement.comparison import Shown
 from ultraface_deploy.agreement.precision import Precision, Tolerance, precision_record
 from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
@@ -126,6 +127,8 @@ class Backend(ABC):
     """Whether it can compute in half floats what an INT8 artifact leaves to floats."""
     runs_original: bool = False
     """Whether it runs the checkpoint itself, at any input size; chosen only by name."""
+    timed: bool = True
+    """Whether its milliseconds mean anything; a simulator's are nobody's."""
     module: str
     """The Python module that must be importable."""
     distribution: str
@@ -136,6 +139,11 @@ class Backend(ABC):
     """Packages with aarch64 wheels that it needs on an emulated core; none: it cannot run there."""
 
     @property
+    def is_for_use(self) -> bool:
+        """Whether it is chosen where the user names none."""
+        return self.timed and not self.runs_original
+
+    @property
     def requirement(self) -> str:
         """What pip installs on a board."""
         return self.distribution
@@ -143,6 +151,10 @@ class Backend(ABC):
     def runs(self, format: str, precision: Precision) -> bool:
         """Whether it runs artifacts of a format in a precision, and is a judge of them."""
         return format in self.formats and precision not in self.refuses
+
+    def shows(self, format: str) -> Shown:
+        """Say what a comparison on it shows of the place where artifacts of a format run."""
+        return "runtime"
 
     def tolerance(self, precision: Precision, spec: ModelSpec) -> Tolerance:
         """Return how far an artifact may be from the original network on this runtime."""

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from ultraface_deploy.agreement.comparison import Shown
 from ultraface_deploy.agreement.precision import Precision, Tolerance
 from ultraface_deploy.backends.base import Backend, Session, Tensor
 from ultraface_deploy.errors import BackendError
@@ -110,6 +111,10 @@ class LiteRt(Backend):
     distribution = "ai-edge-litert"
     extra = "litert"
     wheels = ("ai-edge-litert",)
+
+    def shows(self, format: str) -> Shown:
+        """Say that it has the arithmetic of an Ethos-U, but is none."""
+        return "simulator" if format == "ethosu" else "runtime"
 
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ultraface_deploy.agreement.comparison import Shown
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends.base import Backend, Session, Tensor
 from ultraface_deploy.backends.litert import StoredInput, real_values
@@ -47,6 +48,10 @@ class TfLiteMicro(Backend):
     module = "tflite_micro"
     distribution = "tflite-micro"
     extra = "tflm"
+
+    def shows(self, format: str) -> Shown:
+        """Say that it has the arithmetic of an Ethos-U, but is none."""
+        return "simulator"
 
     def _load(
         self, files: Sequence[Path], spec: ModelSpec, threads: int, precision: Precision

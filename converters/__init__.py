@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ultraface_deploy.converters.base import Conversion, Format
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.toolbox import ABSENT
 
 __all__ = [
     "Conversion",
@@ -36,6 +37,9 @@ _BUILT_IN = {
     "tflite": "tflite",
     "openvino": "openvino",
     "ethosu": "ethosu",
+    "kmodel": "kmodel",
+    "rknn": "rknn",
+    "coreml": "coreml",
     "c": "c",
 }
 _GROUP = "ultraface_deploy.converters"
@@ -61,6 +65,8 @@ def get_format(name: str) -> Format:
         record = import_module(f"{__name__}.{_BUILT_IN[name]}").FORMAT
     else:
         entries = entry_points(group=_GROUP, name=name)
+        if not entries and name in ABSENT:
+            raise InputError(f"--to {name}: not offered: {ABSENT[name]} (docs/targets.md)")
         if not entries:
             raise InputError(
                 f"--to {name}: unknown; choose from {', '.join(target_names())} and all"

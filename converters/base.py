@@ -14,6 +14,7 @@ from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.quantize.int8 import Int8
+from ultraface_deploy.safe import toolbox
 from ultraface_deploy.safe.files import refuse_pointer
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Format:
         in_all: whether `--to all` means it too.
         estimate: returns what the tool that made the files expects of them, for the manifest.
         sources: the format it is made from in a precision, where that is not `source`.
+        tool: the maker's tool that making it calls, see `safe.toolbox`.
         heads: the heads that it is made with; `conv` in FP32 and FP16.
     """
 
@@ -79,6 +81,7 @@ class Format:
     in_all: bool = True
     estimate: Callable[[Files], Mapping[str, Any] | None] = lambda files: None
     sources: Mapping[Precision, str] = field(default_factory=dict)
+    tool: str | None = None
     heads: tuple[Head, ...] = ("raw", "decoded")
 
     def source_for(self, precision: Precision) -> str | None:
@@ -97,6 +100,8 @@ class Format:
         """
         if missing := self.missing():
             raise MissingDependency.package(missing, self.extra, f"converting to {self.name}")
+        if self.tool is not None:
+            toolbox.require(self.tool)
 
     def require_head(self, head: Head, precision: Precision) -> None:
         """Refuse a head that the format is not made with.
@@ -160,8 +165,16 @@ class Format:
         Raises:
             InputError: one is missing, or is a Git LFS pointer.
         """
-        others = (Path(f"x{suffix}").suffix for suffix in self.suffixes[1:])
-        files = (path, *(path.with_suffix(suffix) for suffix in others))
+        inner = self.suffixes[0].partition("/")[2]
+        if inner:
+            # The files of one folder, whose name alone is the user's.
+            root = path.absolute().parents[inner.count("/")]
+            files = tuple(root / suffix.partition("/")[2] for suffix in self.suffixes)
+            if files[0] != path.absolute():
+                raise InputError(f"{path}: is read as a part of its folder, {inner} in it")
+        else:
+            others = (Path(f"x{suffix}").suffix for suffix in self.suffixes[1:])
+            files = (path, *(path.with_suffix(suffix) for suffix in others))
         for file in files[1:]:
             if not file.is_file():
                 raise InputError(f"{path}: needs {file.name} beside it, which is missing")

@@ -74,8 +74,8 @@ MUTANTS = (
     _in(
         _FOLDER,
         "a file without a recorded hash is accepted",
-        "artifact.sha256.get(path.name)",
-        "artifact.sha256.get(path.name, sha256_of(path))",
+        "artifact.sha256.get(name)",
+        "artifact.sha256.get(name, sha256_of(path))",
     ),
     _in(
         _FOLDER,

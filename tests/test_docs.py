@@ -132,7 +132,7 @@ def variables() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in files:
         text = path.read_text()
-        if path != Path(__file__) and re.search(r"environ\b|getenv|setenv", text):
+        if path != Path(__file__) and re.search(r"environ\b|getenv|setenv|envvar=", text):
             strings = {
                 node.value
                 for node in ast.walk(ast.parse(text))

@@ -7,6 +7,7 @@ import pytest
 from ultraface_deploy import doctor
 from ultraface_deploy.backends import backend_names
 from ultraface_deploy.converters import target_names
+from ultraface_deploy.safe import toolbox
 
 
 def test_lists_everything() -> None:
@@ -25,7 +26,8 @@ def test_missing_packages_come_with_advice(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("ultraface_deploy.converters.base.find_spec", lambda name: None)
     report = doctor.examine()
     for row in report["backends"] + report["converters"]:
-        if row["name"] not in ("caffe", "native", "c"):  # need no package of pip
+        # These need no package of pip; for makers' tools see tests/safe/test_toolbox.py.
+        if row["name"] not in ("caffe", "native", "c", *toolbox.TOOLS):
             assert "pip install" in row["missing"]
 
 

@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 ROOMS = (
     "errors",
     "safe",
+    "pages",
     "models",
     "family",
     "pipeline",
@@ -27,6 +28,7 @@ ROOMS = (
     "train",
     "accuracy",
     "bench",
+    "serve",
     "sdk",
     "doctor",
     "cli",
@@ -38,8 +40,10 @@ PLACES = {name: ROOT / name for name in ("backends", "converters", "models", "be
 def modules() -> Iterator[tuple[str, Path]]:
     """Yield each module's dotted name below the package, and its file."""
     main = ROOT / "ultraface_deploy"
+    # What `package` writes for users of other languages is no part of this package.
+    bindings = main / "sdk" / "bindings"
     for path in sorted(main.rglob("*.py")):
-        if "__main__" not in path.name:
+        if "__main__" not in path.name and bindings not in path.parents:
             yield ".".join(path.relative_to(main).with_suffix("").parts), path
     for name, folder in PLACES.items():
         for path in sorted(folder.rglob("*.py")):

@@ -12,6 +12,7 @@ from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.bench.machine import allowed_cores, cpu_features, cpu_model
 from ultraface_deploy.converters import get_format, target_names
 from ultraface_deploy.errors import MissingDependency
+from ultraface_deploy.safe import toolbox
 
 
 def examine() -> dict[str, Any]:
@@ -28,6 +29,7 @@ def examine() -> dict[str, Any]:
         },
         "backends": [_backend(name) for name in backend_names()],
         "converters": [_converter(name) for name in target_names()],
+        "tools": [_tool(name) for name in toolbox.TOOLS],
     }
 
 
@@ -57,6 +59,17 @@ def _converter(name: str) -> dict[str, str | None]:
         "version": _version(record.packages[0]) if record.packages else None,
         "reads": record.source,
         "missing": missing,
+    }
+
+
+def _tool(name: str) -> dict[str, str | None]:
+    there = toolbox.installed(name)
+    advice = f"ultraface-deploy tools install {name}"
+    return {
+        "name": name,
+        "version": None if there is None else toolbox.TOOLS[name].version,
+        "reads": toolbox.TOOLS[name].what,
+        "missing": advice if there is None else None,
     }
 
 

@@ -142,8 +142,9 @@ def test_asking_for_what_is_not_there(small: ArtifactFolder) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("../../etc/passwd", "/etc/passwd", "..", ".", "", "sub/net.onnx", ".hidden"),
-        *("./net.onnx", "net.onnx/", "../net/net.onnx"),
+        *("../../etc/passwd", "/etc/passwd", "..", ".", "", "sub//net.onnx", ".hidden"),
+        *("./net.onnx", "net.onnx/", "../net/net.onnx", "sub/.hidden", "sub/./net.onnx"),
+        *(".hidden/net.onnx", "sub/../net.onnx"),
     ],
 )
 def test_file_names_that_lead_out_are_refused(small: ArtifactFolder, name: str) -> None:

@@ -1,19 +1,18 @@
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.bench.made import measurement, report
+from tests.pages.look import look_at
 from ultraface_deploy.bench.accuracy import Accuracies
 from ultraface_deploy.bench.html import to_html
 from ultraface_deploy.bench.measurement import Launch, Round
-from ultraface_deploy.bench.plots import figures, render
+from ultraface_deploy.bench.plots import figures
 from ultraface_deploy.bench.result import BenchReport, Failure, merged
+from ultraface_deploy.pages.plots import render
 
 pytest.importorskip("matplotlib", reason="plots are drawn with matplotlib: the extra `report`")
 
@@ -73,45 +72,9 @@ def test_nothing_timed_is_a_page_too() -> None:
 
 @pytest.mark.parametrize("width", [390, 1200])
 def test_looks_right_in_a_browser(width: int, tmp_path: Path) -> None:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    seen = look_at(to_html(REPORT, ACCURACIES), width, chromium, tmp_path)
+    seen = look_at(to_html(REPORT, ACCURACIES), width, tmp_path)
     assert seen["images"] == [True] * len(PLOTS)
     # Wide tables scroll in their own box: the page itself never does.
     assert seen["page"] <= seen["window"] == width
     assert seen["smallest_text_px"] >= 12
     assert seen["rows"] == 2 * len(MEASURED)
-
-
-def look_at(page: str, width: int, chromium: str, folder: Path) -> dict[str, object]:
-    """Lay the page out in a frame of that width and return what the browser says about it."""
-    probe = """<script>addEventListener("load", () => {
-      const texts = [...document.querySelectorAll("p, td, th, dd, dt, small, li")];
-      parent.postMessage(JSON.stringify({
-        images: [...document.images].map(i => i.complete && i.naturalWidth > 100),
-        page: document.documentElement.scrollWidth, window: innerWidth,
-        rows: document.querySelectorAll("tbody tr").length,
-        smallest_text_px: Math.min(...texts.map(t => parseFloat(getComputedStyle(t).fontSize))),
-      }), "*");
-    });</script>"""
-    (folder / "page.html").write_text(page.replace("</body>", probe + "</body>"))
-    # Headless Chromium has a smallest window width; a frame has not.
-    (folder / "frame.html").write_text(
-        f'<pre id="seen"></pre><iframe src="page.html" width="{width}" height="844" '
-        'style="border: 0"></iframe><script>addEventListener("message", '
-        'e => document.getElementById("seen").textContent = e.data)</script>'
-    )
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000")
-    profile = f"--user-data-dir={folder / 'profile'}"
-    dom = subprocess.run(
-        [chromium, *flags, profile, "--dump-dom", (folder / "frame.html").as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    ).stdout
-    found = re.search(r'<pre id="seen">(.*?)</pre>', dom)
-    assert found, dom[:500]
-    result: dict[str, object] = json.loads(found[1])
-    return result

@@ -119,6 +119,14 @@ def test_the_commands_make_one_table(
     )
     assert done.code == 0, done.err
     assert "| slim-320 | 0.000 / 0.000 / 0.000 |" in done.out and "81.4 M" in done.out
+    readme = tmp_path / "README.md"
+    readme.write_text("a\n<!-- peers:begin -->\nold\n<!-- peers:end -->\nb\n")
+    options = ("--rounds", 10, "--beside", scored, "--into", readme)
+    done = cli("bench", "peers", "slim-320", *options)
+    assert done.code == 0 and not done.out, done.err
+    first, *_, last = readme.read_text().splitlines()
+    assert (first, last) == ("a", "b") and "old" not in readme.read_text()
+    assert "| slim-320 | 0.000 / 0.000 / 0.000 |" in readme.read_text()
     refused = cli("bench", "peers", "slim-320", "--beside", tmp_path / "none.json", "--rounds", 10)
     assert refused.code == 2
 

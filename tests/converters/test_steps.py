@@ -26,8 +26,8 @@ def test_names() -> None:
     assert target_names()[:5] == ("onnx", "onnxsim", "mnn", "ncnn", "caffe")
     for name in target_names():
         assert get_format(name).name == name
-    with pytest.raises(InputError, match="--to hailo: unknown; choose from onnx, onnxsim"):
-        get_format("hailo")
+    with pytest.raises(InputError, match="--to halo: unknown; choose from onnx, onnxsim"):
+        get_format("halo")
 
 
 @pytest.mark.parametrize("name", ["onnxsim", "mnn", "ncnn"])

@@ -30,6 +30,7 @@ from tests.conftest import ROOT
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.safe.files import sha256_of
+from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
 _UNDISTURBED_EVERY = 10
 
@@ -47,6 +48,7 @@ class Victim:
     `problem` says what is wrong with what stands in `target` at any moment; what is not there
     yet is not a problem. `result` is what a finished command has written, the same each time.
     `restart` brings the target of a finished command into a state in which there is work again.
+    `--resume` is left out where `begun` is named and not there yet.
     """
 
     command: Sequence[str]
@@ -54,6 +56,7 @@ class Victim:
     problem: Callable[[Path], str | None]
     result: Callable[[Path], object]
     restart: Callable[[Path, random.Random], None] = _start_from_nothing
+    begun: str | None = None
 
 
 def convert(folder: Path) -> Victim:
@@ -207,7 +210,12 @@ def train(folder: Path) -> Victim:
         *("-o", str(out), "--resume"),
     )
     return Victim(
-        command, out, _run_problem, _trained, lambda target, generator: shutil.rmtree(target)
+        command,
+        out,
+        _run_problem,
+        _trained,
+        lambda target, generator: shutil.rmtree(target),
+        "last.pth",
     )
 
 
@@ -229,7 +237,48 @@ def _trained(out: Path) -> object:
     return [row[:4] + row[5:] for row in rows], {k: v.tolist() for k, v in weights.items()}
 
 
+def detect(folder: Path) -> Victim:
+    """Faces in pictures, an animation and a video; a killed run goes on with --resume."""
+    photo = read_image(DEMO_PHOTO)
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for number in range(60):
+        cv2.imwrite(str(pictures / f"{number:02}.jpg"), photo[number:])
+    animation = cv2.Animation()
+    animation.frames, animation.durations = [photo[:256, :256], photo[::2, ::2]] * 4, [40] * 8
+    assert cv2.imwriteanimation(str(pictures / "30-moving.gif"), animation)
+    video = folder / "clip.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (512, 512))
+    for number in range(20):
+        writer.write(np.roll(photo, 9 * number, axis=1))
+    writer.release()
+    out = folder / "out"
+    out.mkdir()
+    files = ("--jsonl", str(out / "faces.jsonl"), "--csv", str(out / "faces.csv"))
+    command = (
+        *("ultraface_deploy", "detect", str(pictures), str(video), "--model", "slim-320"),
+        *(*files, "--workers", "2", "--resume"),
+    )
+
+    def problem(target: Path) -> str | None:
+        path = target / "faces.jsonl"
+        rows = len(path.read_text().splitlines()) if path.is_file() else 88
+        return None if rows == 88 else f"{rows} rows"
+
+    def result(target: Path) -> object:
+        # A file that was not finished when its process was killed stays beside them.
+        paths = (path for path in target.iterdir() if ".tmp." not in path.name)
+        return {path.name: path.read_text() for path in paths}
+
+    def restart(target: Path, generator: random.Random) -> None:
+        _start_from_nothing(target, generator)
+        target.mkdir(exist_ok=True)
+
+    return Victim(command, out, problem, result, restart)
+
+
 VICTIMS = {
+    "detect": detect,
     "convert": convert,
     "pull": pull,
     "prepare": prepare,
@@ -301,8 +350,8 @@ class Hunt:
     def _start(self, last: int) -> subprocess.Popen[str]:
         """Start the command, to die before its change number `last` (0: to live)."""
         target = self.victim.target
-        # Killed before its first checkpoint, a run has nothing to go on with.
-        fresh = not (target / "last.pth").is_file()
+        # Killed before its first checkpoint, a training has nothing to go on with.
+        fresh = self.victim.begun is not None and not (target / self.victim.begun).is_file()
         command = [word for word in self.victim.command if not (fresh and word == "--resume")]
         environment = os.environ | {
             "OMP_NUM_THREADS": "1",

@@ -22,10 +22,11 @@ SOURCE = models.FOLDER / str(models.find(models.DEFAULT_MODEL).onnx)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "kills"), [("convert", 1), ("pull", 4), ("prepare", 2), ("eval", 1), ("train", 1)]
+    ("name", "kills"),
+    [("convert", 1), ("pull", 4), ("prepare", 2), ("eval", 1), ("train", 1), ("detect", 4)],
 )
 def test_killed_at_any_moment(name: str, kills: int, tmp_path: Path) -> None:
-    needed = {"convert": "MNN", "eval": "onnxsim", "train": "tensorboard"}
+    needed = {"convert": "MNN", "eval": "onnxsim", "train": "torch"}
     if name in needed:
         pytest.importorskip(needed[name], reason=f"{name} needs it")
     assert hunt(VICTIMS[name](tmp_path), kills).kills == kills

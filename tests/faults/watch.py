@@ -1,5 +1,7 @@
 """Watches for 40 seconds whether anything opens a socket: `make attack`; needs strace.
 
+    python -m tests.faults.watch coreml kmodel   # only what has one of the words in its name
+
 Each program does one thing and then lives on: a runtime that is loaded, in the process and in a
 child of it; a format that is written; all other packages, imported; a benchmark over `--host`.
 Runtimes, formats and packages are those of the registries and of pyproject.toml, so that what comes
@@ -26,6 +28,7 @@ from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.converters import get_format, target_names
+from ultraface_deploy.safe import toolbox
 
 SECONDS = 40
 # ONNX Runtime reports its use after half a minute; what is sent is looked up first.
@@ -79,8 +82,10 @@ def programs(folder: Path, scratch: Path) -> Iterator[tuple[str, str]]:
             yield f"{name} in a child", _IN_CHILD.format(program=detect)
     for name in target_names():
         record = get_format(name)
-        # INT8 takes minutes; it uses no package that these do not.
-        if record.missing() is None and (precision := next(iter(record.precisions))) != "int8":
+        precision = next(iter(record.precisions))
+        makers = record.tool is not None and toolbox.installed(record.tool) is not None
+        # INT8 takes minutes; but for makers' tools it uses no package that these do not.
+        if record.missing() is None and (makers or precision != "int8"):
             output = str(scratch / name)
             yield (
                 f"converting to {name}",
@@ -156,7 +161,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="watch-") as name:
         scratch = Path(name)
         folder = scratch / "folder"
-        convert(resolve_source("slim-320", (128, 96)), ["all"], output=folder)
+        source = resolve_source("slim-320", (128, 96))
+        convert(source, ["all"], output=folder)
+        # What `all` leaves out, so that its runtimes are watched too.
+        for name in target_names():
+            record = get_format(name)
+            if not record.in_all and record.missing() is None and "fp32" in record.precisions:
+                convert(source, [name], output=folder)
         ssh = scratch / "ssh"
         python = scratch / "python3"
         python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
@@ -166,7 +177,11 @@ def main() -> None:
         )
         for program in (ssh, python):
             program.chmod(0o755)
-        wanted = list(programs(folder, scratch))
+        wanted = [
+            (what, program)
+            for what, program in programs(folder, scratch)
+            if len(sys.argv) < 2 or any(word in what for word in sys.argv[1:])
+        ]
         # So many at a time, or a busy machine takes longer to start them than they live.
         size = 8
         for first in range(0, len(wanted), size):

@@ -55,3 +55,10 @@ def test_the_box_differs_from_its_ground_in_gray_too() -> None:
         drawn = draw_faces(image, faces((20, 20, 80, 80)), labels=False)
         luminance = drawn @ np.array([0.114, 0.587, 0.299])
         assert np.abs(luminance - ground).max() > 60
+
+
+def test_boxes_that_are_none_are_drawn_as_far_as_there_is_a_picture() -> None:
+    """What a network gives that has learnt little: OpenCV takes 32-bit integers alone."""
+    found = faces((-3_000_000_000, 50, 100, 120), (10, 10, 20, 3_000_000_000))
+    found.boxes[0, 3], found.boxes[1, 0] = np.inf, np.nan
+    assert changed(draw_faces(GRAY, found), GRAY).any()

@@ -26,12 +26,12 @@ def outputs(
     for anchor, (score, corners) in faces.items():
         scores[0, anchor] = 1 - score, score
         boxes[0, anchor] = corners
-    if head == "raw":
+    if head != "decoded":
         boxes = encode(boxes[0], make_anchors(SPEC), 0.1, 0.2)[None].astype(np.float32)
     return scores, boxes
 
 
-@pytest.mark.parametrize("head", ["raw", "decoded"])
+@pytest.mark.parametrize("head", ["raw", "conv", "decoded"])
 def test_two_faces_by_hand(head: str) -> None:
     near, far = (0.1, 0.2, 0.3, 0.6), (0.5, 0.5, 0.9, 1.1)
     scores, boxes = outputs({5: (0.7, near), 6: (0.6, near), 200: (0.95, far)}, head)

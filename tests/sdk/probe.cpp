@@ -8,18 +8,30 @@
 extern "C" {
 
 // One resampler for all calls: what it keeps of one image must not reach the next.
-ULTRAFACE_API void probe_resample(const uint8_t* pixels, int width, int height, int stride, int format,
-                    int keep_aspect, float* out) {
+ULTRAFACE_API void probe_resample(const ultraface_image* image, int keep_aspect, float* out) {
     static ultraface::Resampler resampler;
     const std::ptrdiff_t plane = ultraface::model::kWidth * ultraface::model::kHeight;
     float* planes[ultraface::model::kChannels];
     for (int channel = 0; channel < ultraface::model::kChannels; ++channel) {
         planes[channel] = out + channel * plane;
     }
-    const auto fit =
-        keep_aspect ? ultraface::keeping_aspect(width, height) : ultraface::Fit();
-    resampler.run({pixels, width, height, stride, static_cast<ultraface::Format>(format)}, planes,
-                  fit);
+    ultraface::Image asked;
+    asked.pixels = image->pixels;
+    asked.width = image->width;
+    asked.height = image->height;
+    asked.stride = image->stride;
+    asked.format = static_cast<ultraface::Format>(image->format);
+    asked.rotation = image->rotation;
+    asked.mirrored = image->mirrored != 0;
+    asked.region = {image->region_x, image->region_y, image->region_width, image->region_height};
+    asked.bytes = image->bytes;
+    asked.chroma_stride = image->chroma_stride;
+    std::copy_n(image->chroma, 2, asked.chroma);
+    std::copy_n(image->chroma_bytes, 2, asked.chroma_bytes);
+    const ultraface::Layout layout(asked);
+    const auto fit = keep_aspect ? ultraface::keeping_aspect(layout.width, layout.height)
+                                 : ultraface::Fit();
+    resampler.run(layout, planes, fit);
 }
 
 ULTRAFACE_API void probe_anchor(int index, float out[4]) {

@@ -27,9 +27,11 @@ from ultraface_deploy.pipeline import (
     postprocess,
     preprocess,
 )
-from ultraface_deploy.pipeline.view import letterbox
+from ultraface_deploy.pipeline.view import letterbox, network_input
 from ultraface_deploy.sdk import write_project
-from ultraface_deploy.sdk.library import FORMATS, Face, Options, faces_of
+from ultraface_deploy.sdk.bindings.python import ultraface
+from ultraface_deploy.sdk.conformance import YUV, decode, upright
+from ultraface_deploy.sdk.library import FORMATS, c_options, faces_of, image_of
 
 SPECS = {
     "slim": ModelSpec("slim", "slim"),
@@ -54,19 +56,15 @@ class Probe:
     library: ctypes.CDLL
 
     def resample(
-        self, pixels: npt.NDArray[np.uint8], format: str = "bgr", keep_aspect: bool = False
+        self, pixels: npt.NDArray[np.uint8], *how: Any, keep_aspect: bool = False
     ) -> npt.NDArray[np.float32]:
-        rows, width = pixels.shape[:2]
-        height = rows * 2 // 3 if format == "nv21" else rows
+        """`how` is what `image_of` takes: format, rotation, mirrored, region."""
+        return self.resample_image(image_of(pixels, *how), keep_aspect)
+
+    def resample_image(self, image: Any, keep_aspect: bool = False) -> npt.NDArray[np.float32]:
         out = np.full(self.spec.input_shape, np.nan, np.float32)
         self.library.probe_resample(
-            ctypes.c_void_p(pixels.ctypes.data),
-            width,
-            height,
-            pixels.strides[0],
-            FORMATS[format],
-            int(keep_aspect),
-            ctypes.c_void_p(out.ctypes.data),
+            ctypes.byref(image), int(keep_aspect), ctypes.c_void_p(out.ctypes.data)
         )
         return out
 
@@ -77,15 +75,17 @@ class Probe:
         size: tuple[int, int],
         options: PostprocessOptions,
     ) -> Faces:
-        records = (Face * (self.spec.num_anchors * self.spec.num_classes))()
+        records = (ultraface._Face * (self.spec.num_anchors * self.spec.num_classes))()
+        threshold = {"score_threshold": self.spec.score_threshold}
+        asked = ultraface._Options(**(threshold | c_options(options)))
         count = self.library.probe_find_faces(
             ctypes.c_void_p(scores.ctypes.data),
             ctypes.c_void_p(boxes.ctypes.data),
             *size,
-            ctypes.byref(Options.of(options)),
+            ctypes.byref(asked),
             records,
         )
-        return faces_of(records, count)
+        return faces_of(records[:count])
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +134,8 @@ def compile_probe(spec: ModelSpec, folder: Path) -> Probe:
             str(Path(__file__).parent / "probe.cpp"),
         ]
         + [f"-I{project / sub}" for sub in ("include", "src", "demo")]
-        + [str(project / "src" / "resample.cpp"), str(project / "demo" / "camera.cpp")]
+        + [str(project / "src" / name) for name in ("layout.cpp", "resample.cpp")]
+        + [str(project / "demo" / "camera.cpp")]
     )
     return Probe(spec, ctypes.CDLL(str(library)))
 
@@ -143,6 +144,27 @@ def noise(height: int, width: int, channels: int, seed: int) -> npt.NDArray[np.u
     """Noise from black to white: rounding errors have nowhere to hide."""
     shape = (height, width, channels) if channels > 1 else (height, width)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@st.composite
+def cameras(draw: st.DrawFn) -> tuple[npt.NDArray[np.uint8], str, int, bool, tuple[int, ...]]:
+    """Pixels of any format with gaps between rows, and what is to be done with them."""
+    format = draw(st.sampled_from(sorted(FORMATS)))
+    width, height = 2 * draw(st.integers(1, 200)), 2 * draw(st.integers(1, 200))
+    rotation, mirrored = draw(st.sampled_from((0, 90, 180, 270))), draw(st.booleans())
+    upright_size = (height, width) if rotation % 180 else (width, height)
+    x, y = (draw(st.integers(0, side - 1)) for side in upright_size)
+    region = (
+        *(x, y),
+        draw(st.integers(1, upright_size[0] - x)),
+        draw(st.integers(1, upright_size[1] - y)),
+    )
+    channels = {"bgr": 3, "rgb": 3, "bgra": 4, "rgba": 4}.get(format, 1)
+    rows = height * 3 // 2 if format in YUV else height
+    # OpenCV reads I420 without gaps alone; another test has planes apart.
+    gap = 0 if format == "i420" else draw(st.integers(0, 9))
+    pixels = noise(rows, width + gap, channels, draw(seeds))[:, :width]
+    return pixels, format, rotation, mirrored, region
 
 
 sides = st.integers(1, 700)
@@ -196,6 +218,35 @@ class TestResample:
         nv21 = noise(height * 3 // 2, width, 1, seed)
         expected = preprocess(cv2.cvtColor(nv21, cv2.COLOR_YUV2BGR_NV21), slim.spec)
         np.testing.assert_array_equal(slim.resample(nv21, "nv21"), expected)
+
+    @settings(max_examples=60, deadline=None)
+    @given(camera=cameras(), keep_aspect=st.booleans())
+    def test_turned_mirrored_cut_out(self, probe: Probe, camera: Any, keep_aspect: bool) -> None:
+        pixels, format, *how = camera
+        rotation, mirrored, (x, y, width, height) = how
+        bgr = upright(decode(np.ascontiguousarray(pixels), format), rotation, mirrored)
+        bgr = np.ascontiguousarray(bgr[y : y + height, x : x + width])
+        expected, _ = network_input(bgr, probe.spec, keep_aspect)
+        actual = probe.resample(pixels, format, *how, keep_aspect=keep_aspect)
+        assert_same_tensor(actual, expected, probe.spec)
+
+    @settings(max_examples=30, deadline=None)
+    @given(format=st.sampled_from(YUV), half=st.integers(1, 150), gap=st.integers(0, 9), seed=seeds)
+    def test_chroma_apart(self, slim: Probe, format: str, half: int, gap: int, seed: int) -> None:
+        height, width = 48, 2 * half
+        together = noise(height * 3 // 2, width, 1, seed)
+        image = image_of(np.ascontiguousarray(together), format, 90)
+        luma = np.ascontiguousarray(together[:height])
+        columns = half if format == "i420" else width
+        samples = together[height:].reshape(-1, height // 2, columns)
+        planes = [np.pad(plane, [(0, 0), (0, gap)]) for plane in samples]
+        image.pixels, image.bytes, image.stride = luma.ctypes.data, luma.nbytes, 0
+        image.chroma_stride = columns + gap
+        for index, plane in enumerate(planes):
+            image.chroma[index], image.chroma_bytes[index] = plane.ctypes.data, plane.nbytes
+        np.testing.assert_array_equal(
+            slim.resample_image(image), slim.resample(together, format, 90)
+        )
 
     def test_photographs(self, slim: Probe, shared: Path) -> None:
         for path in sorted((shared / "images").glob("*.jpg")):

@@ -7,6 +7,7 @@ import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,7 +28,9 @@ from ultraface_deploy.errors import LibraryError
 from ultraface_deploy.pipeline import NmsKind, PostprocessOptions
 from ultraface_deploy.pipeline.view import View
 from ultraface_deploy.sdk import Runtime, write_project
-from ultraface_deploy.sdk.library import LibraryDetector
+from ultraface_deploy.sdk.bindings.python import ultraface
+from ultraface_deploy.sdk.conformance import Format, decode, encode, held
+from ultraface_deploy.sdk.library import FORMATS, LibraryDetector, image_of
 from ultraface_deploy.sdk.project import backend_of
 
 pytestmark = pytest.mark.native
@@ -41,6 +44,7 @@ BESIDE = {"ncnn": 0.15, "mnn": 0.15, "c": 0.4}
 CORES = ["cortex-a53", "cortex-a72", "cortex-a76"]
 
 INVALID_ARGUMENT, MODEL_MISSING, MODEL_DAMAGED = 1, 2, 3
+NV21, I420 = FORMATS["nv21"], FORMATS["i420"]
 
 
 @pytest.fixture(scope="session", params=["fp32", "int8"])
@@ -206,23 +210,49 @@ class TestSameFaces:
                 sure = one.scores > detector.spec.score_threshold + tolerance
                 assert_same_faces(*paired(one, sure, other), path.name, tolerance)
 
-    @pytest.mark.parametrize("format", ["rgb", "gray", "nv21"])
+    @pytest.mark.parametrize("format", [name for name in FORMATS if name != "bgr"])
     def test_other_formats_with_gaps_between_rows(
         self,
         library: Path,
         sdk: Path,
         detector: Detector,
         photographs: dict[str, Path],
-        format: str,
+        format: Format,
     ) -> None:
         bgr = read(photographs["1.jpg"])
         bgr = bgr[: bgr.shape[0] // 2 * 2, : bgr.shape[1] // 2 * 2]
         pixels, expected = in_format(bgr, format)
-        padded = np.pad(pixels, [(0, 0), (0, 24)] + [(0, 0)] * (pixels.ndim - 2))
+        if format != "i420":
+            padded = np.pad(pixels, [(0, 0), (0, 24)] + [(0, 0)] * (pixels.ndim - 2))
+            pixels = padded[:, : pixels.shape[1]]
         with LibraryDetector(library, models_in(sdk)) as c_detector:
-            actual = c_detector.detect(padded[:, : pixels.shape[1]], format)
+            actual = c_detector.detect(pixels, format)
         assert len(actual) > 0
         assert_same_faces(actual, detector.detect(expected), format)
+
+    @pytest.mark.parametrize("mirrored", [False, True])
+    @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+    def test_as_a_camera_is_held(
+        self,
+        library: Path,
+        sdk: Path,
+        detector: Detector,
+        photographs: dict[str, Path],
+        rotation: int,
+        mirrored: bool,
+    ) -> None:
+        """Boxes are in pixels of the upright picture, also those of a region."""
+        upright = read(photographs["1.jpg"])
+        height, width = upright.shape[:2]
+        region = (width // 8, 5, width * 3 // 4, height - 10)
+        image = held(upright, rotation, mirrored)
+        reference = Detector(detector.session, detector.backend, view=View(roi=region))
+        with LibraryDetector(library, models_in(sdk)) as c_detector:
+            whole = c_detector.detect(image, "bgr", rotation, mirrored)
+            part = c_detector.detect(image, "bgr", rotation, mirrored, region)
+        assert len(whole) > len(part) > 0
+        assert_same_faces(whole, detector.detect(upright), "whole")
+        assert_same_faces(part, reference.detect(upright), "part")
 
 
 OTHERS = ["rfb-320-fp32", "rfb-320-int8", "slim-640x480-fp32", "masks-3-classes-fp32"]
@@ -362,55 +392,104 @@ class TestErrors:
         assert error.value.status == INVALID_ARGUMENT
 
     @pytest.mark.parametrize(
-        ("arguments", "message"),
+        ("fields", "message"),
         [
-            ((None, 64, 48, 0, 0), "pixels is a null pointer"),
-            (("pixels", 0, 48, 0, 0), "0x48"),
-            (("pixels", 64, -1, 0, 0), "64x-1"),
-            (("pixels", 40000, 48, 0, 0), "40000x48"),
-            (("pixels", 64, 48, 191, 0), "stride of 191"),
-            (("pixels", 64, 48, -192, 0), "stride of -192"),
-            (("pixels", 63, 48, 0, 3), "must be even"),
-            (("pixels", 64, 48, 0, 9), "format must be"),
-            (("pixels", 64, 48, 0, -1), "format must be"),
+            ({"pixels": None}, "pixels is a null pointer"),
+            ({"width": 0}, "0x48"),
+            ({"height": -1}, "64x-1"),
+            ({"width": 40000}, "40000x48"),
+            ({"stride": 191}, "stride of 191"),
+            ({"stride": -192}, "stride of -192"),
+            ({"stride": 193}, "9216 bytes; the image needs 9263"),
+            ({"bytes": 9215}, "9215 bytes; the image needs 9216"),
+            ({"bytes": 0}, "0 bytes; the image needs 9216"),
+            ({"stride": 2**31 - 1}, "pixels has 9216 bytes"),
+            ({"format": NV21, "width": 63}, "must be even"),
+            ({"format": NV21, "bytes": 64 * 72 - 1}, "needs 4608"),
+            ({"format": I420, "bytes": 64 * 72 - 1}, "needs 4608"),
+            ({"format": NV21, "chroma_bytes": (5, 0), "chroma": (1, 0)}, "chroma[0] has 5 bytes"),
+            ({"format": I420, "chroma_bytes": (999, 0), "chroma": (1, 0)}, "chroma[1] is a null"),
+            ({"format": NV21, "chroma": (1, 0), "chroma_stride": 63}, "chroma_stride of 63"),
+            ({"format": 8}, "format 8 is unknown"),
+            ({"format": -1}, "format -1 is unknown"),
+            ({"rotation": 45}, "rotation of 45 degrees"),
+            ({"region": (0, 0, 65, 48)}, "the region 0,0,65x48 does not lie within"),
+            ({"region": (40, 0, 9, 10), "rotation": 90}, "upright picture of 48x64"),
+            ({"region": (2**31 - 1, 0, 64, 48)}, "does not lie within"),
+            ({"region": (0, -1, 64, 48)}, "does not lie within"),
+            ({"region": (1, 0, 0, 0)}, "does not lie within"),
+            ({"size": 8}, "image.size is 8; set it to sizeof(ultraface_image)"),
         ],
     )
     def test_impossible_images(
-        self,
-        library: Path,
-        sdk: Path,
-        arguments: tuple[str | None, int, int, int, int],
-        message: str,
+        self, library: Path, sdk: Path, fields: dict[str, Any], message: str
     ) -> None:
         pixels = np.zeros((48, 64, 3), np.uint8)
-        address = None if arguments[0] is None else ctypes.c_void_p(pixels.ctypes.data)
+        image = image_of(pixels)
+        image.stride = 0
+        for name, value in fields.items():
+            setattr(image, name, value)
         count = ctypes.c_int32(7)
         with LibraryDetector(library, models_in(sdk)) as detector:
-            c, handle = detector._c, detector._handle
-            status = c.ultraface_detect(
-                handle, address, *arguments[1:], None, 0, ctypes.byref(count)
-            )
+            c, handle = detector.c.library, detector.c.handle
+            status = c.ultraface_detect(handle, ctypes.byref(image), None, 0, ctypes.byref(count))
             assert status == INVALID_ARGUMENT
             assert message in c.ultraface_last_error().decode()
             assert count.value == 0
 
     def test_null_pointers(self, library: Path, sdk: Path) -> None:
         pixels = np.zeros((48, 64, 3), np.uint8)
-        image = (ctypes.c_void_p(pixels.ctypes.data), 64, 48, 0, 0)
+        image = ctypes.byref(image_of(pixels))
         count = ctypes.c_int32()
         with LibraryDetector(library, models_in(sdk)) as detector:
-            c, handle = detector._c, detector._handle
+            c, handle = detector.c.library, detector.c.handle
+            found = ctypes.byref(count)
             calls = {
-                "detector": lambda: c.ultraface_detect(None, *image, None, 0, ctypes.byref(count)),
-                "count": lambda: c.ultraface_detect(handle, *image, None, 0, None),
-                "faces": lambda: c.ultraface_detect(handle, *image, None, 1, ctypes.byref(count)),
-                "options": lambda: c.ultraface_default_options(None),
+                "detector": lambda: c.ultraface_detect(None, image, None, 0, found),
+                "image": lambda: c.ultraface_detect(handle, None, None, 0, found),
+                "count": lambda: c.ultraface_detect(handle, image, None, 0, None),
+                "faces": lambda: c.ultraface_detect(handle, image, None, 1, found),
+                "options": lambda: c.ultraface_default_options(None, 32),
             }
             for name, call in calls.items():
                 assert call() == INVALID_ARGUMENT
                 assert c.ultraface_last_error().decode() == f"{name} is a null pointer"
             assert c.ultraface_create(None, None, None) == INVALID_ARGUMENT
             c.ultraface_destroy(None)
+
+    def test_structs_of_other_versions(self, library: Path, sdk: Path) -> None:
+        """A caller compiled with a longer struct is served as long as it asks for nothing new."""
+
+        class Longer(ctypes.Structure):
+            _fields_ = (("known", ultraface._Options), ("more", ctypes.c_int32 * 4))
+
+        with LibraryDetector(library, models_in(sdk)) as detector:
+            c, handle = detector.c.library, ctypes.c_void_p()
+            longer = Longer()
+            longer.more[3] = 5
+            assert c.ultraface_default_options(ctypes.byref(longer), ctypes.sizeof(longer)) == 0
+            assert (longer.known.size, longer.more[3]) == (ctypes.sizeof(longer), 0)
+            assert longer.known.score_threshold == pytest.approx(0.5)
+            models = models_in(sdk)
+            folder = None if models is None else str(models).encode()
+            create = (folder, ctypes.byref(longer), ctypes.byref(handle))
+            assert c.ultraface_create(*create) == 0
+            c.ultraface_destroy(handle)
+            longer.more[3] = 5
+            assert c.ultraface_create(*create) == INVALID_ARGUMENT
+            assert "a field of a newer ultraface.h" in c.ultraface_last_error().decode()
+            longer.known.size = 28
+            assert c.ultraface_create(*create) == INVALID_ARGUMENT
+            assert "options.size is 28" in c.ultraface_last_error().decode()
+            assert c.ultraface_default_options(ctypes.byref(longer), 28) == INVALID_ARGUMENT
+
+    def test_each_status_has_words(self, library: Path, sdk: Path) -> None:
+        with LibraryDetector(library, models_in(sdk)) as detector:
+            c = detector.c.library
+            c.ultraface_strerror.restype = ctypes.c_char_p
+            words = [c.ultraface_strerror(status) for status in range(-1, 7)]
+        assert words[0] == words[7] == b"unknown status"
+        assert len(set(words)) == 7
 
     @pytest.mark.parametrize(
         ("options", "threads", "message"),
@@ -549,19 +628,11 @@ class TestDemo:
 
 
 def in_format(
-    bgr: npt.NDArray[np.uint8], format: str
+    bgr: npt.NDArray[np.uint8], format: Format
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Return an image in a format, and as BGR what that format keeps of it."""
-    if format == "rgb":
-        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), bgr
-    if format == "gray":
-        gray = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
-        return gray, cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
-    height, width = bgr.shape[:2]
-    planar = cv2.cvtColor(bgr, cv2.COLOR_BGR2YUV_I420)
-    chroma = planar[height:].reshape(2, -1)[::-1].T
-    nv21 = np.concatenate([planar[:height], chroma.reshape(-1, width)])
-    return nv21, cv2.cvtColor(nv21, cv2.COLOR_YUV2BGR_NV21)
+    pixels = encode(bgr, format)
+    return pixels, decode(pixels, format)
 
 
 def demo_faces(command: list[str]) -> Faces:

@@ -94,7 +94,7 @@ class TestWriteProject:
         write_project(artifacts, tmp_path / "sdk", runtime)
         presets = json.loads((tmp_path / "sdk" / "CMakePresets.json").read_text())
         names = [preset["name"] for preset in presets["configurePresets"]]
-        assert names == ["native", "aarch64", "sanitize"]
+        assert names == ["native", "aarch64", "sanitize", "threads", "shared"]
 
     @pytest.mark.parametrize("runtime", READS_WEIGHTS)
     def test_cmake_says_in_one_line_that_the_runtime_is_missing(
@@ -160,6 +160,30 @@ class TestRefusals:
             capsys.readouterr().err
             == "error: --runtime tflite: unknown; choose from ncnn, mnn, c, web\n"
         )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--binding", "cobol"], "error: --binding cobol: unknown; choose from "),
+        (
+            ["--runtime", "web", "--binding", "python"],
+            "error: --binding: goes with the C++ project",
+        ),
+    ],
+)
+def test_bindings_are_refused_at_once(
+    artifacts: ArtifactFolder,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit) as exit:
+        main(["package", str(artifacts.path), *words, "-o", str(tmp_path / "sdk")])
+    assert exit.value.code == 2
+    assert capsys.readouterr().err.startswith(message)
+    assert not (tmp_path / "sdk").exists()
 
 
 def test_command_line_writes_the_project(artifacts: ArtifactFolder, tmp_path: Path) -> None:

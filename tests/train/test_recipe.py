@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import MakeCheckpoint
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.train.recipe import FOLDER, choose_recipe, load_recipe
+from ultraface_deploy.family.checkpoint import load_checkpoint
+from ultraface_deploy.train.data import Sample
+from ultraface_deploy.train.data.prepare import prepare
+from ultraface_deploy.train.recipe import FOLDER, choose_recipe, load_recipe, shipped_recipes
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
@@ -54,3 +60,29 @@ def test_a_recipe_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str)
         load_recipe(path)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("name", ["slim-320", "rfb-320", "slim-640", "rfb-640"])
+def test_a_shipped_recipe_runs_from_nothing_to_its_end(
+    name: str, tiny: list[Sample], tmp_path: Path, make_checkpoint: MakeCheckpoint
+) -> None:
+    """Every stage with its own settings, an epoch each on eight images; any networks teach."""
+    pytest.importorskip("torch", reason="training needs torch")
+    from ultraface_deploy.train.run import train
+
+    prepare({"train": tiny}, tmp_path / "voc")
+    recipe = load_recipe(shipped_recipes()[name])
+    short = replace(recipe, stages=tuple(replace(stage, epochs=1) for stage in recipe.stages))
+    teachers = []
+    for role in {recipe.scores_like, *(r.name for s in recipe.stages for r in s.teachers)}:
+        teachers.append(tmp_path / f"{role}.pth")
+        shutil.copy(make_checkpoint("slim" if "slim" in role else "rfb"), teachers[-1])
+    said: list[str] = []
+    best = train([tmp_path / "voc"], tmp_path / "run", short, teachers=teachers, report=said.append)
+    with (tmp_path / "run/metrics.csv").open(newline="") as file:
+        assert [row["stage"] for row in csv.DictReader(file)] == [s.name for s in recipe.stages]
+    spec = load_checkpoint(best).spec
+    size = f"{spec.width}x{spec.height}"
+    assert f"{spec.architecture}-{spec.width}" == name and size in ("320x240", "640x480")
+    # Whether eight images are enough to match scores or not: it is tried, and said.
+    assert recipe.scores_like == f"published-{name}" and said[-1].startswith("scores ")

@@ -17,6 +17,8 @@ from ultraface_deploy.family.spec import METADATA_KEY, Architecture
 from ultraface_deploy.train.data import Sample
 from ultraface_deploy.train.data.prepare import prepare
 from ultraface_deploy.train.loop import save
+from ultraface_deploy.train.recipe import Recipe, Stage
+from ultraface_deploy.train.run import train
 from ultraface_deploy.train.scores import Judged, matching_map, rescaled
 
 
@@ -43,6 +45,14 @@ def test_too_few_false_positives_are_refused() -> None:
     few = Judged(np.array([0.9, 0.8]), np.zeros(2, bool), 1)
     with pytest.raises(InputError, match="too few"):
         matching_map(few, few)
+
+
+def test_scores_that_are_all_the_same_are_refused() -> None:
+    """As of a network that has learnt nothing yet; a line through one point has any slope."""
+    spread, same = np.linspace(0.01, 0.99, 4000), np.full(4000, 0.999)
+    wrong = np.zeros(4000, bool)
+    with pytest.raises(InputError, match="nearly the same"):
+        matching_map(Judged(same, wrong, 100), Judged(spread, wrong, 100))
 
 
 def test_reliability_counts_faces_among_scores() -> None:
@@ -90,6 +100,33 @@ def test_a_checkpoint_gets_the_scores_of_another(
     assert done.code == 0, done.err
     assert "false positives an image" in done.out
     assert load_checkpoint(tmp_path / "new.pth").spec.width == 64
+
+
+def test_a_recipe_ends_with_the_scores_of_another(
+    tiny: list[Sample], tmp_path: Path, make_checkpoint: Callable[..., Path]
+) -> None:
+    """Nothing is learnt, so that what ends is the first network with the other's scores."""
+    own = load_checkpoint(make_checkpoint("slim"))
+    with torch.no_grad():
+        logits, _ = own.build()(torch.rand(1, 3, 64, 64) * 0.7 - 1)
+    spread, middle = torch.std_mean(logits[0, :, 1] - logits[0, :, 0])
+    flat = rescaled(own.state_dict, 1 / float(spread), 1.5 - float(middle / spread))
+    small = own.spec.resized(64, 64).to_dict()
+    for name, weights in (("own", flat), ("other", rescaled(flat, 0.8, -0.3))):
+        save({"state_dict": weights, METADATA_KEY: small}, tmp_path / f"{name}.pth")
+    prepare({"train": tiny * 4}, tmp_path / "voc")
+    still = Stage("still", 1, batch_size=2, lr=0.0, freeze_bn=True, ema=0.0)
+    recipe = Recipe("slim", 64, 64, (still,), holdouts=(0.8,), scores_like="other")
+    best = train(
+        *([tmp_path / "voc"], tmp_path / "run", recipe),
+        teachers=[tmp_path / "other.pth"],
+        init=tmp_path / "own.pth",
+    )
+    assert best == tmp_path / "run/matched.pth"
+    trained, matched = (load_checkpoint(tmp_path / "run" / n) for n in ("best.pth", "matched.pth"))
+    head = "classification_headers.3.weight"
+    torch.testing.assert_close(trained.state_dict[head], flat[head])
+    assert float((matched.state_dict[head] / flat[head]).mean()) == pytest.approx(0.8, abs=0.1)
 
 
 def test_false_alarms_are_counted_where_no_face_is(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from ultraface_deploy.safe.images import Image
 from ultraface_deploy.safe.records import Version
 
 Outputs = Mapping[str, Tensor]
+Shown = Literal["runtime", "simulator", "interpreter"]
+"""What computed an artifact's side of a comparison: the runtime that a device has too, a simulator
+of the device by its maker or of its arithmetic, or an interpreter of ours over the file."""
 
 _SCORE_THRESHOLD = 0.5
 # Far more than the pipeline's own limit: where a crowd exceeds that, a difference in the last bit
@@ -43,7 +46,8 @@ class Comparison:
     tensor; recall, precision and mean IoU are of the faces at score 0.5, matched at IoU 0.5.
     A difference is None where the artifact did not run. `halves` says that the runtime computed
     in half floats what an INT8 artifact leaves to floats; `arena_kib` is the memory that a runtime
-    of microcontrollers needs.
+    of microcontrollers needs; `compared_by` says what computed the artifact, None where nothing
+    did.
     """
 
     artifact: str
@@ -62,6 +66,7 @@ class Comparison:
     reference: str = "torch"
     halves: bool = False
     arena_kib: int | None = None
+    compared_by: Shown | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -152,6 +157,7 @@ class _Agreement:
             reference=reference,
             halves=candidate.halves,
             arena_kib=candidate.arena_kib,
+            compared_by=candidate.shown,
             **finite,
         )
 
@@ -225,6 +231,7 @@ class LoadedArtifact:
     tolerance: Tolerance
     halves: bool = False
     arena_kib: int | None = None
+    shown: Shown = "runtime"
 
 
 def compare_with_original(

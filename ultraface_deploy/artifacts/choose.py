@@ -63,7 +63,7 @@ def choose_artifact(
     """
     for name in [backend] if backend else backend_names():
         runtime = get_backend(name)
-        usable = backend is not None or (not runtime.runs_original and runtime.available())
+        usable = backend is not None or (runtime.is_for_use and runtime.available())
         if usable and (artifact := best(folder, runtime, precision)) is not None:
             runtime.require()
             return runtime, artifact

@@ -333,7 +333,7 @@ class _Work:
             self._set_batch(*files.values())
         artifact = describe_files(step.format, step.precision, files)
         self._check_and_publish(artifact, list(files.values()), _tools(record))
-        if isinstance(way, Int8):
+        if isinstance(way, Int8) and installed(step.format, step.precision).timed:
             self.report(
                 f"{artifact.id:<14} is smaller; whether it is faster depends on the processor: "
                 f"ultraface-deploy bench {self.folder.path} --precision all"
@@ -488,7 +488,10 @@ class _Work:
     def _names(self, suffixes: Sequence[str], precision: Precision) -> dict[str, Path]:
         infix = "" if precision == "fp32" else f".{precision}"
         names = [f"{self.folder.spec.name}{infix}{suffix}" for suffix in suffixes]
-        return {name: self.scratch / name for name in names}
+        files = {name: self.scratch / name for name in names}
+        for file in files.values():
+            make_folder(file.parent)
+        return files
 
     def _check_and_publish(
         self, artifact: Artifact, made: list[Path], tools: dict[str, str]
@@ -504,10 +507,10 @@ class _Work:
         estimate = get_format(artifact.format).estimate(made)
         verified = replace(artifact, verification=asdict(comparison), estimate=estimate)
         self.folder = self.folder.publish(verified, made, tools)
-        names = ", ".join(artifact.files)
+        names = ", ".join(dict.fromkeys(name.partition("/")[0] for name in artifact.files))
         self.report(
             f"{artifact.id:<14} {artifact.bytes / 1000:7.0f} kB  {names}  "
-            f"(agrees with {comparison.reference}: scores within "
+            f"(agrees with {comparison.reference}, by {comparison.compared_by}: scores within "
             f"{comparison.max_abs_scores:.1e}, faces {comparison.detections} of "
             f"{comparison.reference_detections})"
         )

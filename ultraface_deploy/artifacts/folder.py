@@ -39,10 +39,10 @@ def artifact_id(format: str, precision: Precision) -> str:
 class Artifact:
     """One entry of a manifest: a network in one format and precision.
 
-    `files` are plain names within the folder; `verification` is the result of `verify`, or None;
-    `estimate` is what the compiler for an accelerator expects of it, which nobody measured;
-    `halves` is, for each emulated core it was tried on, how an INT8 artifact agrees there when its
-    runtime computes the rest in half floats.
+    `files` are names within the folder, some in a folder of their own; `verification` is the result
+    of `verify`, or None; `estimate` is what the compiler for an accelerator expects of it, which
+    nobody measured; `halves` is, for each emulated core it was tried on, how an INT8 artifact
+    agrees there when its runtime computes the rest in half floats.
     """
 
     id: str
@@ -57,7 +57,7 @@ class Artifact:
 
     def __post_init__(self) -> None:
         for name in self.files:
-            if inside(Path(), name).name != name or name.startswith("."):
+            if inside(Path(), name).as_posix() != name or f"/{name}".count("/."):
                 raise ValueError(f"file name {name!r} leads out of the folder")
         if not self.files:
             raise ValueError(f"{self.id} is an artifact without files")
@@ -171,11 +171,11 @@ class ArtifactFolder:
 
     def check_files(self, artifact: Artifact) -> str | None:
         """Say which file of an artifact is missing or changed; None when all are as recorded."""
-        for path in self.files(artifact):
+        for name, path in zip(artifact.files, self.files(artifact), strict=True):
             if not path.is_file():
-                return f"{path.name} is missing"
-            if sha256_of(path) != artifact.sha256.get(path.name):
-                return f"{path.name} is not the file that was converted (SHA-256 differs)"
+                return f"{name} is missing"
+            if sha256_of(path) != artifact.sha256.get(name):
+                return f"{name} is not the file that was converted (SHA-256 differs)"
         return None
 
     def intact_files(self, artifact: Artifact) -> tuple[Path, ...]:
@@ -207,6 +207,7 @@ class ArtifactFolder:
             if len(others) < len(current.artifacts):
                 replace(current, artifacts=others)._write()
             for source, target in zip(made, self.files(artifact), strict=True):
+                target.parent.mkdir(parents=True, exist_ok=True)
                 source.replace(target)
             updated = replace(
                 current,

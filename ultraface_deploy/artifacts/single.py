@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ultraface_deploy.agreement.precision import Precision
@@ -82,6 +82,20 @@ class SingleFile:
             format, precision or "fp32", {each.name: each for each in files}
         )
         return cls(path, files, spec, artifact, readers, able, folder)
+
+    def timed(self) -> SingleFile:
+        """Return the same without the runtimes whose milliseconds mean nothing.
+
+        Raises:
+            InputError: none is left.
+        """
+        readers = tuple(each for each in self.readers if each.timed)
+        if not readers:
+            raise InputError(
+                f"{self.path}: {self.readers[0].name} alone runs it here, and its milliseconds "
+                "would mean nothing; time it on the device"
+            )
+        return replace(self, readers=readers)
 
     def as_folder(self) -> ArtifactFolder:
         """Return a folder, in memory alone, that holds nothing but the file."""

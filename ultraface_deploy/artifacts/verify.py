@@ -220,7 +220,13 @@ def _load_candidate(
         return failed(artifact.id, backend.name, reference, str(error))
     tolerance = backend.tolerance(artifact.precision, spec)
     return LoadedArtifact(
-        artifact.id, backend.name, session, tolerance, session.halves, backend.arena_kib(files)
+        artifact.id,
+        backend.name,
+        session,
+        tolerance,
+        session.halves,
+        backend.arena_kib(files),
+        backend.shows(artifact.format),
     )
 
 

@@ -1,67 +1,17 @@
-"""One self-contained page: the tables, the machine, the plots. Nothing is loaded from elsewhere."""
+"""The page of a measurement: the tables, the plots, the machine."""
 
 from __future__ import annotations
 
-import base64
-import html
-from collections.abc import Iterable
-from string import Template
+from collections.abc import Iterator
 from typing import Any
 
 from ultraface_deploy.bench.accuracy import Accuracies
 from ultraface_deploy.bench.measurement import Measurement
-from ultraface_deploy.bench.plots import figures, render
+from ultraface_deploy.bench.plots import figures
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.tables import machine_line, warnings_of
-from ultraface_deploy.safe.text import printable
-
-_PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1rem;
-       color: #1c1c1c; background: #fff; }
-h1 { font-size: 1.5rem; line-height: 1.2; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; }
-th, td { padding: .3rem .5rem; border-bottom: 1px solid #ddd; text-align: left;
-         white-space: nowrap; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
-td small { display: block; color: #666; }
-.warnings { color: #8a3b00; font-size: .9rem; padding-left: 1.2rem; }
-img { display: block; width: 100%; height: auto; max-width: 44rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .9rem; }
-dt { color: #666; } dd { margin: 0; overflow-wrap: anywhere; }
-.failed { color: #a00; }
-</style>
-</head>
-<body>
-<h1>$title</h1>
-<p>$summary</p>
-$failures
-<h2>Latency</h2>
-<div class="scroll">$table</div>
-$warnings
-$plots
-<h2>Stages</h2>
-<div class="scroll">$stages</div>
-<h2>Machine</h2>
-$machine
-<h2>BenchSettings</h2>
-$settings
-</body>
-</html>
-""")
-
-
-def escape(text: str) -> str:
-    """Return text for HTML; a control character is none there."""
-    return html.escape(printable(text))
-
+from ultraface_deploy.pages.page import escape, facts, page, picture, section, table
+from ultraface_deploy.pages.plots import render
 
 _CAPTIONS = {
     "latency": "Latency per thread count",
@@ -83,16 +33,18 @@ def to_html(report: BenchReport, accuracies: Accuracies | None = None) -> str:
         MissingDependency: matplotlib is not installed.
     """
     plots = figures(report, accuracies)
-    return _PAGE.substitute(
-        title=escape(f"Latency on {machine_line(report)}"),
-        summary=escape(_summary(report)),
-        failures=_failures(report),
-        table=_latency_table(report, accuracies),
-        warnings=_warnings(report),
-        plots="\n".join(_image(_CAPTIONS[name], render(plots[name], "svg")) for name in plots),
-        stages=_stages_table(report),
-        machine="".join(_facts(name, facts) for name, facts in _machines(report)),
-        settings=_facts("", report.settings),
+    return page(
+        f"Latency on {machine_line(report)}",
+        f"<p>{escape(_summary(report))}</p>",
+        _failures(report),
+        section("Latency", _latency_table(report, accuracies), _warnings(report)),
+        *(
+            section(_CAPTIONS[name], picture(_CAPTIONS[name], render(figure, "svg")))
+            for name, figure in plots.items()
+        ),
+        section("Stages", _stages_table(report)),
+        section("Machine", *_machines(report)),
+        section("Settings", facts(report.settings)),
     )
 
 
@@ -109,13 +61,13 @@ def _summary(report: BenchReport) -> str:
 
 
 def _latency_table(report: BenchReport, accuracies: Accuracies | None) -> str:
-    numbers = ["median ms", "95 % interval", "p90", "p99", "end to end", "fps"]
-    numbers += ["cold start", "memory (MiB)", "model (kB)"]
+    headings = ["configuration", "median ms", "95 % interval", "p90", "p99", "end to end", "fps"]
+    headings += ["cold start", "memory (MiB)", "model (kB)"]
     metered = any(m.row("end_to_end").energy_mj is not None for m in report.measurements)
     if metered:
-        numbers.append("energy (mJ)")
+        headings.append("energy (mJ)")
     if accuracies is not None:
-        numbers.append("AP hard")
+        headings.append("AP hard")
     rows = []
     for m in report.measurements:
         cells = _latency_cells(m)
@@ -125,8 +77,8 @@ def _latency_table(report: BenchReport, accuracies: Accuracies | None) -> str:
         if accuracies is not None:
             ap = (accuracies.of(m) or {}).get("hard")
             cells.append("" if ap is None else f"{ap:.3f}")
-        rows.append((m, cells))
-    return _table(numbers, rows)
+        rows.append((_name(m), cells))
+    return table(headings, rows)
 
 
 def _latency_cells(m: Measurement) -> list[str]:
@@ -145,21 +97,9 @@ def _latency_cells(m: Measurement) -> list[str]:
 
 
 def _stages_table(report: BenchReport) -> str:
-    rows = [(m, [f"{row.median_ms:.3f}" for row in m.rows]) for m in report.measurements]
-    return _table(["preprocess ms", "inference", "postprocess", "end to end"], rows)
-
-
-def _table(headings: list[str], rows: Iterable[tuple[Measurement, list[str]]]) -> str:
-    head = "".join(f'<th class="n">{escape(heading)}</th>' for heading in headings)
-    body = "".join(
-        f"<tr><td>{_name(m)}</td>"
-        + "".join(f'<td class="n">{escape(cell)}</td>' for cell in cells)
-        + "</tr>"
-        for m, cells in rows
-    )
-    return (
-        f"<table><thead><tr><th>configuration</th>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
+    rows = [(_name(m), [f"{row.median_ms:.3f}" for row in m.rows]) for m in report.measurements]
+    headings = ["configuration", "preprocess ms", "inference", "postprocess", "end to end"]
+    return table(headings, rows)
 
 
 def _name(m: Measurement) -> str:
@@ -176,12 +116,6 @@ def _warnings(report: BenchReport) -> str:
     return f'<ul class="warnings">{items}</ul>' if items else ""
 
 
-def _image(caption: str, svg: bytes) -> str:
-    data = base64.b64encode(svg).decode()
-    source = f"data:image/svg+xml;base64,{data}"
-    return f'<h2>{escape(caption)}</h2>\n<img alt="{escape(caption)}" src="{source}">'
-
-
 def _failures(report: BenchReport) -> str:
     return "".join(
         f'<p class="failed">Not timed: {escape(f.model)} {escape(f.backend)} '
@@ -190,22 +124,7 @@ def _failures(report: BenchReport) -> str:
     )
 
 
-def _machines(report: BenchReport) -> list[tuple[str, dict[str, Any]]]:
-    return list(report.machines.items()) or [("", report.machine)]
-
-
-def _facts(name: str, facts: dict[str, Any]) -> str:
-    shown = {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
-    items = "".join(
-        f"<dt>{escape(key.replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd>"
-        for key, value in shown.items()
-    )
-    return (f"<h3>{escape(name)}</h3>" if name else "") + f"<dl>{items}</dl>"
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(_plain(item) for item in value)
-    return str(value)
+def _machines(report: BenchReport) -> Iterator[str]:
+    machines: dict[str, dict[str, Any]] = report.machines or {"": report.machine}
+    for name, machine in machines.items():
+        yield (f"<h3>{escape(name)}</h3>" if name else "") + facts(machine)

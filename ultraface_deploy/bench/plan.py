@@ -80,14 +80,19 @@ def configurations(
         InputError: there is nothing to time, or no such model.
         MissingDependency: a named runtime is not installed.
     """
-    for backend in backends or ():
-        get_backend(backend).require()
+    for backend in map(get_backend, backends or ()):
+        if not backend.timed:
+            raise InputError(
+                f"--backend {backend.name}: is no runtime of a device, its milliseconds would mean "
+                "nothing; time the file on the device, or choose another backend"
+            )
+        backend.require()
     found: list[Configuration] = []
     sizes: Sequence[Size | None] = input_sizes or (None,)
     for model, size in product(models or (registry.DEFAULT_MODEL,), sizes):
         if Path(model).is_file():
             file = SingleFile.open(Path(model), backends, _only(precisions), size, known)
-            found += _of_file(file, threads, note)
+            found += _of_file(file.timed(), threads, note)
             continue
         folder = ensure(model, _steps(backends, precisions), size, note)
         pairs = list(_pairs(folder, backends, precisions, note))
@@ -152,7 +157,7 @@ def _steps(backends: Sequence[str] | None, precisions: Sequence[Precision] | Non
     if backends is not None:
         return [step_for(get_backend(name), kind) for name in backends for kind in precisions]
     runtimes = [get_backend(name) for name in backend_names()]
-    usable = [each for each in runtimes if each.available() and not each.runs_original]
+    usable = [each for each in runtimes if each.available() and each.is_for_use]
     found = (find_step(runtime, kind) for runtime in usable for kind in precisions)
     return list(dict.fromkeys(step for step in found if step is not None))
 
@@ -160,7 +165,7 @@ def _steps(backends: Sequence[str] | None, precisions: Sequence[Precision] | Non
 def _say_what_is_not_there(folder: ArtifactFolder, note: Note) -> None:
     """Name the precisions that installed runtimes could have, and the command that makes them."""
     runtimes = [get_backend(name) for name in backend_names()]
-    usable = [each for each in runtimes if each.available() and not each.runs_original]
+    usable = [each for each in runtimes if each.available() and each.is_for_use]
     wanted = [
         kind
         for kind in _MADE
@@ -183,6 +188,8 @@ def _pairs(
 ) -> Iterator[tuple[Artifact, str]]:
     for name in backends or backend_names():
         backend = get_backend(name)
+        if not backend.timed:
+            continue
         artifacts = [
             artifact
             for precision in precisions or PRECISIONS

@@ -4,10 +4,8 @@
 
 from __future__ import annotations
 
-import io
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,24 +16,11 @@ from ultraface_deploy.bench.measurement import Measurement
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.statistics import pooled
 from ultraface_deploy.bench.tables import labels
-from ultraface_deploy.errors import MissingDependency
+from ultraface_deploy.pages.plots import COLOURS, HATCHES, LINES, MARKERS, legend, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-# Narrow, so that the labels can still be read when a phone scales the picture down.
-_WIDTH_IN = 5.0
-
-
-def require_matplotlib() -> None:
-    """Refuse to go on without matplotlib.
-
-    Raises:
-        MissingDependency: it is not installed.
-    """
-    if find_spec("matplotlib") is None:
-        raise MissingDependency.package("matplotlib", "report", "a report with plots")
 
 
 def figures(report: BenchReport, accuracies: Accuracies | None = None) -> dict[str, Figure]:
@@ -56,24 +41,13 @@ def figures(report: BenchReport, accuracies: Accuracies | None = None) -> dict[s
     return {name: figure for name, figure in found.items() if figure is not None}
 
 
-def render(figure: Figure, format: str) -> bytes:
-    """Return a figure as the bytes of an `svg` or `png` file; the same figure, the same bytes."""
-    import matplotlib
-
-    buffer = io.BytesIO()
-    metadata = {"Date": None} if format == "svg" else {}
-    with matplotlib.rc_context({"svg.hashsalt": "ultraface-deploy", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format=format, dpi=160, metadata=metadata)
-    return buffer.getvalue()
-
-
 def latency(measured: Sequence[Measurement]) -> Figure | None:
     """Median inference with its confidence interval: bars, or lines over several thread counts."""
     if not measured:
         return None
     if len({m.threads for m in measured}) == 1:
         return _latency_bars(measured)
-    figure, axes = _figure(0.75, "threads", "median inference (ms)")
+    figure, axes = new_figure(0.75, "threads", "median inference (ms)")
     looks = _looks(measured)
     for label, group in _by_artifact(measured).items():
         medians, bars = _intervals(group)
@@ -90,14 +64,14 @@ def latency(measured: Sequence[Measurement]) -> Figure | None:
         )
     axes.set_ylim(bottom=0)
     _whole_numbers(axes, measured)
-    _legend(figure)
+    legend(figure)
     return figure
 
 
 def _latency_bars(measured: Sequence[Measurement]) -> Figure:
     """One bar per configuration, the fastest on top, with the figure beside it."""
     ordered = sorted(measured, key=lambda m: m.row("inference").median_ms, reverse=True)
-    figure, axes = _figure(0.2 + 0.08 * len(ordered), "median inference (ms)", "")
+    figure, axes = new_figure(0.2 + 0.08 * len(ordered), "median inference (ms)", "")
     label, looks = _labels(measured), _looks(measured)
     medians, bars = _intervals(ordered)
     places = range(len(ordered))
@@ -139,7 +113,7 @@ def speedup(measured: Sequence[Measurement]) -> Figure | None:
     }
     if not groups:
         return None
-    figure, axes = _figure(0.75, "threads", "speed-up over one thread")
+    figure, axes = new_figure(0.75, "threads", "speed-up over one thread")
     most = max(m.threads for group in groups.values() for m in group)
     axes.plot([1, most], [1, most], color="gray", linestyle="--", label="ideal")
     looks = _looks(measured)
@@ -155,7 +129,7 @@ def speedup(measured: Sequence[Measurement]) -> Figure | None:
             marker=look.marker,
         )
     _whole_numbers(axes, measured)
-    _legend(figure)
+    legend(figure)
     return figure
 
 
@@ -163,7 +137,7 @@ def distribution(measured: Sequence[Measurement]) -> Figure | None:
     """Where the samples of an inference lie: quartiles, and whiskers at 1 and 99 %."""
     if not measured:
         return None
-    figure, axes = _figure(
+    figure, axes = new_figure(
         0.25 + 0.08 * len(measured), "inference (ms): quartiles, whiskers at 1 and 99 %", ""
     )
     label = _labels(measured)
@@ -179,7 +153,7 @@ def size(measured: Sequence[Measurement]) -> Figure | None:
     groups = _by_artifact(measured)
     if not groups:
         return None
-    figure, axes = _figure(0.2 + 0.08 * len(groups), "model (kB)", "")
+    figure, axes = new_figure(0.2 + 0.08 * len(groups), "model (kB)", "")
     looks = _looks(measured)
     for label, group in reversed(groups.items()):
         look, kilobytes = looks(group[0]), group[0].model_bytes / 1000
@@ -194,7 +168,7 @@ def accuracy(measured: Sequence[Measurement], accuracies: Accuracies) -> Figure 
     known = [(m, aps["hard"]) for m in measured if (aps := accuracies.of(m)) and "hard" in aps]
     if not known:
         return None
-    figure, axes = _figure(0.75, "median inference (ms)", "AP, WIDER FACE hard")
+    figure, axes = new_figure(0.75, "median inference (ms)", "AP, WIDER FACE hard")
     label, looks = _labels(measured), _looks(measured)
     for m, ap in known:
         x = m.row("inference").median_ms
@@ -214,22 +188,14 @@ class _Look(NamedTuple):
     hatch: str
 
 
-# Okabe and Ito's colours, which people who confuse red and green tell apart; in gray the markers,
-# the lines and the hatching do.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#666666")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_LINES = ("-", "--", ":", "-.")
-_HATCHES = ("", "//", "xx", "..")
-
-
 def _looks(measured: Sequence[Measurement]) -> Callable[[Measurement], _Look]:
     """One colour and marker per runtime, one line and hatching per precision."""
     runtimes = sorted({m.backend for m in measured})
 
     def look(m: Measurement) -> _Look:
-        runtime = runtimes.index(m.backend) % len(_COLOURS)
-        kind = [*map(str, PRECISIONS)].index(m.precision) % len(_LINES)
-        return _Look(_COLOURS[runtime], _MARKERS[runtime], _LINES[kind], _HATCHES[kind])
+        runtime = runtimes.index(m.backend) % len(COLOURS)
+        kind = [*map(str, PRECISIONS)].index(m.precision) % len(LINES)
+        return _Look(COLOURS[runtime], MARKERS[runtime], LINES[kind], HATCHES[kind])
 
     return look
 
@@ -238,19 +204,6 @@ def _labels(measured: Sequence[Measurement]) -> Callable[[Measurement], str]:
     """Return what names each: as it is, for `$` would begin a formula."""
     label = labels(measured)
     return lambda measurement: label(measurement).replace("$", r"\$")
-
-
-def _figure(height: float, x: str, y: str) -> tuple[Figure, Axes]:
-    require_matplotlib()
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(_WIDTH_IN, _WIDTH_IN * height), layout="constrained")
-    axes = figure.subplots()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _whole_numbers(axes: Axes, measured: Sequence[Measurement]) -> None:
@@ -264,8 +217,3 @@ def _by_artifact(measured: Sequence[Measurement]) -> dict[str, list[Measurement]
     for m in sorted(measured, key=lambda m: m.threads):
         groups[label(m)].append(m)
     return dict(groups)
-
-
-def _legend(figure: Figure) -> None:
-    """Below the axes, where it covers no line however many there are."""
-    figure.legend(loc="outside lower left", ncols=2, fontsize="small", frameon=False)

@@ -20,8 +20,8 @@ from ultraface_deploy.errors import InputError, UltraFaceError
 
 # Each module of this package adds its command with `register(app)`, in the order of the help.
 COMMANDS = (
-    *("convert", "verify", "bench", "detect", "evaluate", "quantize", "package"),
-    *("data", "train", "models", "doctor"),
+    *("convert", "verify", "bench", "detect", "serve", "evaluate", "quantize"),
+    *("package", "data", "train", "models", "tools", "doctor"),
 )
 
 

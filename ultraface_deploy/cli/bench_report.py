@@ -48,7 +48,8 @@ def report(
 
 
 def _write_plots(folder: Path, measured: BenchReport, accuracies: Accuracies | None) -> None:
-    from ultraface_deploy.bench.plots import figures, render
+    from ultraface_deploy.bench.plots import figures
+    from ultraface_deploy.pages.plots import render
     from ultraface_deploy.safe.files import make_folder, write_bytes
 
     make_folder(folder)

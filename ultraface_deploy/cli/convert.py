@@ -43,7 +43,8 @@ def convert(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="onnx, onnxsim, mnn, ncnn, caffe, tflite, openvino, ethosu, c or all.",
+            help="onnx, onnxsim, mnn, ncnn, caffe, tflite, openvino, coreml, ethosu, kmodel, rknn, "
+            "c or all.",
         ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the targets to INT8.")] = False,
@@ -94,7 +95,8 @@ def convert(
     weight_only: Annotated[
         bool,
         typer.Option(
-            "--weight-only", help="MNN: 8-bit weights for size alone; no faster than FP32."
+            "--weight-only",
+            help="MNN, Core ML: 8-bit weights for size alone; no faster.",
         ),
     ] = False,
     calibration: Calibration = None,
@@ -123,6 +125,9 @@ def convert(
     accelerator: Annotated[
         str, typer.Option("--accelerator", help="ethosu: what to compile for, as Vela names it.")
     ] = "ethos-u55-128",
+    chip: Annotated[
+        str, typer.Option("--chip", help="rknn: rk3588, rk3566, rk3568 or rv1106.")
+    ] = "rk3588",
     core: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -142,6 +147,7 @@ def convert(
     from ultraface_deploy.artifacts.convert import parse_batch
     from ultraface_deploy.artifacts.source import parse_head, resolve_source
     from ultraface_deploy.converters.ethosu.vela import require_accelerator
+    from ultraface_deploy.converters.rknn.chips import require_chip
     from ultraface_deploy.family.spec import parse_input_size, parse_known
     from ultraface_deploy.quantize import Int8Options
 
@@ -154,6 +160,7 @@ def convert(
     wanted_head = None if head is None else parse_head(head)
     source = resolve_source(model, size, wanted_head, name, ema, known)
     require_accelerator(accelerator)
+    require_chip(chip)
     if core is not None:
         _require_core(core, "int8" in chosen)
     options = Int8Options(
@@ -165,6 +172,7 @@ def convert(
         keep=tuple(keep or ()),
         budget_s=search_seconds,
         accelerator=accelerator,
+        chip=chip,
         keep_aspect=keep_aspect,
     )
     with progress() as bar:

@@ -134,6 +134,26 @@ def detect(
         Optional[str],  # noqa: UP045
         typer.Option("--csv", metavar="FILE", help="Write faces as CSV; `-` for standard output."),
     ] = None,
+    jsonl: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--jsonl",
+            metavar="FILE",
+            help="Write a JSON object a line for each picture, unreadable ones too; or `-`.",
+        ),
+    ] = None,
+    parquet: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--parquet", metavar="FILE", help="Write the same rows as Parquet (needs pyarrow)."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Keep what is done if the run is killed, and go on after that."
+        ),
+    ] = False,
     count: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--count", metavar="FILE", help="Write the number of faces as CSV; or `-`."),
@@ -160,6 +180,7 @@ def detect(
     from ultraface_deploy.detect.run import Workers, run
     from ultraface_deploy.detect.sinks import Wanted, open_sinks, refuse_wanted
     from ultraface_deploy.detect.sources import open_sources
+    from ultraface_deploy.detect.unfinished import settings_of
     from ultraface_deploy.errors import InputError
     from ultraface_deploy.family.spec import parse_input_size, parse_known
     from ultraface_deploy.pipeline.nms import parse_nms
@@ -180,6 +201,9 @@ def detect(
         "blur" if blur else "pixelate" if pixelate else None,
         show,
         not no_labels,
+        jsonl,
+        parquet,
+        resume,
     )
     view = View(
         keep_aspect,
@@ -192,7 +216,8 @@ def detect(
     )
     choose_device(device)
     known = parse_known(mean, std, color, ignore_outputs)
-    frames = open_sources(sources or [_shipped_photograph()], reconnect)
+    sources = sources or [_shipped_photograph()]
+    frames = open_sources(sources, reconnect)
     refuse_wanted(frames, wanted)
     another = partial(
         open_detector,
@@ -210,11 +235,13 @@ def detect(
     found, several = Found(), Workers(workers, another, threads, note)
     with (
         another() as detector,
-        open_sinks(frames, wanted) as sinks,
+        open_sinks(
+            frames, wanted, settings_of(detector, sources, full_decode) if resume else None, note
+        ) as sinks,
         progress() as bar,
         closing(run(detector, frames, sinks, limit, several)) as results,
     ):
-        task = bar.add_task("detecting", total=total)
+        task = bar.add_task("detecting", total=total, completed=frames.before)
         if not (full_decode or wanted.pixels or view.parts_only):
             frames.enough(_ENOUGH * detector.spec.width, _ENOUGH * detector.spec.height)
         for frame, faces in results:

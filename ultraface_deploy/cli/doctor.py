@@ -41,9 +41,10 @@ def doctor(
         f"processor: {machine['cpu']}, {machine['cores']} cores usable\n"
         f"features:  {', '.join(machine['features']) or 'unknown'}"
     )
-    for kind in ("backends", "converters"):
+    # By kind, what the third column says.
+    for kind, reads in (("backends", "reads"), ("converters", "from"), ("tools", "what")):
         table = Table(title=kind)
-        for heading in ("name", "version", "reads" if kind == "backends" else "from", "missing"):
+        for heading in ("name", "version", reads, "missing"):
             table.add_column(heading, no_wrap=heading != "missing")
         for row in report[kind]:
             table.add_row(row["name"], row["version"] or "-", row["reads"], row["missing"] or "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ultraface_deploy.cli.console import counted, line
-from ultraface_deploy.detect.sources import Frame
+from ultraface_deploy.detect.frames import Frame
 
 
 @dataclass

@@ -44,6 +44,15 @@ def package(
             "--embed-model", help="Put the weights into the library, where c has them anyway."
         ),
     ] = False,
+    binding: Annotated[
+        Optional[list[str]],  # noqa: UP045 - as above
+        typer.Option(
+            "--binding",
+            metavar="NAME",
+            help="Add the library for a language (repeatable); an unknown NAME lists them.",
+            show_default=False,
+        ),
+    ] = None,
     fetch_runtime: Annotated[
         bool,
         typer.Option(
@@ -53,16 +62,20 @@ def package(
 ) -> None:
     """Write a C++ project (library, C interface, demo), or a web page, that finds the same faces.
 
-    README.md in it says how to build it on the board and how to cross-compile. With --runtime web:
-    a page and a package for npm, the detector compiled to WebAssembly.
+    README.md in it says how to build it on the board and how to cross-compile. --binding adds
+    other languages, with a set of pictures that their tests must find the same faces in. With
+    --runtime web: a page and a package for npm, the detector compiled to WebAssembly.
     """
     from ultraface_deploy.sdk import web
 
     if runtime == web.NAME:
+        if binding:
+            raise InputError("--binding: goes with the C++ project; choose another --runtime")
         _for_the_web(output, folder, precision, calibration, embed_model, fetch_runtime)
     else:
         chosen = precision or "fp32"
-        _in_cpp(output, folder, runtime, chosen, calibration, embed_model, fetch_runtime)
+        languages = binding or []
+        _in_cpp(output, folder, runtime, chosen, calibration, embed_model, languages, fetch_runtime)
 
 
 def _for_the_web(
@@ -103,6 +116,7 @@ def _in_cpp(
     precision: str,
     calibration: Path | None,
     embed_model: bool,
+    languages: list[str],
     fetch_runtime: bool,
 ) -> None:
     from ultraface_deploy.agreement.precision import parse_precision
@@ -111,15 +125,20 @@ def _in_cpp(
     from ultraface_deploy.quantize import Int8Options
     from ultraface_deploy.sdk import parse_runtime, write_project
     from ultraface_deploy.sdk.fetch import SOURCE, fetch_ncnn, require_fetchable
+    from ultraface_deploy.sdk.languages import parse_bindings
 
     chosen = parse_runtime(runtime)
+    parse_bindings(languages)
     if fetch_runtime:
         require_fetchable(chosen)
     step = Step(chosen, parse_precision(precision))
     options = Int8Options(calibration=calibration)
     options.require_readable()
     artifacts = ensure(folder, [step], report=note, int8=options)
-    written = write_project(artifacts, output, chosen, step.precision, embed_model)
+    said = artifacts.find(step.format, step.precision).verification or {}
+    if how := said.get("compared_by"):
+        note(f"{step.format} {step.precision} was compared with {said['reference']} by the {how}")
+    written = write_project(artifacts, output, chosen, step.precision, embed_model, languages)
     if fetch_runtime:
         with notes.status("downloading ncnn's source"):
             fetch_ncnn(output / SOURCE)

@@ -136,6 +136,8 @@ CHECKS: dict[str, Check] = {
     "--csv": output_file,
     "--markdown": output_file,
     "--count": output_file,
+    "--jsonl": output_file,
+    "--parquet": output_file,
     "--curves": output_file,
     "--plot": output_file,
     "--ncnn-table": output_file,

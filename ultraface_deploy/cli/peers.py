@@ -33,6 +33,10 @@ Markdown = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--markdown", metavar="FILE", help="Write the table as Markdown; - prints it."),
 ]
+Into = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--into", help="Put the table between the peers markers of this Markdown file."),
+]
 
 
 def eval_peers(
@@ -45,6 +49,7 @@ def eval_peers(
     threads: Threads = 1,
     beside: Beside = None,
     markdown: Markdown = None,
+    into: Into = None,
     json: JsonTarget = None,
 ) -> None:
     """Measure the AP of several detectors, stretched to the input and with kept aspect."""
@@ -62,7 +67,7 @@ def eval_peers(
         task = display.add_task("detecting", total=len(images))
         found = measure_accuracy(peers, images, truth, size, lambda: display.advance(task))
     report = PeerReport(1, input_size, threads, accuracy=found)
-    _write(report, beside, markdown, json)
+    _write(report, beside, markdown, into, json)
 
 
 def bench_peers(
@@ -76,6 +81,7 @@ def bench_peers(
     rounds: Annotated[int, typer.Option("--rounds", min=10, help="Pictures for each.")] = 200,
     beside: Beside = None,
     markdown: Markdown = None,
+    into: Into = None,
     json: JsonTarget = None,
 ) -> None:
     """Measure the processor time of several detectors in turns, from pixels to faces at 0.5."""
@@ -88,11 +94,18 @@ def bench_peers(
     peers = open_peers(detectors, threads, IN_USE)
     found = measure_cost(peers, list_images(pictures or PHOTOS), size, rounds)
     report = PeerReport(1, input_size, threads, cost=found)
-    _write(report, beside, markdown, json)
+    _write(report, beside, markdown, into, json)
 
 
-def _write(report: PeerReport, beside: Path | None, markdown: str | None, json: str | None) -> None:
+def _write(
+    report: PeerReport,
+    beside: Path | None,
+    markdown: str | None,
+    into: Path | None,
+    json: str | None,
+) -> None:
     from ultraface_deploy.bench.peers import peer_table, read_report
+    from ultraface_deploy.safe.marked import insert
 
     other = None if beside is None else read_report(beside)
     if other is not None and (other.input, other.threads) != (report.input, report.threads):
@@ -104,5 +117,7 @@ def _write(report: PeerReport, beside: Path | None, markdown: str | None, json: 
     )
     if json is not None:
         write_json(report.to_dict(), json)
-    if markdown is not None or json is None:
+    if into is not None:
+        insert(table, into, "peers")
+    if markdown is not None or (json is None and into is None):
         write_output(table, markdown or "-")

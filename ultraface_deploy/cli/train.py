@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -16,7 +16,9 @@ import typer
 from ultraface_deploy.cli.options import ClassNames, InputSize
 
 if TYPE_CHECKING:
+    from ultraface_deploy.train.data import Classes
     from ultraface_deploy.train.data.cache import Store
+    from ultraface_deploy.train.recipe import Recipe
     from ultraface_deploy.train.stage import Progress
 
 
@@ -127,6 +129,13 @@ def train(
             help="End the run after this time; the last stage's schedule fits in.",
         ),
     ] = 0.0,
+    estimated: Annotated[
+        bool,
+        typer.Option(
+            "--estimate",
+            help="Say how long the recipe takes here, from a few steps; train nothing.",
+        ),
+    ] = False,
     _list: Annotated[
         bool,
         typer.Option(
@@ -154,6 +163,9 @@ def train(
     if gray:
         plan = replace(plan, color="gray")
     require_torch()
+    if estimated:
+        _estimate(data, plan, teacher or (), chosen)
+        return
     from ultraface_deploy.train.processes import rank
     from ultraface_deploy.train.run import train as run
 
@@ -188,7 +200,26 @@ def train(
             on_epoch=tell,
         )
     if rank() == 0:
+        note(f"how it went: {output / 'training.html'}")
         line(str(best))
+
+
+def _estimate(
+    data: list[Path], plan: Recipe, teachers: Sequence[Path], classes: Classes | None
+) -> None:
+    from ultraface_deploy.cli.console import line, note
+    from ultraface_deploy.train.data import read_dataset
+    from ultraface_deploy.train.estimate import estimate
+    from ultraface_deploy.train.run import find_teachers
+
+    found = find_teachers(plan, teachers)
+    parts, costs = [read_dataset(root, "train", note, classes) for root in data], []
+    for cost in estimate(plan, parts, found):
+        line(str(cost))
+        costs.append(cost)
+    hours = sum(cost.hours for cost in costs)
+    processor = sum(cost.processor_hours for cost in costs)
+    line(f"in all {hours:.1f} h, {processor:.1f} h of processor time")
 
 
 class EpochLines:

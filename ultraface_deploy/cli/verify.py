@@ -121,7 +121,7 @@ def _print(comparisons: list[Comparison]) -> None:
     images = max(comparison.images for comparison in comparisons)
     reference = comparisons[0].reference
     table = Table(title=f"largest differences from {reference} on {images} images")
-    for heading in ("artifact", "backend", "agrees"):
+    for heading in ("artifact", "backend", "by", "agrees"):
         table.add_column(heading, no_wrap=True)
     for heading in ("|scores|", "|boxes|", "recall", "precision", "IoU", "faces"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -129,6 +129,7 @@ def _print(comparisons: list[Comparison]) -> None:
         table.add_row(
             f"{c.artifact}, halves" if c.halves else c.artifact,
             c.backend,
+            c.compared_by or "-",
             "yes" if c.passed else "NO",
             _number(c.max_abs_scores, ".1e"),
             _number(c.max_abs_boxes, ".1e"),

@@ -40,6 +40,7 @@ class Detector:
         options: PostprocessOptions | None = None,
         view: View | None = None,
         precision: Precision | None = None,
+        files: tuple[Path, ...] = (),
     ) -> None:
         self.session = session
         self.backend = backend
@@ -47,6 +48,8 @@ class Detector:
         self.view = view or View()
         self.precision = precision
         """Of the artifact; None for other people's files, which do not say."""
+        self.files = files
+        """What the network was loaded from, in the runtime's order."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -89,7 +92,7 @@ class Detector:
         halves = passed_in_halves(files[0])
         session = runtime.load(files, spec, threads, precision, halves)
         stored = stated_precision(files[0]) if Path(model).is_file() else precision
-        return cls(session, runtime, options, view, stored)
+        return cls(session, runtime, options, view, stored, files)
 
     def __repr__(self) -> str:
         spec = self.spec

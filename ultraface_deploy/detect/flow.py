@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any
 
 from ultraface_deploy.detect.detector import Detector
-from ultraface_deploy.detect.sinks import Sink
-from ultraface_deploy.detect.sources import Frame, FrameSource, Pending, Stopped, Unread
+from ultraface_deploy.detect.frames import Frame, Pending, Stopped, Unread
+from ultraface_deploy.detect.sink import Sink
+from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.pipeline import Faces
 
 # Pictures under way per worker: one that is worked on and one that waits for its turn.

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ultraface_deploy.detect.sources import Frame, FrameSource
+from ultraface_deploy.detect.frames import Frame
+from ultraface_deploy.detect.sink import Sink
+from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.safe.files import make_folder, native_name, replacing, write_bytes
@@ -58,7 +60,7 @@ def refuse_output(frames: FrameSource, output: Path) -> None:
         raise InputError(f"-o {output}: {suffix} cannot be written here; give a .jpg or .png")
 
 
-class Marked:
+class Marked(Sink):
     """Writes painted frames: to one file, or under names after their sources into a folder."""
 
     def __init__(self, frames: FrameSource, output: Path, paint: Paint) -> None:
@@ -158,7 +160,7 @@ class _PictureSink:
         _write_picture(path, content)
 
 
-class CropSink:
+class CropSink(Sink):
     """Writes each face as a picture of its own, named after the picture and its number in it."""
 
     def __init__(self, folder: Path, margin: float) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.detect.flow import Done, Flow
-from ultraface_deploy.detect.sinks import Sink, StopRequested
-from ultraface_deploy.detect.sources import Frame, FrameSource
+from ultraface_deploy.detect.frames import Frame, Stopped, Unread
+from ultraface_deploy.detect.sink import Sink, StopRequested
+from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.detect.workers import Trial, steps
 from ultraface_deploy.pipeline import Faces
 
@@ -55,33 +54,52 @@ def run(
         detector: finds the faces; the first of several.
         frames: the source.
         sinks: where the results go.
-        limit: stop after so many frames.
+        limit: stop after so many frames, those of an earlier run that is gone on with included.
         workers: None for one picture after the other.
     """
+    if limit is not None and (limit := limit - frames.before) <= 0:
+        return
     tried = [1] if workers is None else workers.tried(frames, limit)
     if workers is None or tried == [1]:
-        results = _one_by_one(detector, frames, sinks, limit)
+        results = _one_by_one(detector, frames, sinks)
     else:
         results = _at_once(detector, frames, sinks, limit, workers, tried)
+    found = 0
     with closing(results):
-        for frame, faces, prepared in results:
+        for done in results:
+            frame = frames.accept(done.frame if isinstance(done, Done) else done)
+            if frame is None or not isinstance(done, Done):
+                _tell(sinks, done)
+                continue
             try:
-                for sink, each in zip(sinks, prepared, strict=True):
-                    sink.write(frame, each)
+                for sink, prepared in zip(sinks, done.prepared, strict=True):
+                    sink.write(frame, prepared)
             except StopRequested:
                 return
-            yield frame, faces
+            yield frame, done.faces
+            found += 1
+            if found == limit:
+                return
 
 
-_Results = Generator[tuple[Frame, Faces, list[Any]], None, None]
+def _tell(sinks: Sequence[Sink], unread: Done | Unread | Stopped) -> None:
+    assert not isinstance(unread, Done)
+    if not unread.known:
+        for sink in sinks:
+            sink.miss(unread)
 
 
-def _one_by_one(
-    detector: Detector, frames: FrameSource, sinks: Sequence[Sink], limit: int | None
-) -> _Results:
-    for frame in islice(frames, limit):
-        faces = detector.detect(frame.image, frame.reduction)
-        yield frame, faces, [sink.prepare(frame, faces) for sink in sinks]
+_Results = Generator[Done | Unread | Stopped, None, None]
+
+
+def _one_by_one(detector: Detector, frames: FrameSource, sinks: Sequence[Sink]) -> _Results:
+    for pending in frames.pending():
+        read = pending()
+        if not isinstance(read, Frame):
+            yield read
+            continue
+        faces = detector.detect(read.image, read.reduction)
+        yield Done(read, faces, [sink.prepare(read, faces) for sink in sinks])
 
 
 def _at_once(
@@ -92,16 +110,11 @@ def _at_once(
     workers: Workers,
     tried: list[int],
 ) -> _Results:
-    trial, found = Trial(tried), 0
+    trial = Trial(tried)
     with Flow(detector, workers.another, max(tried), frames, sinks, limit) as flow:
         flow.employ(trial.workers)
         for done in flow:
-            frame = frames.accept(done.frame if isinstance(done, Done) else done)
-            if frame is not None and isinstance(done, Done):
-                yield frame, done.faces, done.prepared
-                found += 1
-                if found == limit:
-                    return
+            yield done
             if not trial.settled:
                 trial.finished()
                 flow.employ(trial.workers)

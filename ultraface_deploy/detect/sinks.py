@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from ultraface_deploy.detect import parquet
+from ultraface_deploy.detect.frames import Frame
 from ultraface_deploy.detect.marked import CropSink, Marked, Paint, refuse_output
-from ultraface_deploy.detect.sources import Frame, FrameSource
-from ultraface_deploy.detect.tables import CountSink, csv_sink, json_sink, text_target
+from ultraface_deploy.detect.sink import Sink, StopRequested
+from ultraface_deploy.detect.sources import FrameSource
+from ultraface_deploy.detect.tables import open_tables
+from ultraface_deploy.detect.unfinished import unfinished
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.pipeline.drawing import draw_faces
@@ -24,29 +28,16 @@ from ultraface_deploy.safe.opencv import cv2
 _WINDOW = "ultraface-deploy"
 
 
-class Sink(Protocol):
-    """Somewhere the result for a frame goes."""
-
-    def prepare(self, frame: Frame, faces: Faces) -> Any:
-        """Make what `write` needs, in any thread and order: painting, encoding, formatting."""
-
-    def write(self, frame: Frame, prepared: Any) -> None:
-        """Take what `prepare` made of one frame; in the frames' order."""
-
-
-class StopRequested(Exception):  # noqa: N818 - no error
-    """The person at the screen wants no more frames."""
-
-
 @dataclass(frozen=True)
 class Wanted:
     """What `detect` shall write.
 
     `output`: marked pictures or a marked video, or with `hide` such without recognisable faces.
-    `json`, `csv`: files for the faces, `count` a CSV file for their number in each picture; `-`
-    for standard output. `crops`: folder for the faces as pictures of their own, with `margin` as a
-    share of the box around them. `show`: each picture on the screen. `labels`: write scores where
-    there is room for them.
+    `json`, `jsonl`, `csv`, `parquet`: files for the faces, `count` a CSV file for their number in
+    each picture; `-` for standard output. `resume`: keep what is done beside them until all is, and
+    go on with what a run that was killed has kept. `crops`: folder for the faces as pictures of
+    their own, with `margin` as a share of the box around them. `show`: each picture on the screen.
+    `labels`: write scores where there is room for them.
     """
 
     output: Path | None = None
@@ -58,10 +49,23 @@ class Wanted:
     hide: Hiding | None = None
     show: bool = False
     labels: bool = True
+    jsonl: str | None = None
+    parquet: str | None = None
+    resume: bool = False
 
     def __post_init__(self) -> None:
-        if [self.json, self.csv, self.count].count("-") > 1:
-            raise InputError("only one of --json, --csv and --count can go to standard output")
+        if list(self.tables.values()).count("-") > 1:
+            raise InputError(
+                "only one of --json, --jsonl, --csv, --count and --parquet can go to standard "
+                "output"
+            )
+        if self.resume and (self.on_stdout or not self.tables):
+            raise InputError(
+                "--resume goes on with files: give one with --jsonl, --parquet, --json, --csv or "
+                "--count"
+            )
+        if self.resume and self.pixels:
+            raise InputError("--resume: pictures (-o, --crop, --show) cannot be gone on with")
         if self.hide is not None and not (self.output or self.show):
             raise InputError(f"--{self.hide}: give -o for the pictures without recognisable faces")
 
@@ -71,18 +75,31 @@ class Wanted:
         return self.output is not None or self.crops is not None or self.show
 
     @property
+    def tables(self) -> dict[str, str]:
+        """The files of rows by their kind, those that are wanted."""
+        kinds = ("jsonl", "parquet", "json", "csv", "count")
+        return {kind: target for kind in kinds if (target := getattr(self, kind)) is not None}
+
+    @property
     def on_stdout(self) -> bool:
         """Whether standard output is taken."""
-        return "-" in (self.json, self.csv, self.count)
+        return "-" in self.tables.values()
 
 
 @contextmanager
-def open_sinks(frames: FrameSource, wanted: Wanted) -> Iterator[list[Sink]]:
+def open_sinks(
+    frames: FrameSource,
+    wanted: Wanted,
+    settings: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] = lambda message: None,
+) -> Iterator[list[Sink]]:
     """Open what was asked for; files appear whole when all frames are done.
 
     Args:
         frames: decides whether the output is a picture, a folder of pictures or a video.
         wanted: what to write.
+        settings: what the results depend on; a run goes on only with the same.
+        report: hears of a run that is gone on with.
 
     Raises:
         InputError: the output cannot hold what `frames` delivers, or cannot be written.
@@ -96,12 +113,11 @@ def open_sinks(frames: FrameSource, wanted: Wanted) -> Iterator[list[Sink]]:
             sinks.append(stack.enter_context(Marked(frames, wanted.output, paint)))
         if wanted.crops is not None:
             sinks.append(CropSink(wanted.crops, wanted.margin))
-        if wanted.json is not None:
-            sinks.append(stack.enter_context(json_sink(wanted.json)))
-        if wanted.csv is not None:
-            sinks.append(stack.enter_context(csv_sink(wanted.csv)))
-        if wanted.count is not None:
-            sinks.append(CountSink(stack.enter_context(text_target(wanted.count))))
+        if wanted.resume:
+            rows = unfinished(wanted.tables, settings or {}, frames, report)
+            sinks.append(stack.enter_context(rows))
+        elif wanted.tables:
+            sinks.append(stack.enter_context(open_tables(wanted.tables)))
         if wanted.show:
             sinks.append(_Screen(paint))
         yield sinks
@@ -112,7 +128,13 @@ def refuse_wanted(frames: FrameSource, wanted: Wanted) -> None:
 
     Raises:
         InputError: the output cannot hold what `frames` delivers, or there is no screen.
+        MissingDependency: a package that writes it is not installed.
     """
+    live = [part.kind for part in frames.parts or [frames] if part.kind in ("camera", "stream")]
+    if wanted.resume and live:
+        raise InputError(f"--resume: a {live[0]} cannot be gone on with")
+    if wanted.parquet is not None:
+        parquet.require()
     if wanted.output is not None:
         refuse_output(frames, wanted.output)
     if wanted.show:
@@ -133,7 +155,7 @@ def _require_screen() -> None:
         ) from error
 
 
-class _Screen:
+class _Screen(Sink):
     def __init__(self, paint: Paint) -> None:
         self._paint = paint
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from ultraface_deploy.detect import picamera
+from ultraface_deploy.detect.frames import Frame, Pending, Read, Stopped, Unread
 from ultraface_deploy.detect.live import LiveStream, shown_url
 from ultraface_deploy.detect.picamera import PiCamera
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.files import native_name, require_file
 from ultraface_deploy.safe.images import (
     IMAGE_SUFFIXES,
-    Image,
     as_bgr,
     is_animated,
     list_images,
@@ -25,7 +25,6 @@ from ultraface_deploy.safe.images import (
     read_picture,
 )
 from ultraface_deploy.safe.opencv import cv2
-from ultraface_deploy.safe.reduced import Reduction
 
 # Containers state how many frames they hold, some of them only nearly.
 _COMPLETE = 0.95
@@ -41,48 +40,6 @@ _CAMERA_DEVICE = re.compile(r"/dev/video(\d{1,3})")
 # Seconds a frame of an animation is shown where the file says nothing sensible, as browsers do it.
 _ANIMATION_SECONDS = 0.1
 RECONNECT_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One picture and where it is from; `index` counts from 0 within a video."""
-
-    name: str
-    image: Image
-    index: int | None = None
-    source: FrameSource | None = None
-    """What it was read from; of `several` one of the parts."""
-    damage: str | None = None
-    """What is wrong with a picture that could be read only in part."""
-    reduction: Reduction | None = None
-    """How the image lies in the picture, where it was decoded smaller."""
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the whole picture."""
-        if self.reduction is not None:
-            return self.reduction.width, self.reduction.height
-        return self.image.shape[1], self.image.shape[0]
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A picture that cannot be read, and why; `alone` if its source has no other."""
-
-    error: InputError | MissingDependency
-    alone: bool
-
-
-@dataclass(frozen=True)
-class Stopped:
-    """A video, camera or stream that ended before its time, and why."""
-
-    reason: str
-
-
-Read = Frame | Unread | Stopped
-Pending = Callable[[], Read]
-"""A picture that is still to be read and decoded, by any thread."""
 
 
 @dataclass
@@ -109,11 +66,26 @@ class FrameSource:
     """Of `several`, in their order."""
     least: tuple[int, int] | None = None
     """Width and height that are enough of a picture; see `enough`."""
+    written: dict[str, int] = field(default_factory=dict)
+    """Rows that an earlier run has written, by name; see `go_on`."""
+    before: int = 0
+    """Pictures that an earlier run has looked at."""
 
     def enough(self, width: int, height: int) -> None:
         """Let pictures be decoded smaller where at least so many pixels are left."""
         for part in self.parts or [self]:
             part.least = (width, height)
+
+    def go_on(self, written: dict[str, int], pictures: int) -> None:
+        """Leave out what an earlier run has written.
+
+        Args:
+            written: of each name the number of rows, which is counted down.
+            pictures: how many of the rows are of a picture that was looked at.
+        """
+        self.before = pictures
+        for part in self.parts or [self]:
+            part.written = written
 
     def __iter__(self) -> Iterator[Frame]:
         for read in self.pending():
@@ -155,20 +127,34 @@ class FrameSource:
     def _images(self) -> Generator[Pending, None, None]:
         # Copies: a path keeps its text once somebody has asked for it, 10 MB for 100,000.
         for path in map(Path, self.paths):
-            if not is_animated(path):
+            if is_animated(path):
+                yield from self._animation(path)
+            elif not self._is_written(str(path)):
                 yield partial(self._picture, path)
-                continue
-            try:
-                for index, (image, _) in enumerate(read_animation(path)):
-                    yield partial(_same, Frame(str(path), image, index, self))
-            except InputError as error:
-                yield partial(_same, Unread(error, len(self.paths) == 1))
+
+    def _animation(self, path: Path) -> Iterator[Pending]:
+        name, index = str(path), 0
+        try:
+            for image, _ in read_animation(path):
+                if not self._is_written(name):
+                    yield partial(_same, Frame(name, image, index, self))
+                index += 1
+        except InputError as error:
+            known = self._is_written(name)
+            yield partial(_same, Unread(name, error, len(self.paths) == 1, index, known))
+
+    def _is_written(self, name: str) -> bool:
+        """Whether an earlier run has written the next row of that name."""
+        if not (left := self.written.get(name, 0)):
+            return False
+        self.written[name] = left - 1
+        return True
 
     def _picture(self, path: Path) -> Read:
         try:
             image, damage, reduction = read_picture(path, self.least)
         except (InputError, MissingDependency) as error:
-            return Unread(error, len(self.paths) == 1)
+            return Unread(str(path), error, len(self.paths) == 1)
         return Frame(str(path), image, None, self, damage, reduction)
 
     def _video(self) -> Iterator[Read]:
@@ -178,11 +164,13 @@ class FrameSource:
             # A file that gives no picture has ended; a camera may have sent a broken one.
             tries = 1 if self.camera is None else _CAMERA_TRIES
             while (image := _next_picture(capture, tries)) is not None:
-                yield Frame(name, as_bgr(image), index, self)
+                if not self._is_written(name):
+                    yield Frame(name, as_bgr(image), index, self)
                 index += 1
             if self.camera is not None or index < _COMPLETE * (self.count or 1):
                 wanted = "" if self.count is None else f" of {self.count}"
-                yield Stopped(f"{name}: stopped after {index}{wanted} pictures")
+                reason = f"{name}: stopped after {index}{wanted} pictures"
+                yield Stopped(name, reason, index, self._is_written(name))
         finally:
             capture.release()
 
@@ -194,7 +182,8 @@ class FrameSource:
                 yield Frame(name, as_bgr(image), index, self)
                 delivered += 1
         if stream.problem is not None:
-            yield Stopped(f"{name}: {stream.problem} after {delivered} pictures")
+            reason = f"{name}: {stream.problem} after {delivered} pictures"
+            yield Stopped(name, reason, delivered)
 
     def _open(self) -> tuple[cv2.VideoCapture | PiCamera, str]:
         if self.camera is not None and self.picamera:

@@ -1,18 +1,19 @@
 """What was found as JSON and CSV, one picture at a time."""
 
-# Tested by tests/detect/test_sinks.py.
-
 from __future__ import annotations
 
 import csv
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
-from ultraface_deploy.detect.sources import Frame
+from ultraface_deploy.detect.frames import Frame, Stopped, Unread
+from ultraface_deploy.detect.parquet import parquet_table
+from ultraface_deploy.detect.rows import Row, row_of, row_of_unread
+from ultraface_deploy.detect.sink import Sink
 from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.pipeline.faces import POINT_NAMES
 from ultraface_deploy.safe.files import replacing
@@ -21,8 +22,44 @@ from ultraface_deploy.safe.text import file_cell
 _POINTS = [f"{axis}_{name}" for name in POINT_NAMES for axis in "xy"]
 
 
-class CsvSink:
-    """Writes one line per face."""
+class Table(Protocol):
+    """A file of rows; what cannot be read stands in those that have a place for it."""
+
+    def made(self, row: Row) -> Any:
+        """Make what `add` needs of a row, in any thread and order."""
+
+    def add(self, made: Any) -> None:
+        """Take what `made` made; in the rows' order."""
+
+
+class Tables(Sink):
+    """Hands the row of each picture to the tables."""
+
+    def __init__(self, tables: list[Table]) -> None:
+        self._tables = tables
+
+    def prepare(self, frame: Frame, faces: Faces) -> list[Any]:
+        """Return what each table takes."""
+        row = row_of(frame, faces)
+        return [table.made(row) for table in self._tables]
+
+    def write(self, frame: Frame, prepared: list[Any]) -> None:
+        """Hand it to the tables."""
+        for table, made in zip(self._tables, prepared, strict=True):
+            table.add(made)
+
+    def miss(self, unread: Unread | Stopped) -> None:
+        """Hand a row with the reason to the tables."""
+        self.add(row_of_unread(unread))
+
+    def add(self, row: Row) -> None:
+        """Hand a row to the tables."""
+        for table in self._tables:
+            table.add(table.made(row))
+
+
+class _Csv:
+    """One line per face."""
 
     def __init__(self, file: IO[str]) -> None:
         self._writer = csv.writer(file)
@@ -37,87 +74,124 @@ class CsvSink:
                 ["file", "frame", "x1", "y1", "x2", "y2", "score", "label", *points]
             )
 
-    def prepare(self, frame: Frame, faces: Faces) -> tuple[bool, list[list[Any]]]:
-        """Return whether there are landmarks, and the rows of one picture."""
-        rows = []
-        for face in _records(faces):
+    def made(self, row: Row) -> list[list[Any]]:
+        lines = []
+        for face in row["faces"] or []:
             points = [value for point in face.get("landmarks", []) for value in point]
-            rows.append(
-                [file_cell(frame.name), "" if frame.index is None else frame.index]
+            lines.append(
+                [*_named(row)]
                 + [f"{value:.2f}" for value in face["box"]]
                 + [f"{face['score']:.5f}", face["label"]]
                 + [f"{value:.2f}" for value in points]
             )
-        return faces.landmarks is not None, rows
+        return lines
 
-    def write(self, frame: Frame, prepared: tuple[bool, list[list[Any]]]) -> None:
-        """Take the rows of one picture."""
-        self.begin(prepared[0])
-        self._writer.writerows(prepared[1])
+    def add(self, made: list[list[Any]]) -> None:
+        for line in made:
+            self.begin(landmarks=len(line) > 8)
+            self._writer.writerow(line)
 
 
-class CountSink:
-    """Writes how many faces each picture has, also where there is none."""
+class _Count:
+    """How many faces each picture has, also where there is none."""
 
     def __init__(self, file: IO[str]) -> None:
         self._writer = csv.writer(file)
         self._writer.writerow(["file", "frame", "count"])
 
-    def prepare(self, frame: Frame, faces: Faces) -> list[Any]:
-        """Return the row of one picture."""
-        return [file_cell(frame.name), "" if frame.index is None else frame.index, len(faces)]
+    def made(self, row: Row) -> list[Any] | None:
+        return None if row["faces"] is None else [*_named(row), len(row["faces"])]
 
-    def write(self, frame: Frame, prepared: list[Any]) -> None:
-        """Take the row of one picture."""
-        self._writer.writerow(prepared)
+    def add(self, made: list[Any] | None) -> None:
+        if made is not None:
+            self._writer.writerow(made)
 
 
-class JsonSink:
-    """Writes one JSON document piece by piece, so that memory does not grow with the frames."""
+class _Json:
+    """One JSON document piece by piece, so that memory does not grow with the frames."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
         self._separator = "\n"
 
-    def prepare(self, frame: Frame, faces: Faces) -> str:
-        """Return the object of one picture."""
-        width, height = frame.size
-        record = {
-            "file": frame.name,
-            "frame": frame.index,
-            "width": width,
-            "height": height,
-            "faces": _records(faces),
-        }
-        return json.dumps(record)
+    def made(self, row: Row) -> str | None:
+        if row["faces"] is None:
+            return None
+        return json.dumps({key: row[key] for key in ("file", "frame", "width", "height", "faces")})
 
-    def write(self, frame: Frame, prepared: str) -> None:
-        """Take the object of one picture."""
-        self._file.write(self._separator + prepared)
-        self._separator = ",\n"
+    def add(self, made: str | None) -> None:
+        if made is not None:
+            self._file.write(self._separator + made)
+            self._separator = ",\n"
+
+
+class _Lines:
+    """One JSON object a line: every picture, also what cannot be read."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+
+    def made(self, row: Row) -> str:
+        return json.dumps(row) + "\n"
+
+    def add(self, made: str) -> None:
+        self._file.write(made)
 
 
 @contextmanager
-def json_sink(target: str) -> Iterator[JsonSink]:
-    """Open a JSON document, `-` for standard output; a file appears whole at the end."""
-    with text_target(target) as file:
+def open_tables(targets: Mapping[str, str]) -> Iterator[Tables]:
+    """Open the files that were asked for; each appears whole at the end.
+
+    Args:
+        targets: by kind (json, jsonl, csv, count, parquet) the file, `-` for standard output.
+    """
+    with ExitStack() as stack:
+        tables = [
+            stack.enter_context(_KINDS[kind](target)) for kind, target in targets.items() if target
+        ]
+        yield Tables(tables)
+
+
+@contextmanager
+def _json_table(target: str) -> Iterator[Table]:
+    with _text_target(target) as file:
         file.write('{"schema": 1, "results": [')
-        yield JsonSink(file)
+        yield _Json(file)
         file.write("\n]}\n")
 
 
 @contextmanager
-def csv_sink(target: str) -> Iterator[CsvSink]:
-    """Open a CSV file as `json_sink` does; its heading is written also where there is no face."""
-    with text_target(target) as file:
-        sink = CsvSink(file)
-        yield sink
-        sink.begin(landmarks=False)
+def _csv_table(target: str) -> Iterator[Table]:
+    with _text_target(target) as file:
+        table = _Csv(file)
+        yield table
+        # Also where there is no face.
+        table.begin(landmarks=False)
 
 
 @contextmanager
-def text_target(target: str) -> Iterator[IO[str]]:
-    """Open a text file that appears whole at the end, or standard output for `-`."""
+def _count_table(target: str) -> Iterator[Table]:
+    with _text_target(target) as file:
+        yield _Count(file)
+
+
+@contextmanager
+def _lines_table(target: str) -> Iterator[Table]:
+    with _text_target(target) as file:
+        yield _Lines(file)
+
+
+_KINDS = {
+    "jsonl": _lines_table,
+    "parquet": parquet_table,
+    "json": _json_table,
+    "csv": _csv_table,
+    "count": _count_table,
+}
+
+
+@contextmanager
+def _text_target(target: str) -> Iterator[IO[str]]:
     if target == "-":
         yield sys.stdout
         return
@@ -128,15 +202,5 @@ def text_target(target: str) -> Iterator[IO[str]]:
         yield file
 
 
-def _records(faces: Faces) -> list[dict[str, Any]]:
-    records = []
-    for face in faces:
-        record: dict[str, Any] = {
-            "box": [round(value, 3) for value in face.box],
-            "score": round(face.score, 6),
-            "label": face.label,
-        }
-        if face.landmarks is not None:
-            record["landmarks"] = [[round(value, 3) for value in point] for point in face.landmarks]
-        records.append(record)
-    return records
+def _named(row: Row) -> tuple[str, Any]:
+    return file_cell(row["file"]), "" if row["frame"] is None else row["frame"]

@@ -13,6 +13,8 @@ from ultraface_deploy.safe.opencv import cv2
 # grass and sky, for people who confuse red and green too, and in gray.
 _COLOUR = (0, 159, 230)
 _RIM = (40, 40, 40)
+# Beyond every picture that can be drawn in, and well within OpenCV's integers.
+_FAR = 100_000
 
 
 def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
@@ -24,7 +26,7 @@ def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
     """
     marked: Image = bgr.copy()
     thickness = max(1, round(min(bgr.shape[:2]) / 500))
-    boxes = faces.boxes.round().astype(int)
+    boxes = _pixels(faces.boxes)
     if not opencv.available():
         _frame_plainly(marked, boxes, thickness)
         return marked
@@ -33,12 +35,18 @@ def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
     for left, top, right, bottom in boxes.tolist():
         cv2.rectangle(marked, (left, top), (right, bottom), _COLOUR, thickness)
     if faces.landmarks is not None:
-        for x, y in faces.landmarks.reshape(-1, 2).round().astype(int).tolist():
+        for x, y in _pixels(faces.landmarks.reshape(-1, 2)).tolist():
             cv2.circle(marked, (x, y), thickness + 2, _RIM, cv2.FILLED)
             cv2.circle(marked, (x, y), thickness, _COLOUR, cv2.FILLED)
     if labels:
         _write_scores(marked, boxes, faces.scores, scale=max(0.35, thickness * 0.35))
     return marked
+
+
+def _pixels(places: np.ndarray) -> np.ndarray:
+    """Round to whole pixels; a network that has learnt little may give any number, and none."""
+    near = np.nan_to_num(places).clip(-_FAR, _FAR)
+    return np.asarray(near.round(), int)
 
 
 def _frame_plainly(marked: Image, boxes: np.ndarray, thickness: int) -> None:

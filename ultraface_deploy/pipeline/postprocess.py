@@ -88,7 +88,7 @@ def _faces_of_class(
     if not len(chosen):
         return Faces.from_rows(rows[:0], scores[:0], np.empty(0, np.int64))
     found, sure = rows[chosen], scores[chosen]
-    if spec.head == "raw":
+    if spec.head != "decoded":
         coding, anchors = spec.anchors, make_anchors(spec)[chosen]
         corners = decode(found[:, :4], anchors, coding.center_variance, coding.size_variance)
         if found.shape[1] > 4:

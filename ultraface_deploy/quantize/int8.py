@@ -28,6 +28,8 @@ class Int8Job:
         files: its FP32 files by format: `onnxsim`, and what the record names as `sources`.
         images: the photographs that were calibrated on; none where a table was given.
         accelerator: what a format for accelerators compiles for.
+        chip: what a format for a maker's chips compiles for.
+        keep_aspect: photographs are padded to the input's aspect ratio instead of stretched.
     """
 
     spec: ModelSpec
@@ -35,6 +37,8 @@ class Int8Job:
     files: Mapping[str, Sequence[Path]]
     images: Sequence[Path] = ()
     accelerator: str = "ethos-u55-128"
+    chip: str = "rk3588"
+    keep_aspect: bool = False
 
 
 @dataclass(frozen=True)

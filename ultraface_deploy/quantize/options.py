@@ -30,6 +30,7 @@ class Int8Options:
         keep_aspect: calibrate and judge on photographs that are padded to the input's aspect
             ratio, as `View.keep_aspect` shows them, instead of stretched.
         accelerator: what a format for accelerators compiles for.
+        chip: what a format for a maker's chips compiles for.
     """
 
     calibration: Path | None = None
@@ -41,6 +42,7 @@ class Int8Options:
     budget_s: float = 75.0
     accelerator: str = "ethos-u55-128"
     keep_aspect: bool = False
+    chip: str = "rk3588"
 
     def __post_init__(self) -> None:
         if self.ranges is not None and self.ranges not in SEARCHED:
@@ -61,6 +63,14 @@ class Int8Options:
 
         if self.calibration is not None and self.calibration.suffix == ".json":
             CalibrationTable.load(self.calibration)
-        for folder in (self.calibration, self.validation):
+        for option, folder in (
+            ("--calibration", self.calibration),
+            ("--validation", self.validation),
+        ):
             if folder is not None and not folder.is_file():
-                sample_images(folder)
+                found = sample_images(folder)
+                if option == "--calibration" and len(found) == 1:
+                    raise InputError(
+                        f"--calibration {folder}: holds one photograph, and ranges of one picture "
+                        "fit no other; give some twenty or more, or leave the option out"
+                    )

@@ -141,21 +141,29 @@ class Quantizer:
         make_folder(scratch)
         # Constants stay what they are.
         constants = 4 * self.network.constants
-        accelerator = self.options.accelerator
-        job = Int8Job(self.spec, self.network, files, self._photographs, accelerator)
+        options = self.options
+        job = Int8Job(
+            self.spec,
+            self.network,
+            files,
+            self._photographs,
+            options.accelerator,
+            options.chip,
+            options.keep_aspect,
+        )
         found = search(
             self._candidates(int8, job),
             self.gate,
             runner,
             scratch,
             max_bytes=constants + round(int8.share * (fp32_bytes - constants)),
-            budget_s=self.options.budget_s,
+            budget_s=options.budget_s,
             goal=int8.goal,
             on_trial=lambda trial: self._report(f"{format:<5} {trial}"),
         )
         if found.out_of_time:
             self._report(
-                f"{format:<5} stopped after {self.options.budget_s:.0f} s with candidates untried; "
+                f"{format:<5} stopped after {options.budget_s:.0f} s with candidates untried; "
                 "allow more time with --search-seconds"
             )
         if found.best is None:

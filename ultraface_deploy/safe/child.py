@@ -32,11 +32,14 @@ sys.path[:] = job["path"]
 from ultraface_deploy.safe.child import _serve
 _serve(job)
 """
-# A program is started by an interpreter that first asks to die with us (PR_SET_PDEATHSIG).
+# A program is started by an interpreter that first asks to die with us (PR_SET_PDEATHSIG), and
+# may limit its memory.
 _EXEC = """
-import ctypes, os, sys
+import ctypes, os, resource, sys
 ctypes.CDLL(None).prctl(1, 9)
-os.execv(sys.argv[1], sys.argv[1:])
+if int(sys.argv[1]):
+    resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]),) * 2)
+os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
@@ -76,7 +79,7 @@ def run_in_child(
         }
         output = _run([sys.executable, "-c", _BOOT], what, timeout, Path(folder), json.dumps(job))
         if not result_file.is_file():
-            raise ToolFailed(f"{what} ended without a result{_last_line(output)}")
+            raise ToolFailed(f"{what} ended without a result{last_line(output)}")
         result = json.loads(result_file.read_text())
     if "error" in result:
         raise _error_class(result["error"])(result["message"])
@@ -91,11 +94,44 @@ def run_program(
     Raises:
         ToolFailed: it crashed, hung or returned non-zero.
     """
+    return _run(_dying_with_us(command, what), what, timeout, cwd, "")
+
+
+def start_program(
+    command: Sequence[str], *, what: str, cwd: Path, said: Path, memory: int
+) -> subprocess.Popen[bytes]:
+    """Start an executable that answers on its standard output what comes on its standard input.
+
+    Args:
+        command: the executable and its arguments.
+        what: its name in messages.
+        cwd: where it runs.
+        said: file for what it writes to standard error.
+        memory: bytes that it may allocate.
+
+    Returns:
+        The process, with unbuffered answers. Whoever started it ends it.
+
+    Raises:
+        ToolFailed: there is no such executable.
+    """
+    with said.open("wb") as words:
+        return subprocess.Popen(
+            _dying_with_us(command, what, memory),
+            cwd=cwd,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            bufsize=0,
+            start_new_session=True,
+        )
+
+
+def _dying_with_us(command: Sequence[str], what: str, memory: int = 0) -> list[str]:
     program = shutil.which(command[0])
     if program is None:
         raise ToolFailed(f"{what}: cannot run the program {command[0]}")
-    start = [sys.executable, "-I", "-S", "-c", _EXEC, program]
-    return _run([*start, *command[1:]], what, timeout, cwd, "")
+    return [sys.executable, "-I", "-S", "-c", _EXEC, str(memory), program, *command[1:]]
 
 
 def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: str) -> str:
@@ -122,13 +158,14 @@ def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: st
         number = -process.returncode
         # Real-time signals have no name.
         name = next((known.name for known in signal.Signals if known == number), f"signal {number}")
-        raise ToolFailed(f"{what} crashed with {name}{_last_line(output)}")
+        raise ToolFailed(f"{what} crashed with {name}{last_line(output)}")
     if process.returncode:
-        raise ToolFailed(f"{what} failed with exit code {process.returncode}{_last_line(output)}")
+        raise ToolFailed(f"{what} failed with exit code {process.returncode}{last_line(output)}")
     return output
 
 
-def _last_line(output: str) -> str:
+def last_line(output: str) -> str:
+    """Return the last line that says something, as the end of a message."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return f": {lines[-1][:200]}" if lines else ""
 

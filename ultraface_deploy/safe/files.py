@@ -156,8 +156,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def temporary_name(path: str | Path) -> str:
     """Return the pattern of the names that `replacing` gives to unfinished files."""
-    stem = Path(path).stem.encode(errors="ignore")[:_STEM_MAX].decode(errors="ignore")
-    return f".{stem}.*.tmp{Path(path).suffix}".replace("\0", "")
+    return f".{_short(Path(path).stem)}.*.tmp{Path(path).suffix}"
+
+
+def unfinished_name(path: str | Path) -> str:
+    """Return the name of what is kept of a file while those who make it may be killed."""
+    return f".{_short(Path(path).name)}.unfinished"
+
+
+def _short(name: str) -> str:
+    return name.encode(errors="ignore")[:_STEM_MAX].decode(errors="ignore").replace("\0", "")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe import opencv
 from ultraface_deploy.safe.files import native_name, refuse_pointer
-from ultraface_deploy.safe.jpeg import decode_jpeg, encode_jpeg
+from ultraface_deploy.safe.jpeg import QUALITY, decode_jpeg, encode_jpeg
 from ultraface_deploy.safe.limits import PIXELS, Limit
 from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.safe.overheard import overhear
@@ -70,52 +70,67 @@ def read_picture(path: Path, least: tuple[int, int] | None = None) -> Picture:
         least: width and height that are enough: OpenCV decodes a JPEG at 1/2, 1/4 or 1/8 where
             that leaves as many pixels. None for all of them.
     """
-    data = _content(path)
+    return decode_picture(_content(path), str(path), least)
+
+
+def decode_picture(data: bytes, name: str, least: tuple[int, int] | None = None) -> Picture:
+    """Decode the content of a picture file, as `read_picture` does.
+
+    Args:
+        data: the content.
+        name: how the picture is called in errors.
+        least: as for `read_picture`.
+    """
     if _is_heic(data):
-        return Picture(as_bgr(_decode_heic(path, data)))
+        return Picture(as_bgr(_decode_heic(name, data)))
     if _claims_more_than_it_has(data):
-        raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
+        raise InputError(f"{name}: not an image that OpenCV can decode, or damaged")
     if not (opencv.available() or data.startswith(_JPEG)):
         raise MissingDependency(
-            f"{path}: reading it needs OpenCV, this install reads JPEG alone: "
+            f"{name}: reading it needs OpenCV, this install reads JPEG alone: "
             "pip install 'opencv-python-headless<5'"
         )
     if not data.startswith(_JPEG):
-        return Picture(as_bgr(_decode(path, data)))
+        return Picture(as_bgr(_decode(name, data)))
     if not opencv.available():
-        return _read_jpeg_plainly(path, data)
-    return _read_jpeg(path, data, None if least is None else reduction(data, least))
+        return _read_jpeg_plainly(name, data)
+    return _read_jpeg(name, data, None if least is None else reduction(data, least))
 
 
-def _read_jpeg(path: Path, data: bytes, smaller: Reduction | None) -> Picture:
+def _read_jpeg(name: str, data: bytes, smaller: Reduction | None) -> Picture:
     cut, factor = _is_cut_off(data), 1 if smaller is None else smaller.factor
     # With an end marker libjpeg returns the lines that are there.
-    image, said = overhear(lambda: _decode(path, data + _JPEG_END if cut else data, factor))
+    image, said = overhear(lambda: _decode(name, data + _JPEG_END if cut else data, factor))
     if smaller is not None and image.shape[1::-1] != smaller.size:
         # OpenCV reads the orientation otherwise: we would not know where the faces are.
-        return _read_jpeg(path, data, None)
+        return _read_jpeg(name, data, None)
     damage = None
     if cut:
-        damage = f"{path}: the JPEG is cut off; its last lines are missing"
+        damage = f"{name}: the JPEG is cut off; its last lines are missing"
     else:
         for line in said.splitlines():
             if line.startswith("Corrupt JPEG data"):
-                damage = f"{path}: the JPEG is damaged ({line.partition(': ')[2]})"
+                damage = f"{name}: the JPEG is damaged ({line.partition(': ')[2]})"
                 break
     return Picture(as_bgr(image), damage, smaller)
 
 
-def _read_jpeg_plainly(path: Path, data: bytes) -> Picture:
+def _read_jpeg_plainly(name: str, data: bytes) -> Picture:
     """Read a JPEG on a board without OpenCV."""
     try:
         image, damage = decode_jpeg(data, int(os.environ[PIXELS]))
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    return Picture(image, None if damage is None else f"{path}: the JPEG is damaged ({damage})")
+        raise InputError(f"{name}: {error}") from error
+    return Picture(image, None if damage is None else f"{name}: the JPEG is damaged ({damage})")
 
 
-def encode(image: Image, suffix: str) -> bytes:
+def encode(image: Image, suffix: str, quality: int = QUALITY) -> bytes:
     """Return the content of a picture file (H, W, 3) uint8 BGR of the kind of a suffix.
+
+    Args:
+        image: the picture.
+        suffix: such as `.png`.
+        quality: of a JPEG, 1 to 100.
 
     Raises:
         InputError: it cannot be encoded here.
@@ -123,9 +138,10 @@ def encode(image: Image, suffix: str) -> bytes:
     if not opencv.available():
         if not can_encode(suffix):
             raise InputError(f"without OpenCV only JPEG can be written, not {suffix}")
-        return encode_jpeg(image)
+        return encode_jpeg(image, quality)
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix in _JPEG_SUFFIXES else []
     try:
-        encoded, content = cv2.imencode(suffix, image)
+        encoded, content = cv2.imencode(suffix, image, options)
     except cv2.error:
         encoded = False
     if not encoded:
@@ -151,7 +167,7 @@ def _content(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _decode(path: Path, data: bytes, factor: int = 1) -> npt.NDArray[Any]:
+def _decode(name: str, data: bytes, factor: int = 1) -> npt.NDArray[Any]:
     try:
         buffer = np.frombuffer(data, dtype=np.uint8)
         reduced = "" if factor == 1 else f"REDUCED_COLOR_{factor}"
@@ -160,12 +176,12 @@ def _decode(path: Path, data: bytes, factor: int = 1) -> npt.NDArray[Any]:
     except (cv2.error, MemoryError) as error:
         if "MAX_IMAGE_PIXELS" in str(error):
             raise InputError(
-                f"{path}: has more than {os.environ[PIXELS]} pixels; "
+                f"{name}: has more than {os.environ[PIXELS]} pixels; "
                 f"for a picture you trust set {PIXELS}"
             ) from error
-        raise InputError(f"{path}: cannot be decoded ({error})") from error
+        raise InputError(f"{name}: cannot be decoded ({error})") from error
     if image is None:
-        raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
+        raise InputError(f"{name}: not an image that OpenCV can decode, or damaged")
     return image
 
 
@@ -174,22 +190,22 @@ def _is_heic(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"mif1")
 
 
-def _decode_heic(path: Path, data: bytes) -> npt.NDArray[Any]:
+def _decode_heic(name: str, data: bytes) -> npt.NDArray[Any]:
     try:
         import pillow_heif
     except ImportError as error:
-        raise MissingDependency.package("pillow-heif", "heic", f"reading {path.name}") from error
+        raise MissingDependency.package("pillow-heif", "heic", f"reading {name}") from error
     try:
         opened = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
         width, height = opened.size
         if width * height > int(os.environ[PIXELS]):
             raise InputError(
-                f"{path}: has more than {os.environ[PIXELS]} pixels; "
+                f"{name}: has more than {os.environ[PIXELS]} pixels; "
                 f"for a picture you trust set {PIXELS}"
             )
         rgb = np.asarray(opened)
     except (ValueError, RuntimeError, EOFError, OSError, MemoryError) as error:
-        raise InputError(f"{path}: the HEIC picture cannot be decoded ({error})") from error
+        raise InputError(f"{name}: the HEIC picture cannot be decoded ({error})") from error
     return np.ascontiguousarray(rgb[..., 2::-1]) if rgb.ndim == 3 else rgb
 
 

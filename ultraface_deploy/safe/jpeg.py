@@ -12,7 +12,8 @@ from ultraface_deploy.errors import InputError, MissingDependency
 
 Image = npt.NDArray[np.uint8]
 
-_QUALITY = 95  # OpenCV's
+QUALITY = 95
+"""OpenCV's."""
 _ORIENTATION = 0x0112
 
 
@@ -49,8 +50,8 @@ def decode_jpeg(data: bytes, most_pixels: int) -> tuple[Image, str | None]:
     return upright(image, orientation(data)), damage
 
 
-def encode_jpeg(bgr: Image) -> bytes:
-    """Encode (H, W, 3) uint8 BGR.
+def encode_jpeg(bgr: Image, quality: int = QUALITY) -> bytes:
+    """Encode (H, W, 3) uint8 BGR with a quality of 1 to 100.
 
     Raises:
         MissingDependency: simplejpeg is not installed.
@@ -62,7 +63,7 @@ def encode_jpeg(bgr: Image) -> bytes:
             "writing a JPEG needs OpenCV or simplejpeg: pip install simplejpeg"
         ) from error
     pixels = np.ascontiguousarray(bgr)
-    return bytes(simplejpeg.encode_jpeg(pixels, _QUALITY, "BGR", colorsubsampling="420"))
+    return bytes(simplejpeg.encode_jpeg(pixels, quality, "BGR", colorsubsampling="420"))
 
 
 def orientation(data: bytes) -> int:

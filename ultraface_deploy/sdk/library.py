@@ -1,70 +1,73 @@
-"""Calls a built `libultraface.so` through its C interface, to compare it with the pipeline."""
+"""Calls a built `libultraface.so` through its Python binding, to compare it with the pipeline."""
 
 # Tested by tests/sdk/test_detector.py.
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError, LibraryError
 from ultraface_deploy.pipeline import Faces, NmsKind, PostprocessOptions
+from ultraface_deploy.pipeline.view import Rectangle
+from ultraface_deploy.sdk.bindings.python import ultraface
+from ultraface_deploy.sdk.conformance import YUV
 
 _NMS: dict[NmsKind, int] = {"hard": 0, "soft": 1, "blend": 2}
-FORMATS = {"bgr": 0, "rgb": 1, "gray": 2, "nv21": 3}
+FORMATS = {format.name.lower(): format.value for format in ultraface.Format}
 
 
-class Options(ctypes.Structure):
-    """`ultraface_options`."""
-
-    _fields_ = (
-        ("score_threshold", ctypes.c_float),
-        ("iou_threshold", ctypes.c_float),
-        ("nms", ctypes.c_int32),
-        ("candidates", ctypes.c_int32),
-        ("top_k", ctypes.c_int32),
-        ("threads", ctypes.c_int32),
-        ("keep_aspect", ctypes.c_int32),
-    )
-
-    @classmethod
-    def of(
-        cls,
-        options: PostprocessOptions,
-        threads: int = 1,
-        score_threshold: float = 0.5,
-        keep_aspect: bool = False,
-    ) -> Options:
-        """Translate the pipeline's options; `score_threshold` is the model's own."""
-        return cls(
-            score_threshold if options.score_threshold is None else options.score_threshold,
-            options.iou_threshold,
-            _NMS[options.nms],
-            options.candidates,
-            options.top_k or 0,
-            threads,
-            keep_aspect,
-        )
+def c_options(options: PostprocessOptions) -> dict[str, float]:
+    """Return the pipeline's options under the names of `ultraface_options`."""
+    asked = {
+        "iou_threshold": options.iou_threshold,
+        "nms": _NMS[options.nms],
+        "candidates": options.candidates,
+        "top_k": options.top_k or 0,
+    }
+    if options.score_threshold is not None:
+        asked["score_threshold"] = options.score_threshold
+    return asked
 
 
-class Face(ctypes.Structure):
-    """`ultraface_face`."""
-
-    _fields_ = (
-        ("box", ctypes.c_float * 4),
-        ("score", ctypes.c_float),
-        ("label", ctypes.c_int32),
-    )
+def faces_of(found: Iterable[Any]) -> Faces:
+    """Return records of `ultraface_face` as the pipeline's faces."""
+    rows = [(face.x1, face.y1, face.x2, face.y2, face.score, face.label) for face in found]
+    table = np.array(rows, np.float32).reshape(-1, 6)
+    return Faces(table[:, :4].copy(), table[:, 4].copy(), table[:, 5].astype(np.int64))
 
 
-def faces_of(records: ctypes.Array[Face], count: int) -> Faces:
-    """Return the first `count` records of a C array as the pipeline's faces."""
-    found = np.frombuffer(bytes(records), dtype=_FACE, count=count)
-    return Faces(found["box"].copy(), found["score"].copy(), found["label"].astype(np.int64))
+def image_of(
+    pixels: npt.NDArray[np.uint8],
+    format: str = "bgr",
+    rotation: int = 0,
+    mirrored: bool = False,
+    region: Rectangle | None = None,
+) -> ultraface.Image:
+    """Describe an array as an `ultraface_image`; the array must outlive it.
+
+    Args:
+        pixels: rows of uint8 pixels; a view with gaps between its rows is read in place. YUV is
+            (height * 3 / 2, width).
+        format: one of `FORMATS`.
+        rotation: degrees clockwise that turn the picture upright.
+        mirrored: whether it is then mirrored.
+        region: part of the upright picture to look at.
+    """
+    rows, width = pixels.shape[:2]
+    size = ctypes.sizeof(ultraface.Image)
+    image = ultraface.Image(size=size, format=FORMATS[format], width=width)
+    image.height = rows * 2 // 3 if format in YUV else rows
+    image.stride, image.pixels = pixels.strides[0], pixels.ctypes.data
+    image.bytes = (rows - 1) * pixels.strides[0] + pixels[0].nbytes
+    image.rotation, image.mirrored, image.region = rotation, mirrored, region or (0, 0, 0, 0)
+    return image
 
 
 class LibraryDetector:
@@ -94,55 +97,41 @@ class LibraryDetector:
             LibraryError: it cannot create a detector.
         """
         try:
-            self._c = ctypes.CDLL(str(library))
+            self.c = ultraface.Detector(
+                models,
+                library=library,
+                capacity=capacity,
+                threads=threads,
+                keep_aspect=keep_aspect,
+                **c_options(options or PostprocessOptions()),
+            )
         except OSError as error:
             raise InputError(f"{library}: cannot be loaded ({error})") from error
-        self._c.ultraface_last_error.restype = ctypes.c_char_p
-        self._c.ultraface_destroy.restype = None
-        self._faces = (Face * capacity)()
-        self._handle = ctypes.c_void_p()
-        defaults = Options()
-        self._c.ultraface_default_options(ctypes.byref(defaults))
-        c_options = Options.of(
-            options or PostprocessOptions(), threads, defaults.score_threshold, keep_aspect
-        )
-        folder = None if models is None else str(models).encode()
-        self._check(
-            self._c.ultraface_create(folder, ctypes.byref(c_options), ctypes.byref(self._handle))
-        )
+        except ultraface.Error as error:
+            raise LibraryError(error.status, str(error)) from error
 
-    def detect(self, image: npt.NDArray[np.uint8], format: str = "bgr") -> Faces:
-        """Find the faces of one image.
-
-        Args:
-            image: rows of uint8 pixels; a view with gaps between its rows is read in place. NV21
-                is (height * 3 / 2, width).
-            format: one of `FORMATS`.
+    def detect(
+        self,
+        image: npt.NDArray[np.uint8],
+        format: str = "bgr",
+        rotation: int = 0,
+        mirrored: bool = False,
+        region: Rectangle | None = None,
+    ) -> Faces:
+        """Find the faces of one image; see `image_of`.
 
         Raises:
             LibraryError: the library refuses the image or failed.
         """
-        rows, width = image.shape[:2]
-        height = rows * 2 // 3 if format == "nv21" else rows
-        count = ctypes.c_int32()
-        status = self._c.ultraface_detect(
-            self._handle,
-            ctypes.c_void_p(image.ctypes.data),
-            width,
-            height,
-            image.strides[0],
-            FORMATS[format],
-            self._faces,
-            len(self._faces),
-            ctypes.byref(count),
-        )
-        self._check(status)
-        return faces_of(self._faces, min(count.value, len(self._faces)))
+        try:
+            found = self.c.run(image_of(image, format, rotation, mirrored, region))
+        except ultraface.Error as error:
+            raise LibraryError(error.status, str(error)) from error
+        return faces_of(found)
 
     def close(self) -> None:
         """Free the detector."""
-        self._c.ultraface_destroy(self._handle)
-        self._handle = ctypes.c_void_p()
+        self.c.close()
 
     def __enter__(self) -> LibraryDetector:
         return self
@@ -154,10 +143,3 @@ class LibraryDetector:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _check(self, status: int) -> None:
-        if status != 0:
-            raise LibraryError(status, self._c.ultraface_last_error().decode())
-
-
-_FACE = np.dtype([("box", np.float32, 4), ("score", np.float32), ("label", np.int32)])

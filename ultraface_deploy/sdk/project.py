@@ -17,10 +17,13 @@ from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.backends.base import Backend
 from ultraface_deploy.backends.native import BINDING
+from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.files import make_folder
+from ultraface_deploy.sdk.conformance import write_conformance
 from ultraface_deploy.sdk.cpp import embedded_model, model_values
+from ultraface_deploy.sdk.languages import copy_binding, parse_bindings
 
 Runtime = Literal["ncnn", "mnn", "c"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
@@ -49,6 +52,7 @@ def write_project(
     runtime: Runtime = "ncnn",
     precision: Precision = "fp32",
     embed_model: bool = False,
+    languages: Sequence[str] = (),
 ) -> tuple[Path, ...]:
     """Write a self-contained C++17 project around one artifact.
 
@@ -59,6 +63,8 @@ def write_project(
         precision: precision of the artifact.
         embed_model: put the weights into the library, where those of `c` always are; else they
             lie in `models/`.
+        languages: bindings to add, by name; they put the weights into the library, and come with
+            `conformance/`, which their tests read.
 
     Returns:
         The written files, relative to `output`.
@@ -71,6 +77,8 @@ def write_project(
     _refuse_other_members(folder.spec)
     files = sound_files(folder, folder.find(runtime, precision), backend_of(runtime))
     weights = () if runtime == "c" else files
+    chosen = parse_bindings(languages)
+    embed_model = embed_model or runtime == "c" or bool(chosen)
     # C computes offsets, whatever head the network was given.
     spec = replace(folder.spec, head="raw") if runtime == "c" else folder.spec
     with new_folder(output) as project:
@@ -81,7 +89,12 @@ def write_project(
             # Apart, because the user's name for the network is that of a file.
             _copy_files(BINDING, project / "src" / "native")
             _copy_files(files, project / "src" / "generated")
-        _write_model(project, weights, embed_model or runtime == "c")
+        _write_model(project, weights, embed_model)
+        if chosen:
+            detector = Detector.open(folder.path, backend_of(runtime).name, precision)
+            write_conformance(detector, project / "conformance")
+        for name in chosen:
+            copy_binding(name, project)
         written = sorted(path.relative_to(project) for path in project.rglob("*") if path.is_file())
     return tuple(written)
 
@@ -164,7 +177,7 @@ def _readme_values(
 ) -> dict[str, str]:
     weights = "`src/embedded_model.cpp`" if embed else "`models/`"
     if runtime == "c":
-        weights, embed = f"`src/generated/{files[0].name}`, with the network", True
+        weights = f"`src/generated/{files[0].name}`, with the network"
     values = {
         "PRECISION": precision.upper(),
         "RUNTIME": runtime,

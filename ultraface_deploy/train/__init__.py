@@ -8,13 +8,15 @@
 from importlib.util import find_spec
 
 from ultraface_deploy.errors import MissingDependency
+from ultraface_deploy.pages.plots import require_matplotlib
 
 
 def require_torch() -> None:
-    """Refuse to go on without torch.
+    """Refuse to go on without torch, or without what draws the page at the end of a run.
 
     Raises:
         MissingDependency: says what to install.
     """
     if find_spec("torch") is None:
         raise MissingDependency.package("torch", "train", "training")
+    require_matplotlib("train", "training")

@@ -14,15 +14,23 @@ from zlib import crc32
 import torch
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.checkpoint import Checkpoint
+from ultraface_deploy.family.checkpoint import Checkpoint, load_checkpoint
 from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.family.spec import METADATA_KEY
 from ultraface_deploy.family.tensors import SAFETENSORS, load_tensors, save_safetensors
-from ultraface_deploy.safe.files import PARSE_ERRORS, make_folder, replacing, write_bytes
+from ultraface_deploy.safe.files import (
+    PARSE_ERRORS,
+    make_folder,
+    replacing,
+    write_bytes,
+    write_text,
+)
 from ultraface_deploy.train import processes
 from ultraface_deploy.train.data.cache import ImageCache
 from ultraface_deploy.train.data.samples import Sample
+from ultraface_deploy.train.examples import Example, examples, spread
 from ultraface_deploy.train.metrics import Metrics
+from ultraface_deploy.train.page import training_page
 from ultraface_deploy.train.pool import Pool
 from ultraface_deploy.train.recipe import Recipe, Role
 from ultraface_deploy.train.seen import look
@@ -32,7 +40,7 @@ from ultraface_deploy.train.validate import Precision, average_precision
 
 
 class Trainer:
-    """Runs a recipe in a folder: `last.pth` to go on from, `best.pth`, `metrics.csv`.
+    """Runs a recipe in a folder: `last.pth` to go on from, `best.pth`, `metrics.csv`, a page.
 
     Args:
         recipe: what decides the result.
@@ -108,14 +116,25 @@ class Trainer:
         self.position = (stage, epoch, step)
 
     def fit(self) -> Path:
-        """Run what is left of the recipe and return the best checkpoint."""
+        """Run what is left of the recipe, write `training.html`, and return the best checkpoint."""
         first = self.position[0]
         if self.metrics is not None:
             self.metrics.cut(self.images)
         for number in range(first, len(self.recipe.stages)):
             StageRun(self, number, self.recipe.stages[number]).fit()
             self.position = (number + 1, 0, 0)
-        return self.folder / "best.pth"
+        best = self.folder / "best.pth"
+        if self.metrics is not None:
+            page = training_page(self.recipe, self.metrics.rows(), self._examples(best))
+            write_text(self.folder / "training.html", page)
+        return best
+
+    def _examples(self, best: Path) -> list[Example]:
+        """Return pictures that the best network has looked at: held-out ones where there are."""
+        held_out = [index for part in self.held_out for index in part]
+        net = load_checkpoint(best).build().to(self.device)
+        shown = spread(held_out or self.training)
+        return examples(net, self.spec, self.samples, self.cache, shown, device=self.device)
 
     def save(
         self, averaged: UltraFace, training: Mapping[str, Any], precision: float | None = None

@@ -1,4 +1,4 @@
-"""What a run measures of itself: a CSV that opens anywhere, and TensorBoard's event file."""
+"""What a run measures of itself, in a CSV that opens anywhere."""
 
 from __future__ import annotations
 
@@ -6,16 +6,10 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.safe.files import replacing
 
-try:
-    from torch.utils.tensorboard import SummaryWriter
-except ImportError as error:
-    raise MissingDependency.package("tensorboard", "train", "training") from error
-
-_LOSSES = ("total", "features", "label_scores", "label_boxes", "output_scores", "output_boxes")
-_PRECISIONS = (
+LOSSES = ("total", "features", "label_scores", "label_boxes", "output_scores", "output_boxes")
+PRECISIONS = (
     "ap",
     *(
         f"{geometry}_{level}"
@@ -23,7 +17,7 @@ _PRECISIONS = (
         for level in ("easy", "medium", "hard")
     ),
 )
-_COLUMNS = ("stage", "epoch", "images", "lr", "seconds", *_PRECISIONS, *_LOSSES)
+_COLUMNS = ("stage", "epoch", "images", "lr", "seconds", *PRECISIONS, *LOSSES)
 
 
 class Metrics:
@@ -31,7 +25,6 @@ class Metrics:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "metrics.csv"
-        self._writer = SummaryWriter(str(folder))
 
     def cut(self, images: int) -> None:
         """Drop what a killed run wrote beyond the checkpoint that training goes on from."""
@@ -44,7 +37,14 @@ class Metrics:
         with replacing(self._path) as temporary, temporary.open("w", newline="") as file:
             csv.writer(file).writerows([head, *kept])
 
-    def add(self, row: Mapping[str, float | str], images: int) -> None:
+    def rows(self) -> list[dict[str, str]]:
+        """Return what has been added, as it was written."""
+        if not self._path.exists():
+            return []
+        with self._path.open(newline="", encoding="utf-8-sig") as file:
+            return list(csv.DictReader(file))
+
+    def add(self, row: Mapping[str, float | str]) -> None:
         """Add the values of an epoch."""
         new = not self._path.exists()
         with self._path.open("a", newline="") as file:
@@ -52,10 +52,6 @@ class Metrics:
             if new:
                 writer.writeheader()
             writer.writerow({key: _rounded(value) for key, value in row.items()})
-        for key in ("lr", *_PRECISIONS, *_LOSSES):
-            if key in row:
-                self._writer.add_scalar(key, float(row[key]), images)
-        self._writer.flush()
 
 
 def _rounded(value: float | str) -> float | str:

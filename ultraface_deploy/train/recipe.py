@@ -144,7 +144,8 @@ class Recipe(Strict):
 
     `holdouts` are the shares of images kept for AP, one for each data set that is given; the last
     one serves all further sets. `num_classes` counts the background; `color` is `gray` for a
-    network with one channel.
+    network with one channel. `scores_like` names a checkpoint: at the end the scores of the best
+    network are mapped to mean what that one's mean, on the images kept for AP.
     """
 
     architecture: Architecture
@@ -155,6 +156,7 @@ class Recipe(Strict):
     holdouts: tuple[Amount, ...] = (0.04,)
     num_classes: Natural = 2
     color: Color = "rgb"
+    scores_like: str = ""
 
     def __post_init__(self) -> None:
         if not self.holdouts or max(self.holdouts) >= 1:

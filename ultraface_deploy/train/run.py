@@ -19,6 +19,7 @@ from ultraface_deploy.train.data import Classes, Sample, read_dataset
 from ultraface_deploy.train.data.cache import ImageCache, Store
 from ultraface_deploy.train.loop import Trainer, cache_side, start_from
 from ultraface_deploy.train.recipe import Recipe
+from ultraface_deploy.train.scores import write_matched
 from ultraface_deploy.train.stage import Progress
 from ultraface_deploy.train.teachers import TeacherSource
 
@@ -40,6 +41,8 @@ def train(
     on_epoch: Callable[[Progress], None] = lambda progress: None,
 ) -> Path:
     """Train a network and return the checkpoint with the best AP on the held-out images.
+
+    It is `best.pth`, or `matched.pth` where the recipe asks for another network's scores.
 
     Args:
         data: data sets in the VOC, WIDER FACE, RetinaFace or YOLO layout.
@@ -85,7 +88,28 @@ def train(
         )
         if checkpoint.exists():
             trainer.resume(checkpoint)
-        return trainer.fit()
+        best = trainer.fit()
+        return best if processes.rank() else _matched(trainer, best, report)
+
+
+def _matched(trainer: Trainer, best: Path, report: Callable[[str], None]) -> Path:
+    """Return the best checkpoint with the scores that the recipe asks for, in `matched.pth`."""
+    like = trainer.teachers.get(trainer.recipe.scores_like)
+    if not isinstance(like, Checkpoint):
+        return best
+    held_out = [index for part in trainer.held_out for index in part]
+    output = trainer.folder / "matched.pth"
+    try:
+        own = load_checkpoint(best)
+        found = write_matched(own, like, trainer.samples, trainer.cache, held_out, output)
+    except InputError as error:
+        report(f"scores stay as trained: {error}")
+        return best
+    report(
+        f"scores mean those of {trainer.recipe.scores_like}: {found.scale:.3f} times the logit, "
+        f"{found.shift:+.3f}"
+    )
+    return output
 
 
 def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, TeacherSource]:
@@ -103,6 +127,7 @@ def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, TeacherSou
         entry = known_checkpoint(sha256_of(path))
         found[entry.name if entry else path.stem] = checkpoint
     needed = {role.name for stage in recipe.stages for role in stage.teachers}
+    needed |= {recipe.scores_like} - {""}
     if len(found) == 1 and not needed & set(found):
         return dict.fromkeys(needed, next(iter(found.values())))
     for name in needed - set(found):

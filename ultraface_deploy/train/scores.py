@@ -21,7 +21,7 @@ import numpy.typing as npt
 import torch
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.checkpoint import load_checkpoint
+from ultraface_deploy.family.checkpoint import Checkpoint, load_checkpoint
 from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 from ultraface_deploy.safe.files import write_bytes
@@ -90,7 +90,7 @@ def matching_map(
     become that threshold. A line through the logits of these pairs, by least squares.
 
     Raises:
-        InputError: too few false positives to tell.
+        InputError: too few false positives to tell, or their scores do not differ.
     """
     mine = np.sort(own.scores[~own.right])[::-1]
     pairs = []
@@ -103,6 +103,8 @@ def matching_map(
             )
         pairs.append((_logit(float(mine[rank - 1])), _logit(threshold)))
     found, wanted = np.array(pairs).T
+    if np.ptp(found) < 0.1:
+        raise InputError("false positives score nearly the same: nothing to match scores by")
     scale, shift = np.polyfit(found, wanted, 1)
     if scale <= 0:
         raise InputError("the scores do not rise together; more images are needed to match them")
@@ -167,12 +169,26 @@ def match_checkpoint(
     side = 2 * max(own.spec.width, own.spec.height)
     with tempfile.TemporaryDirectory() as folder:
         cache = ImageCache(samples, Path(folder), side, on_image, "ram")
-        indices = range(len(samples))
-        before, wanted = (
-            judge(fused(each.build()), each.spec, samples, cache, indices)
-            for each in (own, reference)
-        )
-        scale, shift = matching_map(before, wanted)
+        return write_matched(own, reference, samples, cache, range(len(samples)), output)
+
+
+def write_matched(
+    own: Checkpoint,
+    reference: Checkpoint,
+    samples: Sequence[Sample],
+    cache: ImageCache,
+    indices: Sequence[int],
+    output: Path,
+) -> Matched:
+    """Write a checkpoint with the scores of another, matched on the given samples.
+
+    Raises:
+        InputError: there are too few false positives to match.
+    """
+    before, wanted = (
+        judge(fused(each.build()), each.spec, samples, cache, indices) for each in (own, reference)
+    )
+    scale, shift = matching_map(before, wanted)
     changed = rescaled(own.state_dict, scale, shift, own.spec.num_classes)
     save({"state_dict": changed, METADATA_KEY: own.spec.to_dict()}, output)
     scores = before.scores.astype(np.float64).clip(1e-9, 1 - 1e-9)

@@ -135,7 +135,7 @@ class StageRun:
             self.done = self._share_done()
             if self.done >= 1:
                 return
-            losses = self._take_step(batch)
+            losses = self.take_step(batch)
             for name, value in (losses | {"steps": torch.ones(())}).items():
                 self.sums[name] = self.sums.get(name, 0.0) + value.detach()
             self.step += 1
@@ -146,7 +146,8 @@ class StageRun:
             if trainer.metrics is not None and time.monotonic() - self.saved > _SAVE_SECONDS:
                 self._save()
 
-    def _take_step(self, batch: Batch) -> dict[str, torch.Tensor]:
+    def take_step(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Train on a batch and return its losses by name."""
         stage, net = self.stage, self.trainer.net
         factor = learning_rate(self.done, self.epoch * self.batches.steps + self.step, stage)
         for group in self.optimizer.param_groups:
@@ -185,7 +186,7 @@ class StageRun:
         row |= {name: value for name, value in means.items() if name != "steps"}
         measured = trainer.measure(self.averaged)
         # Before the checkpoint: a row too many is cut again, one too few would be lost.
-        trainer.metrics.add(row | measured, trainer.images)
+        trainer.metrics.add(row | measured)
         self._save(measured["ap"])
         return None if math.isnan(measured["ap"]) else measured["ap"]
 

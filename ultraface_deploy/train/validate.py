@@ -72,7 +72,7 @@ def average_precision(
     net.eval()
     classes = range(1, spec.num_classes)
     judged: dict[str, list[_FoundFaces]] = {level: [[] for _ in classes] for level in _SMALLEST}
-    for index, faces in _detect(net, spec, cache, indices, keep_aspect, torch.device(device)):
+    for index, faces in detect(net, spec, cache, indices, keep_aspect, torch.device(device)):
         sample = samples[index]
         boxes = sample.boxes * np.float32(cache.factors[index])
         sizes = (boxes[:, 2:] - boxes[:, :2]).mean(axis=1) / cache.sizes[index].max()
@@ -98,15 +98,15 @@ def judged_scores(
     """Return the scores of all boxes that are a face or none, (N,), and which are a face, (N,)."""
     net.eval()
     scores, outcomes = [], []
-    for index, faces in _detect(net, spec, cache, indices, keep_aspect, torch.device("cpu")):
+    for index, faces in detect(net, spec, cache, indices, keep_aspect, torch.device("cpu")):
         boxes = samples[index].boxes * np.float32(cache.factors[index])
         scores.append(faces.scores)
-        outcomes.append(_judge(faces.boxes, boxes, samples[index].ignored))
+        outcomes.append(judge(faces.boxes, boxes, samples[index].ignored))
     outcome = np.concatenate(outcomes)
     return np.concatenate(scores)[outcome != 0], outcome[outcome != 0] == 1
 
 
-def _detect(
+def detect(
     net: UltraFace,
     spec: ModelSpec,
     cache: ImageCache,
@@ -114,7 +114,11 @@ def _detect(
     keep_aspect: bool,
     device: torch.device,
 ) -> Iterator[tuple[int, Faces]]:
-    """Yield what the network finds in each image; those of one input size run together."""
+    """Yield the index of each image, and what the network finds in it from a score of 0.02 on.
+
+    Boxes are in pixels of the cached image. Images of one input size run together, so that they
+    come in another order where `keep_aspect` gives them several.
+    """
     waiting: dict[tuple[int, int], list[_Fitted]] = defaultdict(list)
     for position, index in enumerate(indices, 1):
         bgr, _ = cache[index]
@@ -152,7 +156,7 @@ def _area_under_curve(found: _FoundFaces) -> float:
     total = sum(int((~ignored).sum()) for _, _, ignored in found)
     scores = np.concatenate([faces.scores for faces, _, _ in found])
     outcome = np.concatenate(
-        [_judge(faces.boxes, boxes, ignored) for faces, boxes, ignored in found]
+        [judge(faces.boxes, boxes, ignored) for faces, boxes, ignored in found]
     )
     outcome = outcome[np.argsort(-scores, kind="stable")]
     hits, misses = (outcome == 1).cumsum(), (outcome == -1).cumsum()
@@ -162,7 +166,7 @@ def _area_under_curve(found: _FoundFaces) -> float:
     return float((np.diff(recall) * envelope[:-1]).sum())
 
 
-def _judge(
+def judge(
     found: npt.NDArray[np.float32],
     boxes: npt.NDArray[np.float32],
     ignored: npt.NDArray[np.bool_],

@@ -125,6 +125,14 @@ def test_convert_writes_what_is_to_be_done_with_the_outputs(
     assert cli("verify", output, "--allow-no-faces").code == 0
 
 
+def test_a_cut_network_finds_the_same_faces(tmp_path: Path, cli: Cli) -> None:
+    """Of a trained network: one without faces agrees with anything."""
+    pytest.importorskip("torch", reason="the reference is the torch network")
+    arguments = ["slim-320", "--head", "conv", "--input-size", "160x128"]
+    done = cli("convert", *arguments, "--to", "onnx", "-o", tmp_path / "cut")
+    assert done.code == 0, done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

@@ -1,9 +1,7 @@
 # Each costs 25 to 220 kB of memory, depending on network and precision.
 set(ULTRAFACE_THREADS 4 CACHE STRING "The most threads that can share one picture")
-set(THREADS_PREFER_PTHREAD_FLAG ON)
-find_package(Threads REQUIRED)
 set(RUNTIME_SOURCE src/network_c.cpp src/native/network.c)
-set(RUNTIME_LIBRARY Threads::Threads)
+set(RUNTIME_LIBRARY "")
 set_source_files_properties(src/native/network.c PROPERTIES
     COMPILE_OPTIONS -O3
     COMPILE_DEFINITIONS ULTRAFACE_THREADS=${ULTRAFACE_THREADS})

@@ -28,17 +28,19 @@ int main(int argc, char** argv) {
     enum { CAPACITY = 256 };
     static ultraface_face faces[CAPACITY];
     ultraface_detector* detector = NULL;
-    int32_t width = 0, height = 0, count = 0;
+    ultraface_image image = {.size = sizeof(image), .format = ULTRAFACE_RGB};
+    int32_t count = 0;
     int exit_code = EXIT_FAILURE;
-    uint8_t* pixels = argc > 1 ? read_ppm(argv[1], &width, &height) : NULL;
+    uint8_t* pixels = argc > 1 ? read_ppm(argv[1], &image.width, &image.height) : NULL;
 
     if (pixels == NULL) {
         fprintf(stderr, "usage: faces IMAGE.ppm [MODEL_DIR]\n");
         return 2;
     }
+    image.pixels = pixels;
+    image.bytes = (size_t)image.width * (size_t)image.height * 3;
     if (ultraface_create(argc > 2 ? argv[2] : NULL, NULL, &detector) != ULTRAFACE_OK ||
-        ultraface_detect(detector, pixels, width, height, 0, ULTRAFACE_RGB, faces, CAPACITY,
-                         &count) != ULTRAFACE_OK) {
+        ultraface_detect(detector, &image, faces, CAPACITY, &count) != ULTRAFACE_OK) {
         fprintf(stderr, "error: %s\n", ultraface_last_error());
     } else {
         for (int32_t i = 0; i < count && i < CAPACITY; ++i) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "layout.hpp"
 #include "model.hpp"
 #include "model_files.hpp"
 #include "network.hpp"
@@ -10,7 +11,6 @@
 namespace ultraface {
 namespace {
 
-constexpr int kMaxSide = 32767;
 constexpr int kMaxThreads = 256;
 
 Error invalid(const std::string& message) { return {ULTRAFACE_INVALID_ARGUMENT, message}; }
@@ -26,28 +26,6 @@ void check(const Options& options) {
     if (options.top_k < 0) throw invalid("top_k must be at least 1, or 0 for all faces");
     if (options.threads < 1 || options.threads > kMaxThreads) {
         throw invalid("threads must lie in 1.." + std::to_string(kMaxThreads));
-    }
-}
-
-void check(const Image& image) {
-    if (!image.pixels) throw invalid("pixels is a null pointer");
-    if (image.format < Format::Bgr || image.format > Format::Nv21) {
-        throw invalid("format must be BGR (0), RGB (1), GRAY (2) or NV21 (3)");
-    }
-    const std::string size = std::to_string(image.width) + "x" + std::to_string(image.height);
-    if (image.width < 1 || image.height < 1 || image.width > kMaxSide ||
-        image.height > kMaxSide) {
-        throw invalid("an image of " + size + " pixels; each side must lie in 1.." +
-                      std::to_string(kMaxSide));
-    }
-    if (image.format == Format::Nv21 && (image.width % 2 || image.height % 2)) {
-        throw invalid("an NV21 image of " + size + " pixels; both sides must be even");
-    }
-    const bool three = image.format == Format::Bgr || image.format == Format::Rgb;
-    const int row = image.width * (three ? 3 : 1);
-    if (image.stride != 0 && image.stride < row) {
-        throw invalid("a stride of " + std::to_string(image.stride) + " bytes; a row has " +
-                      std::to_string(row));
     }
 }
 
@@ -97,20 +75,29 @@ Detector::Detector(Detector&&) noexcept = default;
 Detector& Detector::operator=(Detector&&) noexcept = default;
 
 std::vector<Face> Detector::detect(const Image& image) {
-    check(image);
+    const Layout layout(image);
     float* planes[model::kChannels];
     for (int channel = 0; channel < model::kChannels; ++channel) {
         planes[channel] = impl_->network->input_plane(channel);
     }
-    const Fit fit = impl_->options.keep_aspect ? keeping_aspect(image.width, image.height) : Fit();
-    impl_->resampler.run(image, planes, fit);
+    const Fit fit =
+        impl_->options.keep_aspect ? keeping_aspect(layout.width, layout.height) : Fit();
+    impl_->resampler.run(layout, planes, fit);
     const Outputs outputs = impl_->network->run();
     const auto span = [](int input, int image_side, int filled) {
         return static_cast<float>(static_cast<double>(input) * image_side / filled);
     };
-    return model::find_faces(outputs.scores, outputs.boxes,
-                             span(model::kWidth, image.width, fit.columns),
-                             span(model::kHeight, image.height, fit.rows), impl_->options);
+    auto faces = model::find_faces(outputs.scores, outputs.boxes,
+                                   span(model::kWidth, layout.width, fit.columns),
+                                   span(model::kHeight, layout.height, fit.rows), impl_->options);
+    const auto left = static_cast<float>(image.region.x), top = static_cast<float>(image.region.y);
+    for (Face& face : faces) {
+        face.x1 += left;
+        face.y1 += top;
+        face.x2 += left;
+        face.y2 += top;
+    }
+    return faces;
 }
 
 }  // namespace ultraface

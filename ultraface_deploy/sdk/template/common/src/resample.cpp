@@ -29,8 +29,7 @@ constexpr int kWeightBits = 11;
 // alone, and rows take it twice, which rounds differently.
 enum class AtBorder { Once, Twice };
 
-// `unit` scales the positions.
-Taps make_taps(int source, int target, AtBorder at_border, int unit) {
+Taps make_taps(const Axis& axis, int source, int target, AtBorder at_border) {
     const double scale = 1.0 / (static_cast<double>(target) / source);
     Taps taps;
     for (int i = 0; i < target; ++i) {
@@ -42,8 +41,8 @@ Taps make_taps(int source, int target, AtBorder at_border, int unit) {
             const long fixed = std::lrintf(weight * (1 << kWeightBits));
             taps.weights.push_back(static_cast<std::uint16_t>(fixed));
         }
-        taps.first.push_back(std::clamp(first, 0, source - 1) * unit);
-        taps.second.push_back(std::clamp(first + 1, 0, source - 1) * unit);
+        taps.first.push_back(axis[std::clamp(first, 0, source - 1)]);
+        taps.second.push_back(axis[std::clamp(first + 1, 0, source - 1)]);
     }
     return taps;
 }
@@ -55,30 +54,25 @@ struct Rgb {
     int gray() const { return (red * 9798 + green * 19235 + blue * 3735 + (1 << 14)) >> 15; }
 };
 
-// Rows of pixels by the offset of a pixel's first byte.
-struct BgrRow {
-    const std::uint8_t* row;
-    Rgb operator[](int x) const { return {row[x + 2], row[x + 1], row[x]}; }
-};
+// Rows of pixels by their places. The numbers say which byte of a pixel is which colour.
+template <int kRedByte, int kGreenByte, int kBlueByte>
+struct PackedRow {
+    static constexpr bool kFirstIsRed = kRedByte == 0;
 
-struct RgbRow {
     const std::uint8_t* row;
-    Rgb operator[](int x) const { return {row[x], row[x + 1], row[x + 2]}; }
-};
-
-struct GrayRow {
-    const std::uint8_t* row;
-    Rgb operator[](int x) const { return {row[x], row[x], row[x]}; }
+    Rgb operator[](const Place& place) const {
+        const std::uint8_t* const pixel = row + place.pixel;
+        return {pixel[kRedByte], pixel[kGreenByte], pixel[kBlueByte]};
+    }
 };
 
 // ITU-R BT.601 with video range, in OpenCV's 20-bit fixed point (cvtColor, COLOR_YUV2BGR_NV21).
-struct Nv21Row {
-    const std::uint8_t* luma;
-    const std::uint8_t* chroma;
-    Rgb operator[](int x) const {
+struct YuvRow {
+    const std::uint8_t *luma, *chroma_u, *chroma_v;
+    Rgb operator[](const Place& place) const {
         constexpr int kBits = 20, kHalf = 1 << (kBits - 1);
-        const int y = std::max(luma[x] - 16, 0) * 1220542;
-        const int v = chroma[x & ~1] - 128, u = chroma[x | 1] - 128;
+        const int y = std::max(luma[place.pixel] - 16, 0) * 1220542;
+        const int v = chroma_v[place.chroma] - 128, u = chroma_u[place.chroma] - 128;
         const auto clip = [](int value) { return std::clamp(value >> kBits, 0, 255); };
         return {clip(y + kHalf + 1673527 * v), clip(y + kHalf - 852492 * v - 409993 * u),
                 clip(y + kHalf + 2116026 * u)};
@@ -105,26 +99,28 @@ void mix_columns(const Pixels pixels, const Taps& taps, std::size_t begin, std::
     }
 }
 
-// The same with vector instructions for pixels of three bytes, where one load of eight brings both
-// pixels of a tap. Writes the first, second and third byte to their planes, for at most `count`
-// taps; returns how many it did.
+// The same with vector instructions for pixels of three or four bytes, where one load of eight
+// brings both pixels of a tap. Writes the first, second and third byte to their planes, for at most
+// `count` taps; returns how many it did.
 #if defined(__aarch64__)
+template <int kBytes>
 std::size_t mix_columns_fast(const std::uint8_t* row, const Taps& taps, std::size_t count,
                              std::uint16_t* const out[3]) {
     // Lanes of 16 bits with the first pixels of two taps, and the second ones; 255 makes a zero.
     constexpr std::uint8_t kZero = 255;
     static const std::uint8_t kFirst[16] = {0, kZero, 1, kZero, 2,  kZero, kZero, kZero,
                                             8, kZero, 9, kZero, 10, kZero, kZero, kZero};
-    static const std::uint8_t kSecond[16] = {3,  kZero, 4,  kZero, 5,  kZero, kZero, kZero,
-                                             11, kZero, 12, kZero, 13, kZero, kZero, kZero};
+    static const std::uint8_t kSecond[16] = {
+        kBytes,     kZero, kBytes + 1, kZero, kBytes + 2,  kZero, kZero, kZero,
+        kBytes + 8, kZero, kBytes + 9, kZero, kBytes + 10, kZero, kZero, kZero};
     const uint8x16_t pick_first = vld1q_u8(kFirst), pick_second = vld1q_u8(kSecond);
     // Copies, because the compiler must assume that a store through `out` changes the originals.
-    const std::int32_t* const positions = taps.first.data();
+    const Place* const positions = taps.first.data();
     const std::uint16_t* const all_weights = taps.weights.data();
     std::uint16_t *const plane0 = out[0], *const plane1 = out[1], *const plane2 = out[2];
     const auto mix_two = [&](std::size_t i) {
         const uint8x16_t bytes =
-            vcombine_u8(vld1_u8(row + positions[i]), vld1_u8(row + positions[i + 1]));
+            vcombine_u8(vld1_u8(row + positions[i].pixel), vld1_u8(row + positions[i + 1].pixel));
         const uint16x8_t first = vreinterpretq_u16_u8(vqtbl1q_u8(bytes, pick_first));
         const uint16x8_t second = vreinterpretq_u16_u8(vqtbl1q_u8(bytes, pick_second));
         const uint16x4_t weights = vld1_u16(all_weights + 2 * i);
@@ -146,12 +142,13 @@ std::size_t mix_columns_fast(const std::uint8_t* row, const Taps& taps, std::siz
     return i;
 }
 #elif defined(__SSE2__)
+template <int kBytes>
 std::size_t mix_columns_fast(const std::uint8_t* row, const Taps& taps, std::size_t count,
                              std::uint16_t* const out[3]) {
     for (std::size_t i = 0; i < count; ++i) {
-        const auto* both = reinterpret_cast<const __m128i*>(row + taps.first[i]);
+        const auto* both = reinterpret_cast<const __m128i*>(row + taps.first[i].pixel);
         const __m128i pixels = _mm_unpacklo_epi8(_mm_loadl_epi64(both), _mm_setzero_si128());
-        const __m128i pairs = _mm_unpacklo_epi16(pixels, _mm_srli_si128(pixels, 6));
+        const __m128i pairs = _mm_unpacklo_epi16(pixels, _mm_srli_si128(pixels, 2 * kBytes));
         const __m128i weights =
             _mm_set1_epi32(taps.weights[2 * i] | taps.weights[2 * i + 1] << 16);
         const __m128i mixed = _mm_srli_epi32(_mm_madd_epi16(pairs, weights), 4);
@@ -162,11 +159,25 @@ std::size_t mix_columns_fast(const std::uint8_t* row, const Taps& taps, std::siz
     return count;
 }
 #else
+template <int kBytes>
 std::size_t mix_columns_fast(const std::uint8_t*, const Taps&, std::size_t,
                              std::uint16_t* const[3]) {
     return 0;
 }
 #endif
+
+// `safe` taps may be read by eight bytes at once.
+template <int kBytes, typename Pixels>
+void mix_packed(const std::uint8_t* row, const Taps& taps, std::size_t safe, std::uint16_t* out) {
+    std::size_t done = 0;
+    if (kColor != Color::Gray && safe > 0) {
+        constexpr std::size_t kFirst = Pixels::kFirstIsRed ? kRed : kBlue;
+        std::uint16_t* const planes[3] = {out + kFirst * kWidth, out + kWidth,
+                                          out + (2 - kFirst) * kWidth};
+        done = mix_columns_fast<kBytes>(row, taps, safe, planes);
+    }
+    mix_columns(Pixels{row}, taps, done, out);
+}
 
 // Mix two rows of one channel and normalise them.
 void mix_rows(const std::uint16_t* top, const std::uint16_t* bottom,
@@ -178,10 +189,6 @@ void mix_rows(const std::uint16_t* top, const std::uint16_t* bottom,
             static_cast<std::uint16_t>((top[x] * first >> 16) + (bottom[x] * second >> 16) + 2);
         out[x] = (static_cast<float>(sum >> 2) - mean) * scale;
     }
-}
-
-int bytes_per_pixel(Format format) {
-    return format == Format::Bgr || format == Format::Rgb ? 3 : 1;
 }
 
 // Fill what an image leaves of a plane with the network's mean, rounded as a pixel is.
@@ -205,70 +212,54 @@ Fit keeping_aspect(int image_width, int image_height) {
     return {scaled(image_width, kWidth), scaled(image_height, kHeight)};
 }
 
-void Resampler::prepare(const Image& image, const Fit& fit) {
-    const int pixel_bytes = bytes_per_pixel(image.format);
-    if (image.width != width_ || image.height != height_ || pixel_bytes != pixel_bytes_ ||
-        fit.columns != fit_.columns || fit.rows != fit_.rows) {
-        columns_ = make_taps(image.width, fit.columns, AtBorder::Once, pixel_bytes);
-        rows_ = make_taps(image.height, fit.rows, AtBorder::Twice, 1);
-        fit_ = fit;
-        width_ = image.width;
-        height_ = image.height;
-        pixel_bytes_ = pixel_bytes;
-        const int last_safe = image.width * pixel_bytes - 8;
+void Resampler::prepare(const Layout& layout, const Fit& fit) {
+    const bool same = layout.same_places(layout_) && fit.columns == fit_.columns &&
+                      fit.rows == fit_.rows;
+    layout_ = layout;
+    std::fill(std::begin(cached_), std::end(cached_), kNothing);
+    if (same) return;
+    fit_ = fit;
+    columns_ = make_taps(layout.columns, layout.width, fit.columns, AtBorder::Once);
+    rows_ = make_taps(layout.rows, layout.height, fit.rows, AtBorder::Twice);
+    safe_columns_ = 0;
+    if (layout.columns.direction == 1 && layout.columns.pixel_step == layout.pixel_bytes) {
+        const std::ptrdiff_t end = layout.columns[layout.width - 1].pixel + layout.pixel_bytes;
+        const auto is_safe = [end](const Place& place) { return place.pixel + 8 <= end; };
         safe_columns_ = static_cast<std::size_t>(
-            std::upper_bound(columns_.first.begin(), columns_.first.end(), last_safe) -
+            std::partition_point(columns_.first.begin(), columns_.first.end(), is_safe) -
             columns_.first.begin());
-        for (Row& row : cache_) row.resize(3 * static_cast<std::size_t>(kWidth));
     }
-    std::fill(std::begin(cached_y_), std::end(cached_y_), -1);
+    for (Row& row : cache_) row.resize(3 * static_cast<std::size_t>(kWidth));
 }
 
 // Return one source row at the output's width. Neighbouring output rows share source rows, so the
 // last two are kept; `keep` is the one that must not be overwritten.
-const Resampler::Row& Resampler::row_at(const Image& image, int y, const Row* keep) {
+const Resampler::Row& Resampler::row_at(const Place& place, const Row* keep) {
     for (int slot = 0; slot < 2; ++slot) {
-        if (cached_y_[slot] == y) return cache_[slot];
+        if (cached_[slot] == place.pixel) return cache_[slot];
     }
-    const int slot = keep == &cache_[0] || (!keep && cached_y_[1] < cached_y_[0]) ? 1 : 0;
-    cached_y_[slot] = y;
+    const int slot = keep == &cache_[0] ? 1 : 0;
+    cached_[slot] = place.pixel;
     std::uint16_t* const out = cache_[slot].data();
-    const auto stride = static_cast<std::ptrdiff_t>(
-        image.stride ? image.stride : image.width * pixel_bytes_);
-    const std::uint8_t* const row = image.pixels + y * stride;
-    std::uint16_t* const red = out + kRed * kWidth;
-    std::uint16_t* const green = out + kWidth;
-    std::uint16_t* const blue = out + kBlue * kWidth;
-    const std::size_t fast = kColor == Color::Gray ? 0 : safe_columns_;
-    switch (image.format) {
-        case Format::Bgr: {
-            std::uint16_t* const planes[3] = {blue, green, red};
-            const std::size_t done = fast ? mix_columns_fast(row, columns_, fast, planes) : 0;
-            mix_columns(BgrRow{row}, columns_, done, out);
-            break;
-        }
-        case Format::Rgb: {
-            std::uint16_t* const planes[3] = {red, green, blue};
-            const std::size_t done = fast ? mix_columns_fast(row, columns_, fast, planes) : 0;
-            mix_columns(RgbRow{row}, columns_, done, out);
-            break;
-        }
-        case Format::Gray: mix_columns(GrayRow{row}, columns_, 0, out); break;
-        case Format::Nv21: {
-            const std::uint8_t* const chroma = image.pixels + (image.height + y / 2) * stride;
-            mix_columns(Nv21Row{row, chroma}, columns_, 0, out);
-            break;
-        }
+    const std::uint8_t* const row = layout_.pixels + place.pixel;
+    switch (layout_.format) {
+        case Format::Bgr: mix_packed<3, PackedRow<2, 1, 0>>(row, columns_, safe_columns_, out); break;
+        case Format::Rgb: mix_packed<3, PackedRow<0, 1, 2>>(row, columns_, safe_columns_, out); break;
+        case Format::Bgra: mix_packed<4, PackedRow<2, 1, 0>>(row, columns_, safe_columns_, out); break;
+        case Format::Rgba: mix_packed<4, PackedRow<0, 1, 2>>(row, columns_, safe_columns_, out); break;
+        case Format::Gray: mix_columns(PackedRow<0, 0, 0>{row}, columns_, 0, out); break;
+        default:
+            mix_columns(YuvRow{row, layout_.u + place.chroma, layout_.v + place.chroma}, columns_, 0,
+                        out);
     }
     return cache_[slot];
 }
 
-void Resampler::run(const Image& image, float* const planes[model::kChannels],
-                    const Fit& fit) {
-    prepare(image, fit);
+void Resampler::run(const Layout& layout, float* const planes[model::kChannels], const Fit& fit) {
+    prepare(layout, fit);
     for (std::size_t y = 0; y < rows_.first.size(); ++y) {
-        const Row& top = row_at(image, rows_.first[y], nullptr);
-        const Row& bottom = row_at(image, rows_.second[y], &top);
+        const Row& top = row_at(rows_.first[y], nullptr);
+        const Row& bottom = row_at(rows_.second[y], &top);
         for (int channel = 0; channel < model::kChannels; ++channel) {
             const std::ptrdiff_t offset = static_cast<std::ptrdiff_t>(channel) * kWidth;
             mix_rows(top.data() + offset, bottom.data() + offset, &rows_.weights[2 * y], channel,

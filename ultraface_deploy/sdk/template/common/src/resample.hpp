@@ -5,15 +5,15 @@
 #include <cstdint>
 #include <vector>
 
+#include "layout.hpp"
 #include "model.hpp"
-#include "ultraface.hpp"
 
 namespace ultraface {
 
 // For each output position the two neighbouring samples it lies between, and their weights.
 struct Taps {
-    std::vector<std::int32_t> first, second;  // positions in units of the caller's choice
-    std::vector<std::uint16_t> weights;       // two per tap, which add up to 2048
+    std::vector<Place> first, second;
+    std::vector<std::uint16_t> weights;  // two per tap, which add up to 2048
 };
 
 // Which part of the network's input an image fills, from the top left corner; the rest is padding.
@@ -32,20 +32,22 @@ Fit keeping_aspect(int image_width, int image_height);
 class Resampler {
 public:
     // Write the planes of kWidth x kHeight floats, in the order of the network's channels.
-    void run(const Image& image, float* const planes[model::kChannels], const Fit& fit = {});
+    void run(const Layout& layout, float* const planes[model::kChannels], const Fit& fit = {});
 
 private:
     using Row = std::vector<std::uint16_t>;  // one source row at the output's width, by channel
 
-    void prepare(const Image& image, const Fit& fit);
-    const Row& row_at(const Image& image, int y, const Row* keep);
+    void prepare(const Layout& layout, const Fit& fit);
+    const Row& row_at(const Place& place, const Row* keep);
 
-    Taps columns_, rows_;
-    std::size_t safe_columns_ = 0;  // taps whose two pixels can be read as 8 bytes
-    int width_ = 0, height_ = 0, pixel_bytes_ = 0;
+    Layout layout_;
     Fit fit_;
+    Taps columns_, rows_;
+    std::size_t safe_columns_ = 0;  // taps whose two pixels lie side by side in 8 readable bytes
     Row cache_[2];
-    int cached_y_[2] = {-1, -1};
+    std::ptrdiff_t cached_[2] = {kNothing, kNothing};  // which source row, by its first pixel
+
+    static constexpr std::ptrdiff_t kNothing = -1;
 };
 
 }  // namespace ultraface

@@ -56,7 +56,7 @@ void measure(const Picture& picture, const std::string& model_dir, int rounds) {
     std::vector<ultraface::Face> faces;
     Stage resample, inference, decode;
     for (int round = 0; round < rounds; ++round) {
-        resample.run([&] { resampler.run(picture.view(), planes); });
+        resample.run([&] { resampler.run(ultraface::Layout(picture.view()), planes); });
         inference.run([&] { outputs = network->run(); });
         decode.run([&] {
             faces = ultraface::model::find_faces(outputs.scores, outputs.boxes,

@@ -8,7 +8,6 @@ add_library(mnn INTERFACE)
 target_include_directories(mnn SYSTEM INTERFACE ${MNN_INCLUDE_DIR})
 if(MNN_LIBRARY MATCHES "\\.a$")
     # MNN's operators register themselves at start-up: nothing else refers to them.
-    find_package(Threads REQUIRED)
     target_link_libraries(mnn INTERFACE -Wl,--whole-archive ${MNN_LIBRARY} -Wl,--no-whole-archive
                                         Threads::Threads ${CMAKE_DL_LIBS})
 else()

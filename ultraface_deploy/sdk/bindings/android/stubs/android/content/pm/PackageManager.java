@@ -1,0 +1,3 @@
+package android.content.pm;
+
+public class PackageManager { public static final int PERMISSION_GRANTED = 0; }

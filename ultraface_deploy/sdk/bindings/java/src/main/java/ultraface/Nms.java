@@ -1,0 +1,6 @@
+package ultraface;
+
+/** What becomes of boxes that overlap a better one. */
+public enum Nms {
+    HARD, SOFT, BLEND
+}

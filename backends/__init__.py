@@ -56,7 +56,7 @@ def get_backend(name: str) -> Backend:
     else:
         entries = entry_points(group=_GROUP, name=name)
         if not entries:
-            raise InputError(f"--backend {name}: unknown; choose from {', '.join(backend_names())}")
+            raise InputError(f"`backend` {name}: unknown; choose from {', '.join(backend_names())}")
         backend = next(iter(entries)).load()
     assert isinstance(backend, Backend)
     return backend

@@ -20,6 +20,7 @@ from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.maps import join_maps, names_of_maps
 from ultraface_deploy.pipeline.preprocess import Tensor as Tensor
+from ultraface_deploy.safe.text import counted
 
 Outputs = dict[str, Tensor]
 # Outputs that a refusal lists.
@@ -213,7 +214,7 @@ class Backend(ABC):
         """
         self.require()
         if threads < 1:
-            raise InputError(f"--threads {threads}: at least one thread is needed")
+            raise InputError(f"`threads` {threads}: at least one thread is needed")
         for path in files:
             # Native code crashes on such a name.
             if not str(path).isprintable() and str(path).encode(errors="ignore") != os.fsencode(
@@ -290,10 +291,11 @@ def bind_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> Outputs:
     if any(name is None or named[name].size != count * wanted[key] for key, name in found.items()):
         shown = [f"{name} {tuple(value.shape)}" for name, value in named.items()]
         more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+        outputs = counted(len(shown), "output")
         raise BackendError(
-            f"not an UltraFace network at {spec.width}x{spec.height}: {len(shown)} outputs, "
+            f"not an UltraFace network at {spec.width}x{spec.height}: {outputs}, "
             f"{', '.join(shown[:_SHOWN]) or 'none'}{more}, do not fit {count} anchors of "
-            f"{spec.num_classes} classes; check --input-size"
+            f"{spec.num_classes} classes; check `input_size`"
         )
     return {key: named[str(name)].reshape(1, count, wanted[key]) for key, name in found.items()}
 

@@ -48,7 +48,7 @@ class Caffe(Backend):
         if not self.available():
             raise MissingDependency(
                 "backend caffe needs pycaffe (`import caffe`), which must be built from Caffe's "
-                "source; --backend opencv runs the same files"
+                "source; the backend opencv runs the same files"
             )
 
     def _load(

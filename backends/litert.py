@@ -164,7 +164,7 @@ def _require_size(interpreter: Any, spec: ModelSpec) -> None:
     if shape not in (wanted, [wanted[axis] for axis in (0, 2, 3, 1)]):
         raise BackendError(
             f"its input is {shape}, which does not fit {spec.width}x{spec.height}; "
-            "check --input-size"
+            "check `input_size`"
         )
 
 

@@ -81,11 +81,11 @@ class OnnxRuntime(Backend):
         import onnxruntime
 
         if device not in PROVIDERS:
-            raise InputError(f"--device {device}: choose from {', '.join(PROVIDERS)}")
+            raise InputError(f"`device` {device}: choose from {', '.join(PROVIDERS)}")
         have = [name for name, full in PROVIDERS.items() if full in _available(onnxruntime)]
         if device not in have:
             raise MissingDependency(
-                f"--device {device}: this ONNX Runtime has {', '.join(have)} only; install the "
+                f"`device` {device}: this ONNX Runtime has {', '.join(have)} only; install the "
                 f"package of ONNX Runtime for {device}"
             )
         os.environ[DEVICE] = device

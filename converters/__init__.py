@@ -66,10 +66,10 @@ def get_format(name: str) -> Format:
     else:
         entries = entry_points(group=_GROUP, name=name)
         if not entries and name in ABSENT:
-            raise InputError(f"--to {name}: not offered: {ABSENT[name]} (docs/targets.md)")
+            raise InputError(f"format {name}: not offered: {ABSENT[name]} (docs/targets.md)")
         if not entries:
             raise InputError(
-                f"--to {name}: unknown; choose from {', '.join(target_names())} and all"
+                f"format {name}: unknown; choose from {', '.join(target_names())} and all"
             )
         record = next(iter(entries)).load()
     assert isinstance(record, Format)

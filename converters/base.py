@@ -111,13 +111,13 @@ class Format:
         """
         if head not in self.heads:
             raise InputError(
-                f"--to {self.name} is not offered with --head {head}, only with "
+                f"{self.name} is not offered with `head` {head}, only with "
                 f"{', '.join(self.heads)}; onnx and onnxsim are"
             )
         if head == "conv" and precision == "int8":
             raise InputError(
-                "--head conv --int8: our INT8 is planned over the whole network; leave out one of "
-                "the two, or quantise the cut ONNX file with the tool of the NPU's maker"
+                "`head` conv with `int8`: our INT8 is planned over the whole network; leave out "
+                "one of the two, or quantise the cut ONNX file with the tool of the NPU's maker"
             )
 
     def way(self, precision: Precision) -> Make | Int8:
@@ -128,8 +128,7 @@ class Format:
         """
         if precision not in self.precisions:
             raise InputError(
-                f"--to {self.name} does not offer {precision}; "
-                f"it offers {', '.join(self.precisions)}"
+                f"{self.name} does not offer {precision}; it offers {', '.join(self.precisions)}"
             )
         return self.precisions[precision]
 

@@ -1,6 +1,7 @@
 """All errors that a user can meet; each carries the exit code of the command line.
 
-A message is one line: what is wrong, with which file or option, what to do next.
+A message is one line: what is wrong, with which file or parameter, what to do next. A parameter
+stands in backquotes, `input_size`: the command line says --input-size in its place.
 """
 
 from __future__ import annotations

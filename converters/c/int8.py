@@ -106,7 +106,7 @@ def lower(plan: Plan, topology: Topology, spec: ModelSpec) -> Int8Network:
         ratios.step(step)
     shift = min(_LARGEST_SHIFT, int(np.floor(np.log2(_LARGEST_MULTIPLIER / ratios.largest))) - 15)
     if shift < 1:
-        raise InputError("--to c --int8: the calibrated ranges are too narrow for these weights")
+        raise InputError("INT8 of c: the calibrated ranges are too narrow for these weights")
     lowering = _Lowering(plan, spec, shift)
     return Int8Network(spec, topology, shift, tuple(map(lowering.step, topology.steps)))
 

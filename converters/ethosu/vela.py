@@ -13,6 +13,7 @@ from typing import Any
 
 from ultraface_deploy.errors import InputError, ToolFailed
 from ultraface_deploy.safe.child import run_program
+from ultraface_deploy.safe.text import counted
 
 ACCELERATORS = (
     *(f"ethos-u55-{macs}" for macs in (32, 64, 128, 256)),
@@ -30,7 +31,7 @@ def require_accelerator(name: str) -> None:
         InputError: names those that it does.
     """
     if name not in ACCELERATORS:
-        raise InputError(f"--accelerator {name}: unknown; choose from {', '.join(ACCELERATORS)}")
+        raise InputError(f"`accelerator` {name}: unknown; choose from {', '.join(ACCELERATORS)}")
 
 
 def compile_for(accelerator: str, source: Path, target: Path, report: Path) -> None:
@@ -51,7 +52,9 @@ def compile_for(accelerator: str, source: Path, target: Path, report: Path) -> N
         if not (made.is_file() and len(summaries) == 1 and on_cpu and on_npu):
             raise ToolFailed("Vela ended without a file, or without its report")
         if int(on_cpu[1]):
-            raise ToolFailed(f"Vela leaves {on_cpu[1]} operators to the processor beside the NPU")
+            raise ToolFailed(
+                f"Vela leaves {counted(int(on_cpu[1]), 'operator')} to the processor beside the NPU"
+            )
         (row,) = csv.DictReader(summaries[0].read_text().splitlines())
         report.write_text(json.dumps(_estimate(row, int(on_npu[1])), indent=2) + "\n")
         shutil.move(made, target)

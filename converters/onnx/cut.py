@@ -45,7 +45,7 @@ def _behind(
     by_shape = {graph.shape(tensor): tensor for tensor in tensors}
     if len(tensors) != len(wanted) or any(each.shape not in by_shape for each in wanted):
         raise InputError(
-            f"--head conv: the {holds} of {spec.name} are not made by one convolution for each of "
+            f"`head` conv: the {holds} of {spec.name} are not made by one convolution for each of "
             f"{len(wanted)} feature maps; it cannot be cut there"
         )
     return [(each, by_shape[each.shape]) for each in wanted]

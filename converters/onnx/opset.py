@@ -24,7 +24,7 @@ def check_opset(opset: int) -> None:
     """
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST <= opset <= newest:
-        raise InputError(f"--opset {opset}: give {OLDEST} to {newest}; {OPSET} is read everywhere")
+        raise InputError(f"`opset` {opset}: give {OLDEST} to {newest}; {OPSET} is read everywhere")
 
 
 def set_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
@@ -44,7 +44,7 @@ def set_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         raise
     except Exception as error:  # the converter and the checker raise kinds of their own
         raise InputError(
-            f"--opset {opset}: the network cannot be written so ({_reason(error)})"
+            f"`opset` {opset}: the network cannot be written so ({_reason(error)})"
         ) from error
     del changed.metadata_props[:]
     changed.metadata_props.extend(model.metadata_props)

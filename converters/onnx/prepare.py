@@ -35,7 +35,7 @@ def prepare(model: onnx.ModelProto, current: ModelSpec, wanted: ModelSpec) -> on
     if current.head == "decoded" and not (same_size and wanted.head == "decoded"):
         raise InputError(
             f"{wanted.name}: the file has a decoded head, whose anchors are baked in; "
-            f"convert from the raw-head ONNX or the .pth for --input-size or another --head"
+            f"convert from the raw-head ONNX or the .pth for `input_size` or another `head`"
         )
     if current.head == "conv" and not (same_size and wanted.head == "conv"):
         restore(out, current)

@@ -21,4 +21,4 @@ def require_chip(name: str) -> Chip:
     for chip in CHIPS:
         if name == chip:
             return chip
-    raise InputError(f"--chip {name}: unknown; choose from {', '.join(CHIPS)}")
+    raise InputError(f"`chip` {name}: unknown; choose from {', '.join(CHIPS)}")

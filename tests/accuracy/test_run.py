@@ -110,7 +110,7 @@ def test_missing_images_are_an_error_unless_allowed(command, cli, pictures: Path
     refused = cli(*command)
     assert refused.code == 2 and "1 of 3 images are missing" in refused.error
     run = cli(*command, "--allow-missing", "--json", "-")
-    assert run.code == 0 and "1 images of the ground truth are missing" in run.err
+    assert run.code == 0 and "1 image of the ground truth missing" in run.err
     assert json.loads(run.out)["results"][0]["missing"] == 1
 
 
@@ -192,7 +192,7 @@ def test_coco_metrics_of_perfect_and_of_no_predictions() -> None:
 
 
 def test_all_needs_a_folder(make_checkpoint) -> None:
-    with pytest.raises(InputError, match="--backend all"):
+    with pytest.raises(InputError, match="`backend` all"):
         find_subjects("slim-320", ["all"])
     assert [each.backend for each in find_subjects(make_checkpoint(), ["all"])] == ["torch"]
 

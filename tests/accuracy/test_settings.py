@@ -59,5 +59,5 @@ def test_full_size_inputs_lie_on_the_grid_of_the_strides() -> None:
 
 @pytest.mark.parametrize(("keep_aspect", "scale"), [(True, 640), (False, 5), (False, 99999)])
 def test_policies_that_make_no_sense_are_refused(keep_aspect: bool, scale: int) -> None:
-    with pytest.raises(InputError, match="--scale"):
+    with pytest.raises(InputError, match="`scale`"):
         EvalSettings(keep_aspect=keep_aspect, scale=scale)

@@ -16,8 +16,8 @@ from ultraface_deploy.artifacts.choose import (
     installed,
     runtimes_of,
 )
-from ultraface_deploy.artifacts.convert import find_step
 from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
+from ultraface_deploy.artifacts.plan import find_step
 from ultraface_deploy.artifacts.verify import verify_folder
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.bench.plan import configurations

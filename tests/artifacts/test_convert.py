@@ -10,8 +10,9 @@ import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy.artifacts import convert as convert_module
-from ultraface_deploy.artifacts.convert import Step, convert, plan
+from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.artifacts.plan import Step, plan
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.converters import Conversion, get_format
 from ultraface_deploy.errors import CheckFailed, InputError, MissingDependency
@@ -41,9 +42,9 @@ def test_several_precisions_in_one_plan() -> None:
 
 
 def test_plans_that_cannot_be() -> None:
-    with pytest.raises(InputError, match="--to hailo: unknown"):
-        plan("torch", ["hailo"], "fp32")
-    with pytest.raises(InputError, match="--to caffe does not offer fp16"):
+    with pytest.raises(InputError, match="format halo: unknown"):
+        plan("torch", ["halo"], "fp32")
+    with pytest.raises(InputError, match="caffe does not offer fp16"):
         plan("torch", ["caffe"], "fp16")
 
 
@@ -184,7 +185,7 @@ def test_another_network_in_the_folder(
         resolve_source(make_checkpoint(), (128, 96), "decoded"),
     ):
         with pytest.raises(
-            InputError, match=r"holds artifacts of .* choose another folder with -o"
+            InputError, match=r"holds artifacts of .* choose another folder with `output`"
         ):
             convert(source, ["onnx"], output=folder.path)
     assert contents(folder.path) == before

@@ -12,9 +12,9 @@ import pytest
 
 from tests.conftest import Cli, Convert, MakeCheckpoint
 from ultraface_deploy import models
-from ultraface_deploy.artifacts.convert import Step
 from ultraface_deploy.artifacts.ensure import ensure
 from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.artifacts.plan import Step
 from ultraface_deploy.detect.detector import open_detector
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import sha256_of

@@ -102,7 +102,7 @@ def test_published_ncnn_does_not_say_its_size(
 ) -> None:
     pytest.importorskip("ncnn", reason="ncnn runs it")
     path = shared / f"reference/ncnn/{file}.param"
-    with pytest.raises(InputError, match="give --input-size"):
+    with pytest.raises(InputError, match="give `input_size`"):
         Detector.open(path)
     detector = Detector.open(path, input_size=(320, 240))
     assert detector.spec.head == "raw"

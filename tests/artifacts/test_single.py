@@ -42,7 +42,7 @@ def test_restricted_runtimes_are_still_compared_with_others(foreign: Path) -> No
 def test_a_runtime_that_does_not_read_it_is_refused(foreign: Path) -> None:
     if not get_backend("native").available():
         pytest.skip("needs a C compiler")
-    with pytest.raises(InputError, match="--backend native reads c, not theirs"):
+    with pytest.raises(InputError, match="backend native reads c, not theirs"):
         SingleFile.open(foreign, ["native"])
 
 

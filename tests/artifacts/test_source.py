@@ -32,7 +32,7 @@ def test_head_is_raw_unless_asked(make_checkpoint: MakeCheckpoint) -> None:
     assert resolve_source(make_checkpoint()).spec.head == "raw"
     assert resolve_source(make_checkpoint(), head="decoded").spec.head == "decoded"
     assert parse_head("decoded") == "decoded"
-    with pytest.raises(InputError, match="--head boxes: unknown; choose from raw, decoded"):
+    with pytest.raises(InputError, match="`head` boxes: unknown; choose from raw, decoded"):
         parse_head("boxes")
 
 

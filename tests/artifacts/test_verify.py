@@ -237,7 +237,7 @@ def test_a_comparison_without_any_face_proves_nothing(tmp_path: Path) -> None:
     (comparison, *_) = verify_folder(folder, black, ["onnxruntime"])
     assert comparison.passed and comparison.proves_nothing
     strict = comparison.needing_faces()
-    assert not strict.passed and "--allow-no-faces" in (strict.reason or "")
+    assert not strict.passed and "`allow_no_faces`" in (strict.reason or "")
 
 
 def test_a_single_file_is_compared_with_itself_on_every_runtime() -> None:
@@ -265,7 +265,7 @@ def test_execution_providers_that_are_not_there_are_named() -> None:
     from ultraface_deploy.backends.onnxruntime import BACKEND
 
     BACKEND.use("cpu")
-    with pytest.raises(MissingDependency, match="--device tensorrt"):
+    with pytest.raises(MissingDependency, match="`device` tensorrt"):
         BACKEND.use("tensorrt")
     with pytest.raises(InputError, match="choose from cpu, cuda"):
         BACKEND.use("gpu")

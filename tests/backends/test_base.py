@@ -123,7 +123,7 @@ def test_a_runtimes_own_error_is_one_line(error: Exception) -> None:
 
 
 def test_no_threads() -> None:
-    with pytest.raises(InputError, match="--threads 0"):
+    with pytest.raises(InputError, match="`threads` 0"):
         _Fake({"scores": scores(), "boxes": boxes()}).load(FILES, SPEC, threads=0)
 
 
@@ -141,7 +141,7 @@ def test_missing_runtime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -
 def test_names() -> None:
     for name in backend_names():
         assert get_backend(name).name == name
-    with pytest.raises(InputError, match="--backend tensorrt: unknown; choose from onnxruntime"):
+    with pytest.raises(InputError, match="`backend` tensorrt: unknown; choose from onnxruntime"):
         get_backend("tensorrt")
 
 

@@ -80,7 +80,7 @@ def test_what_is_not_comparable_is_refused_unless_told_to(
     machine: dict[str, Any], changes: dict[str, Any], what: str
 ) -> None:
     before, after = report(measurement()), report(measurement(seed=1, **changes), **machine)
-    with pytest.raises(InputError, match=f"--ignore {what}"):
+    with pytest.raises(InputError, match=f"`ignore` {what}"):
         compare_reports(before, after)
     assert len(compare_reports(before, after, ignore=frozenset({what}))) == 1
 
@@ -89,7 +89,7 @@ def test_another_photograph_is_refused_where_it_matters() -> None:
     before, after = report(measurement()), report(measurement(seed=1))
     after.settings["image_sha256"] = "cd"
     assert compare_reports(before, after, "inference")
-    with pytest.raises(InputError, match="--ignore image"):
+    with pytest.raises(InputError, match="`ignore` image"):
         compare_reports(before, after, "end_to_end")
     assert compare_reports(before, after, "end_to_end", frozenset({"image"}))
 

@@ -180,25 +180,25 @@ def test_sums_energy_meters(names: list[str], tmp_path: Path) -> None:
 
 @given(st.lists(st.integers(1, 999), min_size=1, unique=True))
 def test_lists_of_numbers_come_back(numbers: list[int]) -> None:
-    assert machine.parse_numbers(",".join(map(str, numbers)), "--threads", 1) == numbers
+    assert machine.parse_numbers(",".join(map(str, numbers)), "threads", 1) == numbers
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("4", [4]), ("1-4", [1, 2, 3, 4]), ("1,3-4", [1, 3, 4]), ("2,2", [2])]
 )
 def test_number_forms(text: str, expected: list[int]) -> None:
-    assert machine.parse_numbers(text, "--threads", 1) == expected
+    assert machine.parse_numbers(text, "threads", 1) == expected
 
 
 @pytest.mark.parametrize("text", ["", "0", "a", "1-", "-1", "4-1", "1,,2", "99999", "1.5"])
 def test_other_text_is_refused_with_the_option(text: str) -> None:
-    with pytest.raises(InputError, match="--threads"):
-        machine.parse_numbers(text, "--threads", 1)
+    with pytest.raises(InputError, match="`threads`"):
+        machine.parse_numbers(text, "threads", 1)
 
 
 def test_cores_must_be_allowed() -> None:
     allowed = machine.allowed_cores()
     assert machine.choose_cores(None) == allowed
     assert machine.choose_cores(str(allowed[-1])) == [allowed[-1]]
-    with pytest.raises(InputError, match="--cores 1000"):
+    with pytest.raises(InputError, match="`cores` 1000"):
         machine.choose_cores("1000")

@@ -58,7 +58,7 @@ def test_the_format_is_one_that_has_the_precision(int8_ready: ArtifactFolder) ->
     """The simplified ONNX that ONNX Runtime runs best in FP32 has no INT8; the plain one has."""
     (found,) = configurations([int8_ready.path], ["onnxruntime"], ["int8"])
     assert found.artifact.id == "onnx-int8"
-    with pytest.raises(InputError, match="--backend onnxruntime does not run w8"):
+    with pytest.raises(InputError, match="`backend` onnxruntime does not run w8"):
         configurations([int8_ready.path], ["onnxruntime"], ["w8"])
 
 

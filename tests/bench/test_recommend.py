@@ -75,10 +75,10 @@ def test_limits_that_nothing_keeps_to(accuracies: Accuracies) -> None:
 
 
 def test_an_ap_needs_an_evaluation() -> None:
-    with pytest.raises(InputError, match="--eval"):
+    with pytest.raises(InputError, match="`eval`"):
         recommend(REPORT, Limits(min_ap=0.4))
     assert parse_min_ap("0.4") == ("hard", 0.4)
     assert parse_min_ap("easy:0.77") == ("easy", 0.77)
     for text in ("", "x", "1.5", "small:0.5", "nan"):
-        with pytest.raises(InputError, match="--min-ap"):
+        with pytest.raises(InputError, match="`min_ap`"):
             parse_min_ap(text)

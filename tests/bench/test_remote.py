@@ -168,7 +168,7 @@ def test_an_unknown_host_key_is_no_way_in(board: Board, found: list[Configuratio
     [
         ("print('3.7'); import sys; sys.version_info = (3, 7)", "3.10 or newer is needed"),
         ("import shutil; shutil.disk_usage = lambda p: type('U', (), {'free': 1})", "no room for"),
-        ("import subprocess; subprocess.call = lambda *a, **k: 1", "--bootstrap"),
+        ("import subprocess; subprocess.call = lambda *a, **k: 1", "`bootstrap`"),
         (None, "has no python3"),
     ],
 )
@@ -219,7 +219,7 @@ def restarted(board: Board) -> subprocess.Popen[bytes]:
 def test_what_is_no_host_is_refused(
     found: list[Configuration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="--host"):
+    with pytest.raises(InputError, match="`host`"):
         measure_on_hosts(["-oProxyCommand=evil"], found, SHORT)
     monkeypatch.setenv("ULTRAFACE_DEPLOY_SSH", "no-such-ssh")
     with pytest.raises(MissingDependency, match="openssh-client"):

@@ -129,13 +129,13 @@ def test_hosts_are_put_side_by_side() -> None:
 def test_rounds_without_sense_are_refused(samples: dict[str, list[float]]) -> None:
     data = report(measurement()).to_dict()
     data["measurements"][0]["launches"][0]["rounds"][0] |= samples
-    with pytest.raises(InputError, match="not a result of bench --json"):
+    with pytest.raises(InputError, match="not a JSON result of bench"):
         BenchReport.from_dict(data)
 
 
 def test_a_result_without_its_machine_is_refused() -> None:
     data = report(measurement()).to_dict() | {"machine": {}}
-    with pytest.raises(InputError, match="not a result of bench --json"):
+    with pytest.raises(InputError, match="not a JSON result of bench"):
         BenchReport.from_dict(data)
 
 

@@ -28,7 +28,7 @@ def test_destinations(host: str, given_to_ssh: str) -> None:
 
 @pytest.mark.parametrize("host", ["", " ", "-oProxyCommand=evil", "board:0", "board:70000", "a\nb"])
 def test_what_is_not_a_host_is_refused(host: str) -> None:
-    with pytest.raises(InputError, match="--host"):
+    with pytest.raises(InputError, match="`host`"):
         destination(host)
 
 

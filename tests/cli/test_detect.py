@@ -116,8 +116,8 @@ def test_kinds_of_videos(cli: Cli, model: Path, clip: Path, tmp_path: Path, suff
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("-o", "out.xyz"), "-o out.xyz: OpenCV cannot write .xyz here; give an .mp4"),
-        (("-o", "out.jpg"), "-o out.jpg: a video or camera needs a video file"),
+        (("-o", "out.xyz"), "--output out.xyz: OpenCV cannot write .xyz here; give an .mp4"),
+        (("-o", "out.jpg"), "--output out.jpg: a video or camera needs a video file"),
         (("--show",), "--show: there is no screen"),
         (("--json", "-", "--csv", "-"), "only one of --json, --jsonl, --csv"),
         (("--min-size", "9", "--max-size", "3"), "no face has such a size"),

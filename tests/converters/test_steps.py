@@ -26,7 +26,7 @@ def test_names() -> None:
     assert target_names()[:5] == ("onnx", "onnxsim", "mnn", "ncnn", "caffe")
     for name in target_names():
         assert get_format(name).name == name
-    with pytest.raises(InputError, match="--to halo: unknown; choose from onnx, onnxsim"):
+    with pytest.raises(InputError, match="format halo: unknown; choose from onnx, onnxsim"):
         get_format("halo")
 
 
@@ -45,7 +45,7 @@ def test_source_that_is_no_model(tmp_path: Path, name: str, content: bytes) -> N
 
 def test_precision_that_a_format_lacks(tmp_path: Path) -> None:
     wanted = Conversion((tmp_path / "x",), SPEC, "fp16", (tmp_path / "y",))
-    with pytest.raises(InputError, match="--to caffe does not offer fp16; it offers fp32"):
+    with pytest.raises(InputError, match="caffe does not offer fp16; it offers fp32"):
         get_format("caffe").convert(wanted)
 
 

@@ -166,7 +166,7 @@ def test_checkpoint_at_another_size(make_checkpoint: MakeCheckpoint) -> None:
 
 def test_backend_that_does_not_read_the_format(folder: ArtifactFolder) -> None:
     file = folder.files(folder.find("mnn"))[0]
-    with pytest.raises(InputError, match="--backend ncnn reads ncnn, not mnn"):
+    with pytest.raises(InputError, match="backend ncnn reads ncnn, not mnn"):
         Detector.open(file, "ncnn")
 
 

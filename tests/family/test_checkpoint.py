@@ -248,7 +248,7 @@ def test_averaged_weights_are_taken_when_asked_for(
 def test_averaged_weights_that_are_not_there_are_not_replaced(
     tensors: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="--ema"):
+    with pytest.raises(InputError, match="`ema`"):
         load_checkpoint(save(tensors, tmp_path / "x.pth"), ema=True)
 
 
@@ -260,7 +260,7 @@ def test_an_assumed_size_is_said_and_a_known_one_is_not(
     assert not caplog.messages
     checkpoint = load_checkpoint(path)
     (message,) = caplog.messages
-    assert "mine-640.pth" in message and "320x240" in message and "--input-size" in message
+    assert "mine-640.pth" in message and "320x240" in message and "`input_size`" in message
     checkpoint.save(tmp_path / "again.pth")
     caplog.clear()
     assert load_checkpoint(tmp_path / "again.pth").spec.width == 320

@@ -176,9 +176,9 @@ def foreign(path: Path, tmp_path: Path, width: int, name: str = "more") -> Path:
 def test_an_unknown_output_is_refused_or_ignored_when_asked(tmp_path: Path) -> None:
     path = foreign(tmp_path / "odd.onnx", tmp_path, 7, "poses")
     for backend in ("onnxruntime", "opencv"):
-        with pytest.raises(InputError, match=r"poses.*--ignore-outputs"):
+        with pytest.raises(InputError, match=r"poses.*`ignore_outputs`"):
             Detector.open(path, backend)
-    with pytest.raises(InputError, match=r"poses.*--ignore-outputs"):
+    with pytest.raises(InputError, match=r"poses.*`ignore_outputs`"):
         resolve_source(path)
     known = Known(ignore_outputs=True)
     faces = Detector.open(path, known=known).detect(read_image(DEMO_PHOTO))

@@ -123,7 +123,7 @@ def test_every_runtime_that_gives_maps_gives_a_raw_head() -> None:
         ("", "is empty"),
         ("{}", "not a description of a head"),
         ('{"schema": 9, "model": {}, "outputs": []}', "schema 9"),
-        ('{"schema": 1, "model": {"name": "x"}, "outputs": []}', "convert again with --head conv"),
+        ('{"schema": 1, "model": {"name": "x"}, "outputs": []}', "convert again with `head` conv"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path: Path, content: str, problem: str) -> None:

@@ -115,19 +115,19 @@ def test_sizes_and_clipping() -> None:
 
 def test_a_region_must_lie_in_the_picture() -> None:
     assert View(roi=(10, 20, 30, 40)).parts(40, 60, SPEC) == [(10, 20, 30, 40)]
-    with pytest.raises(InputError, match="--roi 10,20,30,40: reaches out of the picture of 39x60"):
+    with pytest.raises(InputError, match="`roi` 10,20,30,40: reaches out of the picture of 39x60"):
         View(roi=(10, 20, 30, 40)).parts(39, 60, SPEC)
 
 
 @pytest.mark.parametrize("text", ["", "2", "0x2", "2x-1", "axb", "99x99", "auto2", "2x3x4", "²x2"])
 def test_tiles_that_make_no_sense(text: str) -> None:
-    with pytest.raises(InputError, match="--tiles"):
+    with pytest.raises(InputError, match="`tiles`"):
         parse_tiles(text)
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "0,0,0,5", "-1,0,5,5", "a,b,c,d", "1,2,3,4,5"])
 def test_regions_that_make_no_sense(text: str) -> None:
-    with pytest.raises(InputError, match="--roi"):
+    with pytest.raises(InputError, match="`roi`"):
         parse_roi(text)
 
 

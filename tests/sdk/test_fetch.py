@@ -45,5 +45,5 @@ def test_nothing_stays_when_pip_gets_nothing(tmp_path: Path) -> None:
 
 def test_mnn_is_in_no_registry() -> None:
     require_fetchable("ncnn")
-    with pytest.raises(InputError, match=r"--fetch-runtime: .*github.com/alibaba/MNN"):
+    with pytest.raises(InputError, match=r"`fetch_runtime`: .*github.com/alibaba/MNN"):
         require_fetchable("mnn")

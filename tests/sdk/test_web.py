@@ -129,6 +129,15 @@ def test_the_same_faces_at_any_size(site: Path, python: Detector, size: tuple[in
     assert_same(web.run_in_node(site, rgba.tobytes(), *size), python.detect(image))
 
 
+def test_two_packages_are_the_same_bytes(
+    site: Path, artifacts: ArtifactFolder, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    web.write_web(artifacts, again)
+    first, second = ({p.name: p.read_bytes() for p in each.iterdir()} for each in (site, again))
+    assert first == second and web._WASM in first
+
+
 def test_it_is_small_and_imports_nothing(site: Path) -> None:
     files = {path.name: path.stat().st_size for path in site.iterdir()}
     assert sum(files.values()) < 500_000, files

@@ -109,7 +109,7 @@ def test_tokens() -> None:
     assert check_token(new_token())
     assert new_token() != new_token()
     for wrong in ("short", "x" * 15, "a b" * 10, "ü" * 20, "x" * 20 + "\n", ""):
-        with pytest.raises(InputError, match="--token"):
+        with pytest.raises(InputError, match="`token`"):
             check_token(wrong)
 
 

@@ -307,7 +307,7 @@ def test_without_a_source(alone: Server) -> None:
     for path in ("/v1/video", "/v1/events", "/v1/history", "/v1/picture.jpg"):
         answer = alone.ask(path, headers=with_token())
         assert answer.status == 404
-        assert "without --source" in json.loads(answer.read())["error"]
+        assert "without a source" in json.loads(answer.read())["error"]
     assert b"For programs" in alone.ask("/", headers=with_token()).read()
 
 

@@ -13,7 +13,7 @@ from ultraface_deploy.serve.server import addresses, bind
 def test_a_port_that_is_taken() -> None:
     with bind("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
-        with pytest.raises(InputError, match=rf"--port {port}: address already in use; choose"):
+        with pytest.raises(InputError, match=rf"`port` {port}: address already in use; choose"):
             bind("127.0.0.1", port)
     bind("127.0.0.1", port).close()
 
@@ -21,7 +21,7 @@ def test_a_port_that_is_taken() -> None:
 @pytest.mark.parametrize("address", ["192.0.2.1", "nowhere.invalid", "1.2.3", "::ffff:x", ""])
 def test_an_address_that_is_not_here(address: str) -> None:
     """192.0.2.0/24 is for documentation (RFC 5737); names are not looked up."""
-    with pytest.raises(InputError, match=f"--listen {address}"):
+    with pytest.raises(InputError, match=f"`listen` {address}"):
         bind(address, 0)
 
 

@@ -47,6 +47,7 @@ def test_several_classes_are_trained_and_started_from(data: Path, tmp_path: Path
     best = train([data], tmp_path / "run", recipe(), classes=two, report=said.append)
     loaded = load_checkpoint(best)
     assert loaded.spec.num_classes == 3 and (loaded.spec.width, loaded.spec.height) == (64, 64)
+    assert loaded.spec.class_names == ("face", "mask")
     again = train([data], tmp_path / "again", recipe(), init=best, report=said.append)
     assert load_checkpoint(again).spec.num_classes == 2
     assert any("3 classes become 2" in line and "heads are new" in line for line in said)

@@ -199,7 +199,7 @@ def test_distillation_from_a_checkpoint_of_the_family(tiny: list[Sample], tmp_pa
 
 def test_a_stage_without_its_teacher_says_which_to_give(tiny: list[Sample], tmp_path: Path) -> None:
     stage = replace(MEMORISE, teachers=(Role("t"),), weights=Weights(outputs=1))
-    with pytest.raises(InputError, match="--teacher"):
+    with pytest.raises(InputError, match="`teacher`"):
         Trainer(recipe_of(stage), [tiny], tmp_path / "run").fit()
 
 

@@ -58,7 +58,12 @@ def read_truth(
     if len(images) < len(samples):
         raise InputError(f"{labels}: names a picture twice")
     return images, [
-        TruthImage(_name(sample, pictures), sample.boxes.astype(np.float64), ~sample.ignored[None])
+        TruthImage(
+            _name(sample, pictures),
+            sample.boxes.astype(np.float64),
+            ~sample.ignored[None],
+            sample.labels,
+        )
         for sample in samples
     ]
 

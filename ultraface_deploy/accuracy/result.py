@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ultraface_deploy.accuracy.classes import ClassAp
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import PARSE_ERRORS
 from ultraface_deploy.safe.records import Amount, Natural, Positive, Version, plain, read
@@ -111,6 +112,7 @@ class EvalRecord:
     agreement: Agreement | None = None
     images: Natural = 0
     unreadable: dict[str, str] = field(default_factory=dict)
+    classes: list[ClassAp] = field(default_factory=list)
     easy: Amount | None = None
     medium: Amount | None = None
     hard: Amount | None = None
@@ -146,7 +148,7 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[Result]]:
     Raises:
         InputError: there is no such file, or it is none of these.
     """
-    found = read(path, EvalFile, "result of eval --json", "run eval again")
+    found = read(path, EvalFile, "JSON result of eval", "run eval again")
     results = []
     for number, record in enumerate(found.results):
         try:

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ultraface_deploy.accuracy import statistics
 from ultraface_deploy.accuracy.as_reference import agreement
+from ultraface_deploy.accuracy.classes import by_class, tally_by_score
 from ultraface_deploy.accuracy.coco_metrics import coco_metrics, require_coco
 from ultraface_deploy.accuracy.result import Result
 from ultraface_deploy.accuracy.settings import EvalSettings
@@ -21,6 +20,7 @@ from ultraface_deploy.accuracy.workers import Job, detect_images
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.records import SCHEMA
+from ultraface_deploy.safe.text import counted
 from ultraface_deploy.wider import (
     Detections,
     Matches,
@@ -82,7 +82,7 @@ class Evaluation:
         remarks = []
         if missing := self.results[0].missing:
             remarks.append(
-                f"{missing} images of the ground truth are missing: "
+                f"{counted(missing, 'image')} of the ground truth missing: "
                 "the figures are of the other images only"
             )
         for result in self.results:
@@ -173,7 +173,8 @@ def evaluate_folder(
     """Evaluate on data of one's own: AP by the rules of Pascal VOC 2010, and the operating point.
 
     Unlike under the WIDER FACE protocol, IoU has no extra pixel, scores are not normalised, every
-    score is a threshold, and false alarms in images without faces count.
+    score is a threshold, and false alarms in images without faces count. Of a network with several
+    classes AP is that of finding a face of any; `classes` in the details has each by itself.
 
     Args:
         subjects: what `find_subjects` found.
@@ -195,7 +196,7 @@ def evaluate_folder(
         details = _details(matches, 0, found, usable, coco)
         point = statistics.point_for_false_positives(matches, 0, false_positives)
         details["operating_point"] = None if point is None else asdict(point)
-        return _tally_by_score(matches), details
+        return tally_by_score(matches), details
 
     protocol = {
         "name": "Pascal VOC 2010",
@@ -227,6 +228,8 @@ def _measure(
             tally, details = judge(found, usable, options.coco)
             if reference.precision == "fp32":
                 details["agreement"] = agreement(expected, found, reference.label)
+            if subject.spec.num_classes > 2 and usable[0].labels is not None:
+                details["classes"] = by_class(subject.spec, folder, usable)
             missing = len(truth) - len(images)
             results.append(Result(subject.describe(), tally, missing, unreadable, details))
     return results
@@ -258,12 +261,6 @@ def _details(
     if coco:
         details["coco"] = coco_metrics(found, usable, subset)
     return details | statistics.describe(matches, subset)
-
-
-def _tally_by_score(matches: Matches) -> Tally:
-    """Count with every score as a threshold of its own."""
-    levels, bins = np.unique(-matches.scores, return_inverse=True)
-    return Tally.of(matches, ("ap",), bins, len(levels))
 
 
 def _protocol(ground_truth: Path, listed: int) -> dict[str, Any]:
@@ -300,7 +297,7 @@ def _present(
     if absent is not None and not (allow_missing and present):
         raise InputError(
             f"{where}: {len(paths) - len(present)} of {len(paths)} {what} are missing, the first "
-            f"is {absent}" + ("; --allow-missing goes on without them" if present else "")
+            f"is {absent}" + ("; `allow_missing` goes on without them" if present else "")
         )
     return present
 

@@ -36,9 +36,9 @@ class EvalSettings:
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.keep_aspect:
-            raise InputError("--scale keeps the aspect ratio already; leave out --keep-aspect")
+            raise InputError("`scale` keeps the aspect ratio already; leave out `keep_aspect`")
         if isinstance(self.scale, int) and not MIN_SIDE <= self.scale <= MAX_SIDE:
-            raise InputError(f"--scale {self.scale}: give {MIN_SIDE} to {MAX_SIDE}, or `original`")
+            raise InputError(f"`scale` {self.scale}: give {MIN_SIDE} to {MAX_SIDE}, or `original`")
 
     @property
     def postprocess(self) -> PostprocessOptions:

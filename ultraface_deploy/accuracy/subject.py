@@ -89,8 +89,8 @@ def find_subjects(
     path = Path(model)
     if path.is_dir() and known != NOTHING:
         raise InputError(
-            f"{model}: states itself what its network reads; leave out --mean, --std, --color and "
-            "--ignore-outputs"
+            f"{model}: states itself what its network reads; leave out `mean`, `std`, `color` and "
+            "`ignore_outputs`"
         )
     if "all" not in backends or path.is_file():
         names: list[str | None] = [*backends] or [None]
@@ -103,7 +103,7 @@ def find_subjects(
     elif path.is_dir():
         found = _everything(ArtifactFolder.open(path), precisions or PRECISIONS, input_size)
     else:
-        raise InputError(f"{model}: --backend all needs an artifact folder or a model file")
+        raise InputError(f"{model}: `backend` all needs an artifact folder or a model file")
     return list(dict.fromkeys(found))
 
 
@@ -155,7 +155,7 @@ def _at_size(subject: Subject, runtime: Backend, size: tuple[int, int] | None) -
     if fixed:
         raise InputError(
             f"{subject.files[0]}: is made for {spec.width}x{spec.height}; convert the model again "
-            f"with --input-size {size[0]}x{size[1]}"
+            f"with `input_size` {size[0]}x{size[1]}"
         )
     return Subject(
         subject.artifact, subject.backend, subject.precision, subject.files, spec.resized(*size)

@@ -9,11 +9,14 @@ from rich.table import Table
 
 from ultraface_deploy.accuracy.compare import Pairing
 from ultraface_deploy.accuracy.run import Evaluation
+from ultraface_deploy.safe.text import counted
 
 
 def tables(evaluation: Evaluation) -> Iterator[Table]:
-    """Yield AP, then where small faces are lost, then what the thresholds give."""
+    """Yield AP, also by class, then where small faces are lost, then what the thresholds give."""
     yield _ap(evaluation)
+    if any("classes" in result.details for result in evaluation.results):
+        yield _classes(evaluation)
     yield _heights(evaluation)
     yield _points(evaluation)
 
@@ -22,7 +25,7 @@ def pairing_table(pairing: Pairing, confidence: float) -> Table:
     """Return AP before and after, with the interval of the change."""
     images = len(pairing.before.tally.names)
     table = _table(
-        f"{pairing.before.label} -> {pairing.after.label}, {images} images",
+        f"{pairing.before.label} -> {pairing.after.label}, {counted(images, 'image')}",
         ["set"],
         ["before", "after", "change", f"{confidence:.0%} interval"],
     )
@@ -68,6 +71,20 @@ def _ap(evaluation: Evaluation) -> Table:
             row += [_number(result.details["coco"][key]) for key in ("ap", "ap50")]
         same = result.details.get("agreement")
         table.add_row(*row, "-" if same is None else f"{same['f1']:.3f}")
+    return table
+
+
+def _classes(evaluation: Evaluation) -> Table:
+    table = _table("AP by class", ["artifact", "backend", "class"], ["faces", "ap"])
+    for result in evaluation.results:
+        for each in result.details.get("classes", []):
+            table.add_row(
+                result.subject["artifact"],
+                result.subject["backend"],
+                each["name"] or str(each["label"]),
+                str(each["faces"]),
+                _number(each["ap"]),
+            )
     return table
 
 

@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ultraface_deploy.accuracy.classes import write_classes
 from ultraface_deploy.accuracy.settings import EvalSettings, fit, tensor_of
 from ultraface_deploy.accuracy.subject import Subject
 from ultraface_deploy.backends import Session
@@ -100,7 +101,7 @@ def _in_processes(
     except BrokenProcessPool as error:
         raise CheckFailed(
             "a process of the evaluation died: out of memory, or a runtime crashed; "
-            "the same command continues, use fewer --jobs"
+            "the same command continues, use fewer `jobs`"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -134,6 +135,8 @@ def _detect(name: str, path: Path) -> str | None:
     for subject, folder in _job.folders:
         if not predictions_path(folder, name).is_file():
             faces = detect(bgr, subject, _job.settings)
+            write_classes(folder, name, faces, subject.spec)
+            # Last: where this file is, all is done.
             write_predictions(folder, name, (faces.boxes, faces.scores))
     return None
 
@@ -158,5 +161,5 @@ def _session(subject: Subject, width: int, height: int) -> Session:
             raise
         raise InputError(
             f"{subject.files[0]}: {subject.backend} runs it at {own[0]}x{own[1]} only; "
-            "evaluate the checkpoint with --backend torch, or leave out --scale"
+            "evaluate the checkpoint with `backend` torch, or leave out `scale`"
         ) from error

@@ -83,7 +83,7 @@ class Comparison:
             return self
         reason = (
             "neither network found a face, which proves nothing; compare on pictures with faces, "
-            "check --mean, --std and --color, or give --allow-no-faces"
+            "check `mean`, `std` and `color`, or give `allow_no_faces`"
         )
         return replace(self, passed=False, reason=reason)
 
@@ -266,7 +266,7 @@ def compare_with_original(
                     continue
                 agreement.add(wanted, outputs, spec, candidate.tolerance.scores or 0.0)
     if candidates and not failures and not agreements[0].images:
-        raise InputError("no images to compare on; give --images FOLDER")
+        raise InputError("no images to compare on; give `images` FOLDER")
     return [
         failed(candidate.artifact, candidate.backend, reference, failures[index])
         if index in failures

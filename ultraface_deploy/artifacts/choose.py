@@ -69,7 +69,7 @@ def choose_artifact(
             return runtime, artifact
     have = ", ".join(artifact.id for artifact in folder.artifacts) or "nothing"
     # Imported late: on a board without the converters this only costs time.
-    from ultraface_deploy.artifacts.convert import step_for
+    from ultraface_deploy.artifacts.plan import step_for
 
     target = step_for(get_backend(backend), precision).format if backend else "all"
     raise InputError(
@@ -158,6 +158,6 @@ def _reader_of(format: str, backend: str | None) -> Backend:
         return installed(format)
     runtime = get_backend(backend)
     if format not in runtime.formats:
-        raise InputError(f"--backend {backend} reads {', '.join(runtime.formats)}, not {format}")
+        raise InputError(f"backend {backend} reads {', '.join(runtime.formats)}, not {format}")
     runtime.require()
     return runtime

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ultraface_deploy import models
 from ultraface_deploy.agreement.comparison import Reference
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.artifacts.choose import installed, runtimes_of
+from ultraface_deploy.artifacts.batches import (
+    FORMATS,
+    require_batch,
+    require_same,
+    set_inputs,
+    single,
+)
+from ultraface_deploy.artifacts.choose import installed
 from ultraface_deploy.artifacts.folder import (
     MANIFEST,
     Artifact,
@@ -23,24 +27,23 @@ from ultraface_deploy.artifacts.folder import (
     Source,
     describe_files,
 )
+from ultraface_deploy.artifacts.plan import Step, left_out, plan
 from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.artifacts.source import ModelSource
 from ultraface_deploy.artifacts.verify import open_reference, require_passed, verify_artifact
-from ultraface_deploy.backends import Backend
 from ultraface_deploy.converters import (
     Conversion,
     Format,
     format_and_files,
     get_format,
-    target_names,
 )
-from ultraface_deploy.errors import CheckFailed, InputError
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.family.tensors import SAFETENSORS
-from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.pipeline.maps import SUFFIX as HEAD_SUFFIX
 from ultraface_deploy.pipeline.maps import write_head
 from ultraface_deploy.quantize import Int8, Int8Options
+from ultraface_deploy.quantize.table import CalibrationTable
 from ultraface_deploy.safe.files import make_folder
 from ultraface_deploy.safe.images import embedded_images
 
@@ -49,127 +52,11 @@ if TYPE_CHECKING:
     from ultraface_deploy.quantize.quantizer import Quantizer
 
 Report = Callable[[str], None]
-_MOST_INPUTS = 1024
-# Sums of many inputs are added in another order.
-_SAME_IN_BATCHES = 1e-3
-
-
-@dataclass(frozen=True)
-class Step:
-    """One artifact to make."""
-
-    format: str
-    precision: Precision = "fp32"
 
 
 def default_folder(name: str = models.DEFAULT_MODEL) -> Path:
     """Return where artifacts go when no folder is given."""
     return Path("artifacts") / name
-
-
-def parse_batch(text: str) -> int | None:
-    """Read `--batch`: a number, or `dynamic`, which is None.
-
-    Raises:
-        InputError: it is neither.
-    """
-    if text == "dynamic":
-        return None
-    if not (text.isdecimal() and len(text) < 6 and 1 <= int(text) <= _MOST_INPUTS):
-        raise InputError(f"--batch {text}: give 1 to {_MOST_INPUTS}, or dynamic")
-    return int(text)
-
-
-def plan(
-    source_format: str, targets: Sequence[str], *precisions: Precision, head: Head = "raw"
-) -> list[Step]:
-    """Return the steps to make the targets, each after what it starts from.
-
-    `all` means every format that can be made and checked here: in FP32, and besides in the
-    precisions those that have them.
-
-    Raises:
-        InputError: a target is unknown, or has no such precision or head.
-    """
-    steps: dict[Step, None] = {}
-    for target in targets:
-        if target != "all":
-            for precision in precisions:
-                get_format(target).require_head(head, precision)
-                steps |= dict.fromkeys(_road(source_format, Step(target, precision)))
-            continue
-        formats = map(get_format, target_names())
-        in_all = [each.name for each in formats if each.in_all and head in each.heads]
-        for step in (Step(name, kind) for kind in ("fp32", *precisions) for name in in_all):
-            road = _road(source_format, step) if has_precision(step.format, step.precision) else []
-            if road and _judged(step) and not _missing(source_format, road):
-                steps |= dict.fromkeys(road)
-    return list(steps)
-
-
-def left_out(source_format: str, head: Head = "raw") -> dict[str, str]:
-    """Return what `all` does not make here because a package is missing: per format its extra."""
-    found = {}
-    formats = map(get_format, target_names())
-    for record in (each for each in formats if each.in_all and head in each.heads):
-        road = _road(source_format, Step(record.name, next(iter(record.precisions))))
-        if _missing(source_format, road):
-            found[record.name] = record.extra
-    return found
-
-
-def _missing(source_format: str, road: Sequence[Step]) -> list[Step]:
-    """The steps of a road that need a package which is not installed."""
-    return [s for s in road if s.format != source_format and get_format(s.format).missing()]
-
-
-def _judged(step: Step) -> bool:
-    return any(backend.available() for backend in runtimes_of(step.format, step.precision))
-
-
-def has_precision(format: str, precision: Precision) -> bool:
-    """Whether a format can be converted to in a precision."""
-    return precision in get_format(format).precisions
-
-
-def step_for(backend: Backend, precision: Precision) -> Step:
-    """Return the artifact that a backend runs best in a precision.
-
-    Raises:
-        InputError: none of its formats has that precision.
-    """
-    if (step := find_step(backend, precision)) is None:
-        raise InputError(
-            f"--backend {backend.name} does not run {precision}; choose another --precision"
-        )
-    return step
-
-
-def find_step(backend: Backend, precision: Precision) -> Step | None:
-    """Return the artifact that a backend runs best in a precision, None where there is none."""
-    if precision == "fp32":
-        # ONNX is taken in as it is; what else cannot be made here is the last resort.
-        here = [f for f in backend.formats if f == "onnx" or get_format(f).missing() is None]
-        return Step((here or backend.formats)[0])
-    for format in backend.formats:
-        made = format in target_names() and has_precision(format, precision)
-        if made and backend.runs(format, precision):
-            return Step(format, precision)
-    return None
-
-
-def _road(source_format: str, step: Step) -> list[Step]:
-    """The steps from the source to one artifact, itself included."""
-    if step == Step(source_format):
-        # An ONNX source is itself made an artifact; a checkpoint is only copied.
-        return [step] if source_format == "onnx" else []
-    record = get_format(step.format)
-    way = record.way(step.precision)
-    # INT8 is planned on the simplified ONNX file, whatever else it is written from.
-    sources = (
-        ("onnxsim", *way.sources) if isinstance(way, Int8) else (record.source_for(step.precision),)
-    )
-    return [*(s for source in sources if source for s in _road(source_format, Step(source))), step]
 
 
 def convert(
@@ -211,20 +98,13 @@ def convert(
         CheckFailed: an artifact does not compute what the original network computes, or no INT8
             candidate finds the same faces.
     """
-    if opset is not None:
-        from ultraface_deploy.converters.onnx.opset import check_opset
-
-        check_opset(opset)
-    if batch != 1 and (others := set(targets) - {"onnx", "onnxsim"}):
-        raise InputError(
-            f"--batch: ONNX files alone are made for several inputs, not {', '.join(others)}; "
-            "give --to onnx or --to onnxsim"
-        )
     precisions = (precision,) if isinstance(precision, str) else tuple(precision)
+    require_possible(targets, precisions, source.spec.head, opset, batch)
     steps = plan(source.root, targets, *precisions, head=source.spec.head)
     options = int8 or Int8Options()
     if any(step.precision == "int8" for step in steps):
         options.require_readable()
+        _require_plans(options, steps)
     if "all" in targets:
         _say_what_is_left_out(source.root, source.spec.head, report)
     # The target first: what installs it brings the steps on the way too.
@@ -246,6 +126,42 @@ def convert(
             write_head(file, source.spec)
             report(f"{'':<14} {file.name} says what is to be done with the outputs")
         return work.folder
+
+
+def require_possible(
+    targets: Sequence[str],
+    precisions: Sequence[Precision],
+    head: Head,
+    opset: int | None = None,
+    batch: int | None = 1,
+) -> None:
+    """Refuse what no model can be converted to, without a look at one.
+
+    Raises:
+        InputError: a format is unknown or has no such precision or head, or an option is none.
+    """
+    if opset is not None:
+        from ultraface_deploy.converters.onnx.opset import check_opset
+
+        check_opset(opset)
+    require_batch(targets, batch)
+    plan("torch", targets, *precisions, head=head)
+
+
+def _require_plans(options: Int8Options, steps: Sequence[Step]) -> None:
+    """Refuse a file that is no calibration table and no table that the formats read.
+
+    Raises:
+        InputError: says what is wrong with it.
+    """
+    given = options.calibration
+    if given is None or not given.is_file():
+        return
+    ways = (get_format(step.format).way(step.precision) for step in steps)
+    for way in ways:
+        if isinstance(way, Int8) and not (way.read_plan and given.suffix == way.plan_suffix):
+            CalibrationTable.load(given)
+            return
 
 
 def _say_what_is_left_out(source_format: str, head: Head, report: Report) -> None:
@@ -274,10 +190,11 @@ def _open_folder(source: ModelSource, path: Path, overwrite: bool) -> ArtifactFo
         return existing
     if overwrite and not from_itself:
         return empty
+    named = "" if existing.spec.class_names == source.spec.class_names else " and other class names"
     raise InputError(
         f"{path}: holds artifacts of {existing.spec.name} made from {existing.source.file} at "
-        f"{existing.spec.width}x{existing.spec.height} with the {existing.spec.head} head; "
-        "choose another folder with -o, or --overwrite"
+        f"{existing.spec.width}x{existing.spec.height} with the {existing.spec.head} head{named}; "
+        "choose another folder with `output`, or `overwrite`"
     )
 
 
@@ -329,8 +246,9 @@ class _Work:
             self._quantize(record, way, list(files.values()))
         else:
             self._convert(record, step.precision, list(files.values()))
-        if record.name in ("onnx", "onnxsim"):
-            self._set_batch(*files.values())
+        if record.name in FORMATS:
+            (file,) = files.values()
+            set_inputs(file, self.batch)
         artifact = describe_files(step.format, step.precision, files)
         self._check_and_publish(artifact, list(files.values()), _tools(record))
         if isinstance(way, Int8) and installed(step.format, step.precision).timed:
@@ -344,7 +262,7 @@ class _Work:
         assert source is not None
         sources = self._sound(source)
         record.convert(Conversion(sources, self.folder.spec, precision, tuple(outputs)))
-        if record.name in ("onnx", "onnxsim") and precision == "fp32":
+        if record.name in FORMATS and precision == "fp32":
             self._set_opset(outputs[0])
 
     def _set_opset(self, file: Path) -> None:
@@ -370,51 +288,8 @@ class _Work:
 
     def _sound(self, format: str) -> tuple[Path, ...]:
         files = sound_files(self.folder, self.folder.find(format), installed(format))
-        return self._single(files[0]) if format in ("onnx", "onnxsim") else files
-
-    def _single(self, file: Path) -> tuple[Path, ...]:
-        """What is made from an ONNX file is made from one that takes a single input."""
-        from ultraface_deploy.converters.onnx.header import input_batch
-
-        if input_batch(file) == 1:
-            return (file,)
-        from ultraface_deploy.converters.onnx.batch import set_batch
-
-        copy = self.scratch / f"single-{file.name}"
-        shutil.copyfile(file, copy)
-        set_batch(copy, 1)
-        return (copy,)
-
-    def _set_batch(self, file: Path) -> None:
-        from ultraface_deploy.converters.onnx.header import input_batch
-
-        # What takes any number, and was not asked for anything else, stays as it is.
-        asked = 0 if self.batch is None else self.batch
-        if input_batch(file) != asked and (self.batch != 1 or input_batch(file)):
-            from ultraface_deploy.converters.onnx.batch import set_batch
-
-            set_batch(file, self.batch)
-
-    def _require_same_in_batches(
-        self, judge: Backend, artifact: Artifact, made: Sequence[Path]
-    ) -> None:
-        """Refuse a network that computes an input otherwise beside others than alone.
-
-        Raises:
-            CheckFailed: says how far off it is.
-        """
-        spec = self.folder.spec
-        session = judge.load(made, spec, precision=artifact.precision)
-        inputs = [preprocess(image, spec) for image in islice(embedded_images(), 3)]
-        together = session.run_batch(np.concatenate(inputs))
-        for index, tensor in enumerate(inputs):
-            for name, alone in session.run(tensor).items():
-                off = float(np.abs(together[name][index] - alone[0]).max())
-                if not off <= _SAME_IN_BATCHES:
-                    raise CheckFailed(
-                        f"--batch: {artifact.id} computes other {name} for several inputs at once "
-                        f"than for one (by {off:.2g}); leave out --batch"
-                    )
+        # What is made from an ONNX file is made from one that takes a single input.
+        return (single(files[0], self.scratch),) if format in FORMATS else files
 
     def _fp32_bytes(self, record: Format) -> int:
         """Size of a format's FP32 artifact, which is made to be measured if nobody asked for it.
@@ -469,7 +344,7 @@ class _Work:
         self.source.require_unchanged()
         save(prepare(model, own, wanted), output)
         self._set_opset(output)
-        self._set_batch(output)
+        set_inputs(output, self.batch)
         # At another size or with decoded boxes the file itself is the only reference there is.
         if _comparable(own) != _comparable(wanted):
             format, originals, own = "onnx", (output,), wanted
@@ -499,7 +374,7 @@ class _Work:
         self._reference = self._reference or open_reference(self.folder)
         judge = installed(artifact.format, artifact.precision)
         if self.batch != 1:
-            self._require_same_in_batches(judge, artifact, made)
+            require_same(self.folder.spec, judge, artifact, made)
         comparison = verify_artifact(
             self.folder.spec, artifact, made, judge, self._reference, embedded_images()
         )

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ultraface_deploy import models
-from ultraface_deploy.artifacts.convert import Step, convert, default_folder
+from ultraface_deploy.artifacts.convert import convert, default_folder
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.artifacts.plan import Step
 from ultraface_deploy.artifacts.source import resolve_source, sized_name
 from ultraface_deploy.quantize import Int8Options
 

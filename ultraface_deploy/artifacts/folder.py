@@ -290,7 +290,7 @@ def _locked(folder: Path) -> Iterator[None]:
     except Timeout as error:
         raise InputError(
             f"{folder}: another run has been writing here for {_LOCK_TIMEOUT_S} s; "
-            "wait for it or choose another folder with -o"
+            "wait for it or choose another folder with `output`"
         ) from error
 
 

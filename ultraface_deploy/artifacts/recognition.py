@@ -189,7 +189,7 @@ def _remarks(session: Session, spec: ModelSpec, known: Known) -> list[str]:
     if spec.landmarks and not known.says_input:
         remarks.append(
             f"gives landmarks; like all such networks it is taken to read {spec.color} minus "
-            f"{spec.mean}; --mean, --std and --color say otherwise"
+            f"{spec.mean}; `mean`, `std` and `color` say otherwise"
         )
     return remarks
 
@@ -224,18 +224,18 @@ def _recognise_here(
         raise BackendError(f"{files[0]}: {backend.name} cannot read it ({reason})") from error
     if size is not None and input_size not in (None, size):
         raise InputError(
-            f"{files[0]}: is fixed at {size[0]}x{size[1]}; leave out --input-size, or convert the "
+            f"{files[0]}: is fixed at {size[0]}x{size[1]}; leave out `input_size`, or convert the "
             "file to another size first"
         )
     if stated is not None:
         if known.says_input and known.of(stated) != stated:
             raise InputError(
-                f"{files[0]}: states itself what it reads; leave out --mean, --std and --color"
+                f"{files[0]}: states itself what it reads; leave out `mean`, `std` and `color`"
             )
         return stated
     size = size or input_size
     if size is None:
-        raise InputError(f"{files[0]}: does not state its input size; give --input-size 320x240")
+        raise InputError(f"{files[0]}: does not state its input size; give `input_size` 320x240")
     gray = known.color is None and record.channels(files) == 1
     known = replace(known, color="gray") if gray else known
     session = _loaded_as_any(
@@ -247,8 +247,8 @@ def _recognise_here(
         shown = ", ".join(f"{name} {shape}" for name, shape in unknown.items())
         raise InputError(
             f"{files[0]}: gives more for each anchor than scores and boxes ({shown}), so it is "
-            "another network, which may read another input; --ignore-outputs runs it without, "
-            "--mean, --std and --color say what it reads"
+            "another network, which may read another input; `ignore_outputs` runs it without, "
+            "`mean`, `std` and `color` say what it reads"
         )
     gray_picture = np.zeros(spec.input_shape, np.float32)
     boxes = session.run(gray_picture)["boxes"][0]

@@ -71,7 +71,7 @@ class SingleFile:
             backend.require()
             if backend.name not in {each.name for each in able}:
                 raise InputError(
-                    f"--backend {backend.name} reads {', '.join(backend.formats)}, not {path.name}"
+                    f"backend {backend.name} reads {', '.join(backend.formats)}, not {path.name}"
                 )
         if not readers:
             raise InputError(f"{path}: no installed runtime reads {format}")

@@ -56,6 +56,7 @@ def resolve_source(
     name: str | None = None,
     ema: bool = False,
     known: Known = NOTHING,
+    class_names: tuple[str, ...] = (),
 ) -> ModelSource:
     """Find what to convert.
 
@@ -66,6 +67,7 @@ def resolve_source(
         name: name of the model; None for one after the file.
         ema: take the averaged weights of a checkpoint that holds both.
         known: what the user knows of a foreign file: its normalisation, outputs to ignore.
+        class_names: of the labels 1, 2, ...; empty for what the model states itself.
 
     Returns:
         The source with the spec that the artifacts shall have.
@@ -78,15 +80,24 @@ def resolve_source(
         source = _as_known(source, known)
     else:
         source = _open_source(model, name, input_size is not None, known)
+    if class_names:
+        source = _named(source, class_names)
     spec = source.spec
     if input_size is not None and input_size != (spec.width, spec.height):
         own_name = sized_name(spec, input_size)
         spec = replace(spec.resized(*input_size), name=name or own_name)
+    if name is not None:
+        spec = replace(spec, name=name)
     if head is not None:
         spec = replace(spec, head=head)
     if spec != source.spec and source.format == "onnx":
         _require_onnx(source.file)
     return replace(source, spec=spec)
+
+
+def _named(source: ModelSource, class_names: tuple[str, ...]) -> ModelSource:
+    own, spec = (replace(each, class_names=class_names) for each in (source.own_spec, source.spec))
+    return replace(source, spec=spec, own_spec=own)
 
 
 def _as_known(source: ModelSource, known: Known) -> ModelSource:
@@ -160,7 +171,7 @@ def _from_averaged(path: Path, name: str | None, size_known: bool) -> ModelSourc
     from ultraface_deploy.family.checkpoint import load_checkpoint, model_name
 
     if not path.is_file():
-        raise InputError(f"{path}: --ema needs a checkpoint file")
+        raise InputError(f"{path}: `ema` needs a checkpoint file")
     name = name or f"{model_name(path)}-ema"
     checkpoint = load_checkpoint(path, name, size_known=size_known, ema=True)
     folder = TemporaryDirectory(prefix="ultraface-")
@@ -214,7 +225,7 @@ def parse_head(text: str) -> Head:
     for head in get_args(Head):
         if text == head:
             return cast(Head, head)
-    raise InputError(f"--head {text}: unknown; choose from {', '.join(get_args(Head))}")
+    raise InputError(f"`head` {text}: unknown; choose from {', '.join(get_args(Head))}")
 
 
 def owning_folder(file: Path) -> ArtifactFolder | None:

@@ -32,7 +32,7 @@ class Accuracies:
         Raises:
             InputError: there is no such file, or it holds something else.
         """
-        found = read(path, _File, "result of eval --json", "run eval again")
+        found = read(path, _File, "JSON result of eval", "run eval again")
         return cls({row.subject: row.aps for row in found.results})
 
 

@@ -87,7 +87,7 @@ def find_python(request: dict) -> str:  # type: ignore[type-arg]  # dict[...] is
     if not request["bootstrap"]:
         names = ", ".join(lacking(sys.executable, request["modules"]))
         raise Refused(
-            f"its Python lacks {names}; --bootstrap makes a virtual environment there with them"
+            f"its Python lacks {names}; `bootstrap` makes a virtual environment there with them"
         )
     print(f"@note making a virtual environment in {environment}", file=sys.stderr, flush=True)
     existed = environment.exists()

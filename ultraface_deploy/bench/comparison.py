@@ -85,7 +85,7 @@ def compare_reports(
     if len(earlier) < len(before.measurements):
         raise InputError(
             "the earlier result holds a configuration more than once; "
-            "with --ignore input give results of one input size each"
+            "with `ignore` input give results of one input size each"
         )
     pairs = [(earlier.get(_key(m, ignore)), m) for m in after.measurements]
     both = [(old, new) for old, new in pairs if old is not None]
@@ -93,14 +93,14 @@ def compare_reports(
         raise InputError(
             "the two results have no configuration in common: "
             f"{_titles(before)} against {_titles(after)}; "
-            "other input sizes are compared with --ignore input, and results of other cores "
-            "(--cores) not at all"
+            "other input sizes are compared with `ignore` input, and results of other cores "
+            "(`cores`) not at all"
         )
     for old, new in both:
         if "artifact" not in ignore and _artifact(old) != _artifact(new):
             raise InputError(
                 f"{new.title}: the two runs timed different files; "
-                "compare them anyway with --ignore artifact"
+                "compare them anyway with `ignore` artifact"
             )
     return [difference(old, new, stage) for old, new in both]
 
@@ -168,7 +168,7 @@ def _require_same_machine(before: BenchReport, after: BenchReport) -> None:
             if earlier.get(name) != later.get(name):
                 raise InputError(
                     f"the two results come from different machines ({name}: {earlier.get(name)} "
-                    f"and {later.get(name)}); compare them anyway with --ignore machine"
+                    f"and {later.get(name)}); compare them anyway with `ignore` machine"
                 )
 
 
@@ -176,7 +176,7 @@ def _require_same_image(before: BenchReport, after: BenchReport) -> None:
     if before.settings.get("image_sha256") != after.settings.get("image_sha256"):
         raise InputError(
             "the two results were timed on different photographs, which only the stage inference "
-            "does not see; compare them anyway with --ignore image"
+            "does not see; compare them anyway with `ignore` image"
         )
 
 

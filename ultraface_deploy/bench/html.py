@@ -12,6 +12,7 @@ from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.tables import machine_line, warnings_of
 from ultraface_deploy.pages.page import escape, facts, page, picture, section, table
 from ultraface_deploy.pages.plots import render
+from ultraface_deploy.safe.text import counted
 
 _CAPTIONS = {
     "latency": "Latency per thread count",
@@ -53,8 +54,9 @@ def _summary(report: BenchReport) -> str:
         return "Nothing was timed."
     fastest = min(report.measurements, key=lambda m: m.row("end_to_end").median_ms)
     row = fastest.row("end_to_end")
+    timed = counted(len(report.measurements), "configuration")
     return (
-        f"{len(report.measurements)} configurations, each verified against the original network "
+        f"{timed}, each verified against the original network "
         f"before it was timed. The fastest end to end: {fastest.title}, "
         f"{row.median_ms:.2f} ms, {row.fps:.0f} images per second."
     )
@@ -119,7 +121,7 @@ def _warnings(report: BenchReport) -> str:
 def _failures(report: BenchReport) -> str:
     return "".join(
         f'<p class="failed">Not timed: {escape(f.model)} {escape(f.backend)} '
-        f"{escape(f.precision)}, {f.threads} threads: {escape(f.reason)}</p>"
+        f"{escape(f.precision)}, {counted(f.threads, 'thread')}: {escape(f.reason)}</p>"
         for f in report.failures
     )
 

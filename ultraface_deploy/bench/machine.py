@@ -137,30 +137,30 @@ def choose_cores(text: str | None, root: Path = ROOT) -> list[int]:
     if text is None:
         return allowed
     named = {cluster.name: list(cluster.cores) for cluster in clusters(root)}
-    cores = named.get(text) or parse_numbers(text, "--cores")
+    cores = named.get(text) or parse_numbers(text, "cores")
     if unknown := [core for core in cores if core not in allowed]:
         raise InputError(
-            f"--cores {text}: core {unknown[0]} is not among those this process may use "
+            f"`cores` {text}: core {unknown[0]} is not among those this process may use "
             f"({_ranges(allowed)}); clusters here: {', '.join(named)}"
         )
     return cores
 
 
-def parse_numbers(text: str, option: str, smallest: int = 0) -> list[int]:
+def parse_numbers(text: str, name: str, smallest: int = 0) -> list[int]:
     """Read `1,2,4`, `1-4` or a mixture, in order and without repeats.
 
     Raises:
-        InputError: it is none of these; names the option.
+        InputError: it is none of these; says which parameter.
     """
     numbers: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         ends = (first, last if dash else first)
         if not all(end.isdecimal() and len(end) < 5 for end in ends):
-            raise InputError(f"{option} {text!r}: give numbers such as 1,2,4 or 1-4")
+            raise InputError(f"`{name}` {text!r}: give numbers such as 1,2,4 or 1-4")
         numbers += range(int(ends[0]), int(ends[1]) + 1)
     if not numbers or min(numbers) < smallest or max(numbers) > 1024:
-        raise InputError(f"{option} {text!r}: give numbers from {smallest} to 1024, rising")
+        raise InputError(f"`{name}` {text!r}: give numbers from {smallest} to 1024, rising")
     return list(dict.fromkeys(numbers))
 
 

@@ -18,6 +18,7 @@ from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.safe.images import read_image
 from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.safe.records import Amount, Natural, Version, read
+from ultraface_deploy.safe.text import counted
 from ultraface_deploy.wider import SETS, Detections, TruthImage, score
 
 GEOMETRIES = ("stretched", "kept")
@@ -146,7 +147,9 @@ def measure_cost(
         # The first inferences also warm up.
         found = sum(len(each.peer.detect(view, *size)) for view in views)
         if found == 0:
-            raise CheckFailed(f"{each.name}: finds nothing in {len(views)} pictures; not timed")
+            raise CheckFailed(
+                f"{each.name}: finds nothing in {counted(len(views), 'picture')}; not timed"
+            )
     taken = np.empty((rounds, len(peers)))
     for number in range(rounds):
         view = views[number % len(views)]

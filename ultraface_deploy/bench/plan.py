@@ -11,9 +11,9 @@ from pathlib import Path
 from ultraface_deploy import models as registry
 from ultraface_deploy.agreement.precision import PRECISIONS, Precision
 from ultraface_deploy.artifacts.choose import best
-from ultraface_deploy.artifacts.convert import Step, find_step, step_for
 from ultraface_deploy.artifacts.ensure import ensure
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
+from ultraface_deploy.artifacts.plan import Step, find_step, step_for
 from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.artifacts.single import SingleFile
 from ultraface_deploy.backends import backend_names, get_backend
@@ -83,7 +83,7 @@ def configurations(
     for backend in map(get_backend, backends or ()):
         if not backend.timed:
             raise InputError(
-                f"--backend {backend.name}: is no runtime of a device, its milliseconds would mean "
+                f"`backend` {backend.name}: is no runtime of a device, its milliseconds would mean "
                 "nothing; time the file on the device, or choose another backend"
             )
         backend.require()
@@ -102,7 +102,7 @@ def configurations(
             have = ", ".join(artifact.id for artifact in folder.artifacts) or "nothing"
             raise InputError(
                 f"{folder.path}: has nothing to time in {' or '.join(precisions or PRECISIONS)} "
-                f"(it has {have}); convert it first, or choose another --precision"
+                f"(it has {have}); convert it first, or choose another `precision`"
             )
         found += [Configuration(folder, *pair, count) for pair in pairs for count in threads]
     return _told_apart(found)
@@ -113,7 +113,7 @@ def _only(precisions: Sequence[Precision] | None) -> Precision | None:
     if precisions is None or tuple(precisions) == ("fp32",):
         return None
     if len(precisions) > 1:
-        raise InputError("a single file has one precision; name one --precision")
+        raise InputError("a single file has one precision; name one `precision`")
     return precisions[0]
 
 

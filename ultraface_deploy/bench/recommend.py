@@ -64,7 +64,7 @@ def parse_min_ap(text: str) -> tuple[str, float]:
     except ValueError:
         wanted = -1.0
     if name not in SETS or not 0 <= wanted <= 1:
-        raise InputError(f"--min-ap {text!r}: give an AP such as 0.45 (hard) or easy:0.77")
+        raise InputError(f"`min_ap` {text!r}: give an AP such as 0.45 (hard) or easy:0.77")
     return name, wanted
 
 
@@ -80,7 +80,9 @@ def recommend(
         InputError: an AP is asked for without the result of an evaluation.
     """
     if limits.min_ap is not None and accuracies is None:
-        raise InputError("--min-ap needs the accuracy: give --eval FILE from `eval --json`")
+        raise InputError(
+            "`min_ap` needs the accuracy: give `eval`, a JSON result of the command eval"
+        )
     if not report.measurements:
         raise CheckFailed("nothing was timed, so nothing can be recommended")
     fastest_first = sorted(report.measurements, key=lambda m: m.row("end_to_end").median_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shlex
+import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,10 +18,60 @@ from ultraface_deploy.bench.layout import NEEDED, installed_files
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import BenchSettings
-from ultraface_deploy.bench.ssh import ssh_command
-from ultraface_deploy.bench.talk import Connections, Note, OnProgress, talk
+from ultraface_deploy.bench.ssh import ssh_command, ssh_failed
+from ultraface_deploy.bench.talk import Connections, Note, OnProgress, kill, talk
 from ultraface_deploy.errors import RemoteFailed
 from ultraface_deploy.safe.images import DEMO_PHOTO
+
+# ssh itself gives up after 15 s; a stand-in for it may not.
+_ANSWER_S = 20.0
+
+
+def require_reachable(hosts: Sequence[str], identity: Path | None = None) -> None:
+    """Find out in seconds that no host answers, before minutes of converting for them.
+
+    One that does is enough: the failures of the others are reported beside its results.
+
+    Raises:
+        MissingDependency: there is no ssh here.
+        InputError: a host or the identity file is wrong.
+        RemoteFailed: none answers; says why the first does not.
+    """
+    commands = [(host, ssh_command(host, identity, ["true"])) for host in hosts]
+    connections = Connections()
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        try:
+            ended = list(
+                pool.map(lambda each: _unreachable(each[0], each[1], connections), commands)
+            )
+        except BaseException:
+            connections.end()
+            raise
+    if all(ended):
+        raise next(failure for failure in ended if failure)
+
+
+def _unreachable(
+    host: str, command: Sequence[str], connections: Connections
+) -> RemoteFailed | None:
+    """Return why ssh does not reach a host, None where it does."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    connections.add(process)
+    try:
+        _, heard = process.communicate(timeout=_ANSWER_S)
+    except subprocess.TimeoutExpired:
+        kill(process)
+        return ssh_failed(host, f"no answer for {_ANSWER_S:.0f} s")
+    if process.returncode != 255:
+        return None
+    lines = heard.decode(errors="replace").strip().splitlines() or ["no message"]
+    return ssh_failed(host, lines[-1][:200])
 
 
 def measure_on_hosts(

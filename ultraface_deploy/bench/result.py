@@ -87,7 +87,7 @@ class BenchReport:
         try:
             return convert(data, cls)
         except InputError as error:
-            raise InputError(f"not a result of bench --json ({error})") from error
+            raise InputError(f"not a JSON result of bench ({error})") from error
 
     @classmethod
     def load(cls, path: str | Path) -> BenchReport:
@@ -96,7 +96,7 @@ class BenchReport:
         Raises:
             InputError: there is no such file, or it holds something else.
         """
-        return read(Path(path), cls, "result of bench --json", "run bench again")
+        return read(Path(path), cls, "JSON result of bench", "run bench again")
 
 
 @dataclass(frozen=True)

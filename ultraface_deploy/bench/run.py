@@ -28,6 +28,7 @@ from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.images import DEMO_PHOTO
 from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.text import counted
 
 _MB_PER_WORKER = 300
 _BUSY_CORES = 0.15
@@ -299,7 +300,7 @@ def _prove(subject: _Subject, worker: Worker) -> None:
         kind = "does not agree with" if subject.configuration.file else "is not"
         raise WorkerFailed(f"{kind} {recorded.name}: {comparison['reason']}")
     if subject.configuration.file and not comparison["reference_detections"]:
-        subject.unverified = "no face was found on any runtime; check --mean, --std and --color"
+        subject.unverified = "no face was found on any runtime; check `mean`, `std` and `color`"
         return
     keys = ("max_abs_scores", "max_abs_boxes", "recall", "precision", "mean_iou", "images")
     subject.verification = {key: comparison[key] for key in keys}
@@ -351,7 +352,7 @@ def _warnings(subject: _Subject, measured: Measurement) -> list[str]:
     found = [f"unverified: {subject.unverified}"] if subject.unverified else []
     threads, cores = measured.threads, len(measured.cores)
     if threads > cores:
-        found.append(f"{threads} threads on {cores} core{'s' if cores > 1 else ''}")
+        found.append(f"{threads} threads on {counted(cores, 'core')}")
     quota = machine.core_quota()
     if quota is not None and threads > quota:
         found.append(f"{threads} threads with the time of {quota:g} cores: a quota is set")

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.errors import InputError, MissingDependency, RemoteFailed
 from ultraface_deploy.safe.files import require_file
 
 # Nobody is there to answer a question. A board that is gone must not look like a slow one: TCP
@@ -32,12 +32,12 @@ def destination(host: str) -> str:
         InputError: it would be read as an option, is empty, or has an impossible port.
     """
     if not host.strip() or host.startswith("-") or any(not c.isprintable() for c in host):
-        raise InputError(f"--host {host!r}: give a host as for ssh, for example pi@board")
+        raise InputError(f"`host` {host!r}: give a host as for ssh, for example pi@board")
     found = _PORT.fullmatch(host)
     if found is None:
         return host
     if not 0 < int(found["port"]) < 65536:
-        raise InputError(f"--host {host}: port {found['port']} does not exist; 1 to 65535 do")
+        raise InputError(f"`host` {host}: port {found['port']} does not exist; 1 to 65535 do")
     return f"ssh://{host}"
 
 
@@ -52,9 +52,15 @@ def ssh_command(host: str, identity: Path | None, words: Sequence[str]) -> list[
     command = shlex.split(os.environ.get("ULTRAFACE_DEPLOY_SSH", "ssh"))
     if not command or shutil.which(command[0]) is None:
         name = command[0] if command else "ssh"
-        raise MissingDependency(f"--host needs {name}: apt-get install openssh-client")
+        raise MissingDependency(f"`host` needs {name}: apt-get install openssh-client")
     key: tuple[str, ...] = ()
     if identity is not None:
         require_file(identity, "identity file")
         key = ("-i", str(identity), "-o", "IdentitiesOnly=yes")
     return [*command, *_OPTIONS, *key, "--", destination(host), *words]
+
+
+def ssh_failed(host: str, said: str) -> RemoteFailed:
+    """Return the error for a host that ssh does not reach, with what ssh said of it."""
+    by_hand = f"ssh {destination(host)} true"
+    return RemoteFailed(f"{host}: ssh failed: {said}; see that this works: {by_hand}")

@@ -26,6 +26,7 @@ from ultraface_deploy.safe.records import (
     decode,
     read,
 )
+from ultraface_deploy.safe.text import counted
 
 _OWN = "another network"
 # The kernel's version without what its builder appended, which can name a person or a company.
@@ -59,7 +60,7 @@ class Board:
     @property
     def name(self) -> str:
         """The board, or else the processor, in one phrase."""
-        return self.board or f"{self.cpu}, {self.cores} cores"
+        return self.board or f"{self.cpu}, {counted(self.cores, 'core')}"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Submission:
         if len(report.machines) > 1:
             raise InputError(
                 f"is of several machines ({', '.join(report.machines)}); measure each by itself, "
-                "with one --host"
+                "with one `host`"
             )
         if not report.measurements:
             raise InputError("holds no figures: nothing could be timed")

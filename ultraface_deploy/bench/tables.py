@@ -10,6 +10,7 @@ from typing import Any
 
 from ultraface_deploy.bench.measurement import Measurement, Row, Stage
 from ultraface_deploy.bench.result import BenchReport
+from ultraface_deploy.safe.text import counted
 
 _COMMENTS = "warnings"
 
@@ -93,13 +94,13 @@ def labels(measured: Sequence[Measurement]) -> Callable[[Measurement], str]:
 def _machine(facts: Mapping[str, Any]) -> str:
     governors = facts.get("governors")
     governor = ", ".join(map(str, governors)) if isinstance(governors, list) else ""
-    return f"{facts.get('board') or facts['cpu']}, {facts['cores']} cores" + (
+    return f"{facts.get('board') or facts['cpu']}, {counted(facts['cores'], 'core')}" + (
         f", governor {governor}" if governor else ""
     )
 
 
 def _cores(count: int) -> str:
-    return f"{count} core{'s' if count > 1 else ''}"
+    return counted(count, "core")
 
 
 def _by_artifact(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
@@ -119,7 +120,6 @@ def _below(report: BenchReport, notes: dict[str, int]) -> list[str]:
     lines = [""] if notes or report.failures else []
     lines += [f"[{mark}] {text}  " for text, mark in notes.items()]
     for f in report.failures:
-        lines.append(
-            f"Not timed: {f.model} {f.backend} {f.precision}, {f.threads} threads: {f.reason}  "
-        )
+        what = f"{f.model} {f.backend} {f.precision}, {counted(f.threads, 'thread')}"
+        lines.append(f"Not timed: {what}: {f.reason}  ")
     return lines

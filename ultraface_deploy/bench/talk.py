@@ -22,6 +22,7 @@ from typing import IO
 
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import BenchProgress
+from ultraface_deploy.bench.ssh import ssh_failed
 from ultraface_deploy.errors import InputError, RemoteFailed
 from ultraface_deploy.safe.files import PARSE_ERRORS
 from ultraface_deploy.safe.limits import Limit
@@ -52,14 +53,14 @@ class Connections:
         with self._lock:
             self._processes.append(process)
             if self._ended:
-                _kill(process)
+                kill(process)
 
     def end(self) -> None:
         """End those that are there, and those still to come."""
         with self._lock:
             self._ended = True
             for process in self._processes:
-                _kill(process)
+                kill(process)
 
 
 @dataclass
@@ -128,7 +129,7 @@ class _Talk:
 
     def _give_up(self, why: str) -> None:
         self.given_up = self.given_up or why
-        _kill(self.process)
+        kill(self.process)
 
 
 def talk(
@@ -179,7 +180,7 @@ def talk(
         code = process.wait()
     finally:
         heard.over.set()
-        _kill(process)
+        kill(process)
         process.wait()
         for thread in threads:
             thread.join(_LINGER_S)
@@ -192,7 +193,7 @@ def talk(
     return read_answer(host, heard.answer.decode(errors="replace"), code, list(heard.last_line))
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen[bytes]) -> None:
     """End a process with all that it started."""
     process.kill()
     # Also where it has ended itself: what it started may hold its streams.
@@ -214,7 +215,7 @@ def read_answer(host: str, answer: str, code: int, lines: Sequence[str]) -> Benc
     """
     last = lines[-1] if lines else "no message"
     if code == 255:
-        raise RemoteFailed(f"{host}: ssh failed: {last}")
+        raise ssh_failed(host, last)
     if code == 127:
         raise RemoteFailed(f"{host}: has no python3")
     try:

@@ -198,7 +198,7 @@ class Runner:
             stamps.append((start, prepared, inferred, end))
             if len(faces) != self.expected:
                 raise RuntimeError(
-                    f"found {len(faces)} faces while timed, {self.expected} when verified"
+                    f"faces while timed: {len(faces)}, when verified: {self.expected}"
                 )
         return {
             "preprocess": [_microseconds(s[1] - s[0]) for s in stamps],

@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn, Optional
 import typer
 
 from ultraface_deploy import __version__
-from ultraface_deploy.cli import config, console, paths, streams
+from ultraface_deploy.cli import config, console, paths, spelling, streams, usage
 from ultraface_deploy.cli.everywhere import Everywhere
 from ultraface_deploy.errors import InputError, UltraFaceError
 
@@ -126,11 +126,24 @@ def _require_place() -> None:
 def _run(arguments: list[str]) -> None:
     command = typer.main.get_command(build_app())
     paths.check_first(command)
+    console.spell(spelling.options_of(command, arguments))
     try:
-        command(arguments, prog_name="ultraface-deploy", default_map=config.defaults(command))
+        code = command(
+            arguments,
+            prog_name=usage.PROGRAM,
+            default_map=config.defaults(command),
+            standalone_mode=False,
+        )
+    except usage.Refusal as error:
+        if not usage.is_bare(error):
+            raise InputError(usage.said(error, command, arguments)) from error
+        typer.echo(error, err=True)
+        code = InputError.exit_code
     except SystemExit:
         streams.finish()
         raise
+    streams.finish()
+    sys.exit(code or 0)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

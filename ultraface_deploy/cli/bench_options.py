@@ -67,7 +67,7 @@ def configurations_of(
         folders or (),
         chosen_backends(backend),
         None if "all" in names else [parse_precision(name) for name in names],
-        parse_numbers(threads, "--threads", smallest=1),
+        parse_numbers(threads, "threads", smallest=1),
         [parse_input_size(text) for text in input_size or ()],
         note,
         known or NOTHING,

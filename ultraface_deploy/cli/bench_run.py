@@ -30,6 +30,7 @@ from ultraface_deploy.cli.options import (
     Std,
     choose_device,
 )
+from ultraface_deploy.safe.text import counted
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.measurement import Measurement, Row, Stage
@@ -151,6 +152,8 @@ def run(
     settings = _settings(launches, seconds, ci, max_seconds, image)
     choose_device(device)
     known = parse_known(mean, std, color, ignore_outputs)
+    if host:
+        _require_reachable(host, identity)
     found = configurations_of(folders, backend, precision, input_size, threads, known)
     if host:
         require_folders(found, "--host")
@@ -159,6 +162,14 @@ def run(
         report = measure_here(found, settings, chosen_cores)
     _write(report, targets)
     _require_all_timed(report)
+
+
+def _require_reachable(hosts: list[str], identity: Path | None) -> None:
+    from ultraface_deploy.bench.remote import require_reachable
+
+    with progress() as display:
+        display.add_task(f"connecting to {', '.join(hosts)}", total=None)
+        require_reachable(list(dict.fromkeys(hosts)), identity)
 
 
 def _require_all_timed(report: BenchReport) -> None:
@@ -170,7 +181,7 @@ def _require_all_timed(report: BenchReport) -> None:
         raise CheckFailed(
             f"{len(report.failures)} of {len(report.failures) + len(report.measurements)} "
             f"configurations were not timed; {first.artifact} on {first.backend}, "
-            f"{first.threads} threads{where}: {first.reason}"
+            f"{counted(first.threads, 'thread')}{where}: {first.reason}"
         )
 
 
@@ -209,7 +220,7 @@ def measure_here(
         for n in (settings.min_launches, settings.max_launches)
     )
     duration = f"{least:.0f} s" if least == most else f"{least:.0f} to {most:.0f} s"
-    note(f"{len(found)} configuration{'s' if len(found) > 1 else ''}, about {duration}")
+    note(f"{counted(len(found), 'configuration')}, about {duration}")
     with progress() as display:
         task = display.add_task("", total=None)
 

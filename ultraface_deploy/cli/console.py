@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ultraface_deploy.cli.spelling import spelled
 from ultraface_deploy.safe.text import printable, printable_lines
 
 
@@ -34,11 +35,13 @@ class _Literal(Console):
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        return super().render_str(printable_lines(text), **options)
+        return super().render_str(spelled(printable_lines(text), _options), **options)
 
 
 # Of many problems of one kind so many are shown: the line that sums them up stays in sight.
 _SHOWN = 5
+# The option of each parameter that the library's messages name.
+_options: dict[str, str] = {}
 notes = _Literal(stderr=True, soft_wrap=True)
 # A pipe or a file has no width; tables go there unbroken.
 _log_stream: IO[str] | None = None
@@ -47,7 +50,7 @@ results = _Literal(width=None if sys.stdout is not None and sys.stdout.isatty() 
 
 def note(message: str) -> None:
     """Tell the user something that is not a result, in one line."""
-    notes.print(printable(message))
+    notes.print(_said(message))
     _log(message)
 
 
@@ -64,14 +67,14 @@ def note_some(what: str, problems: Sequence[str]) -> None:
 
 def line(message: str) -> None:
     """Print a result in one line, however long."""
-    results.print(printable(message), soft_wrap=True)
+    results.print(_said(message), soft_wrap=True)
     _log(message)
 
 
 def error(message: str) -> None:
     """Print the one line that says what went wrong, also where notes are switched off."""
     notes.show_cursor(True)
-    typer.echo(f"error: {printable(message)}", err=True)
+    typer.echo(f"error: {_said(message)}", err=True)
     _log(f"error: {message}")
 
 
@@ -88,16 +91,21 @@ def set_up(quiet: bool, log_file: str | None) -> None:
         _log_stream = Path(log_file).open("a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
 
 
+def spell(options: dict[str, str]) -> None:
+    """Say from now on how options are spelled where a message names parameters."""
+    _options.clear()
+    _options.update(options)
+
+
+def _said(message: str) -> str:
+    return spelled(printable(message), _options)
+
+
 def _log(message: str) -> None:
     if _log_stream is not None:
         when = datetime.now().astimezone().isoformat(timespec="seconds")
-        _log_stream.write(f"{when} {printable(message)}\n")
+        _log_stream.write(f"{when} {_said(message)}\n")
         _log_stream.flush()
-
-
-def counted(number: int, what: str) -> str:
-    """Return `1 face`, `2 faces`."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 class _Doing(ProgressColumn):

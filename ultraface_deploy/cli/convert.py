@@ -71,6 +71,12 @@ def convert(
         Optional[str],  # noqa: UP045
         typer.Option("--name", help="Name of the model; default: after the file."),
     ] = None,
+    class_names: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--class-names", metavar="A,B", help="What the model's classes are called, in order."
+        ),
+    ] = None,
     ema: Annotated[
         bool, typer.Option("--ema", help="Take the averaged weights of a checkpoint that has both.")
     ] = False,
@@ -143,12 +149,13 @@ def convert(
 ) -> None:
     """Convert a model; every artifact is compared with the original network before it is kept."""
     from ultraface_deploy.agreement.precision import parse_precision
+    from ultraface_deploy.artifacts.batches import parse_batch
     from ultraface_deploy.artifacts.convert import convert as convert_model
-    from ultraface_deploy.artifacts.convert import parse_batch
+    from ultraface_deploy.artifacts.convert import require_possible
     from ultraface_deploy.artifacts.source import parse_head, resolve_source
     from ultraface_deploy.converters.ethosu.vela import require_accelerator
     from ultraface_deploy.converters.rknn.chips import require_chip
-    from ultraface_deploy.family.spec import parse_input_size, parse_known
+    from ultraface_deploy.family.spec import parse_class_names, parse_input_size, parse_known
     from ultraface_deploy.quantize import Int8Options
 
     flags = {"int8": int8, "fp16": fp16, "w8": weight_only}
@@ -158,7 +165,10 @@ def convert(
     inputs = parse_batch(batch)
     known = parse_known(mean, std, color, ignore_outputs)
     wanted_head = None if head is None else parse_head(head)
-    source = resolve_source(model, size, wanted_head, name, ema, known)
+    classes = parse_class_names(class_names)
+    targets = to or ["all"]
+    # What can be refused without a look at the model, which takes torch and seconds.
+    require_possible(targets, chosen, wanted_head or "raw", opset, inputs)
     require_accelerator(accelerator)
     require_chip(chip)
     if core is not None:
@@ -175,11 +185,14 @@ def convert(
         chip=chip,
         keep_aspect=keep_aspect,
     )
+    if "int8" in chosen:
+        options.require_readable()
+    source = resolve_source(model, size, wanted_head, name, ema, known, classes)
     with progress() as bar:
         task = bar.add_task(f"converting {source.spec.name}", total=None)
         folder = convert_model(
             source,
-            to or ["all"],
+            targets,
             chosen,
             output,
             overwrite,

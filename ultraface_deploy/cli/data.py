@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ultraface_deploy.cli.options import ClassNames
+from ultraface_deploy.safe.text import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -46,10 +47,13 @@ def prepare(
         bar = display.add_task("preparing", total=sum(map(len, splits.values())))
         summary = write_voc(splits, output, min_face, note, lambda: display.advance(bar), several)
     for split, count in summary.images.items():
-        results.print(f"{split}: {count} images, {summary.faces[split]} faces")
+        results.print(
+            f"{split}: {counted(count, 'image')}, {counted(summary.faces[split], 'face')}"
+        )
     for sizes, count in summary.histogram.items():
         results.print(f"faces of {sizes} px: {count}")
     results.print(
-        f"left out: {summary.dropped_faces} faces under {min_face:g} px, "
-        f"{summary.empty_images} images without a face, {summary.damaged_images} damaged images"
+        f"left out: {counted(summary.dropped_faces, 'face')} under {min_face:g} px, "
+        f"{counted(summary.empty_images, 'image')} without a face, "
+        f"{counted(summary.damaged_images, 'damaged image')}"
     )

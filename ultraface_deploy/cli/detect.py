@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from ultraface_deploy.cli.console import counted, note, note_some, progress
+from ultraface_deploy.cli.console import note, note_some, progress
 from ultraface_deploy.cli.options import (
     ColorOrder,
     Device,
@@ -23,6 +23,7 @@ from ultraface_deploy.cli.options import (
     choose_device,
 )
 from ultraface_deploy.models import DEFAULT_MODEL
+from ultraface_deploy.safe.text import counted
 
 if TYPE_CHECKING:
     from ultraface_deploy.detect.sources import FrameSource

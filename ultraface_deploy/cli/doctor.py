@@ -10,6 +10,7 @@ import typer
 
 from ultraface_deploy.cli.console import line, results, write_json
 from ultraface_deploy.cli.options import JsonTarget
+from ultraface_deploy.safe.text import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -38,17 +39,23 @@ def doctor(
     machine = report["machine"]
     results.print(
         f"ultraface-deploy {report['version']} on Python {machine['python']}, {machine['system']}\n"
-        f"processor: {machine['cpu']}, {machine['cores']} cores usable\n"
+        f"processor: {machine['cpu']}, {counted(machine['cores'], 'core')} usable\n"
         f"features:  {', '.join(machine['features']) or 'unknown'}"
     )
     # By kind, what the third column says.
-    for kind, reads in (("backends", "reads"), ("converters", "from"), ("tools", "what")):
+    for kind, third in (("backends", "reads"), ("converters", "from"), ("tools", "what")):
         table = Table(title=kind)
-        for heading in ("name", "version", reads, "missing"):
-            table.add_column(heading, no_wrap=heading != "missing")
+        for heading in ("name", "version", third):
+            table.add_column(heading, overflow="fold")
         for row in report[kind]:
-            table.add_row(row["name"], row["version"] or "-", row["reads"], row["missing"] or "")
+            table.add_row(
+                row["name"], row["version"] or ("missing" if row["missing"] else "-"), row["reads"]
+            )
         results.print(table)
+        # Below, not in a cell: a command that is broken into pieces cannot be copied.
+        for row in report[kind]:
+            if row["missing"]:
+                line(row["missing"])
     if size:
         _print_sizes(report["sizes"])
 

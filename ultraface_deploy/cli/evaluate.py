@@ -11,7 +11,6 @@ import typer
 from typer.core import TyperGroup
 
 from ultraface_deploy.cli.console import (
-    counted,
     note,
     note_some,
     progress,
@@ -31,8 +30,10 @@ from ultraface_deploy.cli.options import (
     Mean,
     Std,
     choose_device,
+    chosen_backends,
 )
 from ultraface_deploy.cli.peers import eval_peers
+from ultraface_deploy.safe.text import counted
 
 if TYPE_CHECKING:
     from ultraface_deploy.accuracy import Evaluation, Subject
@@ -161,11 +162,13 @@ def run(
         evaluate_wider,
         score_predictions,
     )
+    from ultraface_deploy.accuracy.coco_metrics import require_coco
     from ultraface_deploy.accuracy.curves import check_picture, draw, write_csv
     from ultraface_deploy.accuracy.own_data import read_truth
     from ultraface_deploy.family.spec import parse_known
     from ultraface_deploy.pipeline.nms import parse_nms
     from ultraface_deploy.train.data.classes import Classes
+    from ultraface_deploy.wider.ground_truth import require_ground_truth
 
     choose_device(device)
     known = parse_known(mean, std, color, ignore_outputs)
@@ -174,6 +177,11 @@ def run(
     )
     if plot is not None:
         check_picture(plot)
+    if coco:
+        require_coco()
+    if folder is None and ground_truth is not None:
+        # Before the default model is converted for nothing.
+        require_ground_truth(ground_truth)
     with progress() as display:
         task = display.add_task("detecting", total=None)
         options = Options(
@@ -320,15 +328,15 @@ def _subjects(
     from ultraface_deploy.accuracy import find_subjects
     from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.artifacts.choose import installed
-    from ultraface_deploy.artifacts.convert import step_for
     from ultraface_deploy.artifacts.ensure import ensure
+    from ultraface_deploy.artifacts.plan import step_for
     from ultraface_deploy.backends import get_backend
     from ultraface_deploy.family.spec import parse_input_size
 
     size = None if input_size is None else parse_input_size(input_size)
     kinds = [parse_precision(text) for text in precisions]
     if folder is None:
-        named = [get_backend(name) for name in backends if name != "all"]
+        named = [get_backend(name) for name in chosen_backends(backends) or ()]
         runtimes = [] if "all" in backends else named or [installed("onnx")]
         steps = [step_for(each, kind) for each in runtimes for kind in kinds or ["fp32"]]
         folder = ensure(None, steps, size, note).path

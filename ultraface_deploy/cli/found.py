@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ultraface_deploy.cli.console import counted, line
+from ultraface_deploy.cli.console import line
 from ultraface_deploy.detect.frames import Frame
+from ultraface_deploy.safe.text import counted
 
 
 @dataclass

@@ -87,8 +87,8 @@ def _for_the_web(
     fetch_runtime: bool,
 ) -> None:
     from ultraface_deploy.agreement.precision import parse_precision
-    from ultraface_deploy.artifacts.convert import Step
     from ultraface_deploy.artifacts.ensure import ensure
+    from ultraface_deploy.artifacts.plan import Step
     from ultraface_deploy.quantize import Int8Options
     from ultraface_deploy.sdk import web
     from ultraface_deploy.sdk.project import require_new
@@ -120,18 +120,20 @@ def _in_cpp(
     fetch_runtime: bool,
 ) -> None:
     from ultraface_deploy.agreement.precision import parse_precision
-    from ultraface_deploy.artifacts.convert import Step
     from ultraface_deploy.artifacts.ensure import ensure
+    from ultraface_deploy.artifacts.plan import Step
     from ultraface_deploy.quantize import Int8Options
     from ultraface_deploy.sdk import parse_runtime, write_project
     from ultraface_deploy.sdk.fetch import SOURCE, fetch_ncnn, require_fetchable
     from ultraface_deploy.sdk.languages import parse_bindings
+    from ultraface_deploy.sdk.project import require_new
 
     chosen = parse_runtime(runtime)
     parse_bindings(languages)
     if fetch_runtime:
         require_fetchable(chosen)
     step = Step(chosen, parse_precision(precision))
+    require_new(output)
     options = Int8Options(calibration=calibration)
     options.require_readable()
     artifacts = ensure(folder, [step], report=note, int8=options)

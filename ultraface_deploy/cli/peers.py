@@ -10,6 +10,7 @@ import typer
 
 from ultraface_deploy.cli.console import note, progress, write_json, write_output
 from ultraface_deploy.cli.options import JsonTarget
+from ultraface_deploy.safe.text import counted
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.peers import PeerReport
@@ -59,7 +60,7 @@ def eval_peers(
     from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.wider import read_ground_truth
 
-    size = parse_input_size(input_size)
+    size, other = parse_input_size(input_size), _read(beside)
     peers = open_peers(detectors, threads)
     truth, folder = read_ground_truth(ground_truth), image_folder(data)
     images = {image.name: folder / f"{image.name}.jpg" for image in truth}
@@ -67,7 +68,7 @@ def eval_peers(
         task = display.add_task("detecting", total=len(images))
         found = measure_accuracy(peers, images, truth, size, lambda: display.advance(task))
     report = PeerReport(1, input_size, threads, accuracy=found)
-    _write(report, beside, markdown, into, json)
+    _write(report, other, markdown, into, json)
 
 
 def bench_peers(
@@ -90,26 +91,32 @@ def bench_peers(
     from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.safe.images import PHOTOS, list_images
 
-    size = parse_input_size(input_size)
+    size, other = parse_input_size(input_size), _read(beside)
     peers = open_peers(detectors, threads, IN_USE)
     found = measure_cost(peers, list_images(pictures or PHOTOS), size, rounds)
     report = PeerReport(1, input_size, threads, cost=found)
-    _write(report, beside, markdown, into, json)
+    _write(report, other, markdown, into, json)
+
+
+def _read(beside: Path | None) -> PeerReport | None:
+    from ultraface_deploy.bench.peers import read_report
+
+    return None if beside is None else read_report(beside)
 
 
 def _write(
     report: PeerReport,
-    beside: Path | None,
+    other: PeerReport | None,
     markdown: str | None,
     into: Path | None,
     json: str | None,
 ) -> None:
-    from ultraface_deploy.bench.peers import peer_table, read_report
+    from ultraface_deploy.bench.peers import peer_table
     from ultraface_deploy.safe.marked import insert
 
-    other = None if beside is None else read_report(beside)
     if other is not None and (other.input, other.threads) != (report.input, report.threads):
-        note(f"{beside}: measured at {other.input} with {other.threads} threads, this otherwise")
+        measured = f"{other.input} with {counted(other.threads, 'thread')}"
+        note(f"--beside: was measured at {measured}, this otherwise")
     both = [each for each in (report, other) if each is not None]
     table = peer_table(
         next((each for each in both if each.accuracy), None),

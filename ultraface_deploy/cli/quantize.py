@@ -15,6 +15,7 @@ import typer
 from ultraface_deploy.cli.console import note, progress, results, write_json
 from ultraface_deploy.cli.options import CalibrationKeepsAspect, InputSize, JsonTarget
 from ultraface_deploy.models import DEFAULT_MODEL
+from ultraface_deploy.safe.text import counted
 
 if TYPE_CHECKING:
     from ultraface_deploy.artifacts.folder import ArtifactFolder
@@ -80,7 +81,7 @@ def calibrate(
 
             files = folder.files(folder.find("ncnn"))
             write_text(ncnn_table, calibration_table(quantizer.network, quantizer.table, *files))
-    note(f"{target}: {quantizer.table.images['count']} photographs")
+    note(f"{target}: {counted(quantizer.table.images['count'], 'photograph')}")
 
 
 def report(
@@ -97,8 +98,15 @@ def report(
     """Show which layer costs how much accuracy and how many bytes, most sensitive first."""
     from rich.table import Table
 
-    from ultraface_deploy.quantize.report import draw_report, report_to_dict, sensitivity_report
+    from ultraface_deploy.quantize.report import (
+        draw_report,
+        report_to_dict,
+        require_picture,
+        sensitivity_report,
+    )
 
+    if output is not None:
+        require_picture(output)
     with _open(model, calibration, images, input_size, ["onnxsim"]) as (quantizer, _):
         table = quantizer.table
         rows = sensitivity_report(quantizer.network, table)
@@ -140,6 +148,7 @@ def _open(
 
     size = None if input_size is None else parse_input_size(input_size)
     options = Int8Options(calibration=calibration, images=images, keep_aspect=keep_aspect)
+    options.require_readable()
     with TemporaryDirectory(prefix="ultraface-deploy-") as scratch, progress() as bar:
         folder = convert(resolve_source(model, size), formats, output=Path(scratch) / "model")
         (onnx_file,) = folder.files(folder.find("onnxsim"))

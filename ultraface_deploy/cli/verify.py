@@ -24,6 +24,7 @@ from ultraface_deploy.cli.options import (
     choose_device,
     chosen_backends,
 )
+from ultraface_deploy.safe.text import counted
 
 if TYPE_CHECKING:
     from ultraface_deploy.agreement.comparison import Comparison
@@ -73,14 +74,16 @@ def verify(
         with notes.status(f"verifying {subject}"):
             comparisons = verify_file(subject, photos, backends, known, size)
         runtimes = {comparison.backend for comparison in comparisons}
+        alone = len(runtimes) == 1
         note(
             f"{subject}: no original is known, so it is compared with itself on other runtimes"
-            if len(runtimes) > 1
+            if not alone
             else f"{subject}: unverified: no original is known, and {runtimes.pop()} alone reads "
             "it here; all that is shown is that it runs and finds faces"
         )
     else:
         _refuse_for_folders(known, size)
+        alone = False
         opened = ensure(folder, report=note)
         subject = opened.path
         with notes.status(f"verifying {subject}"):
@@ -91,7 +94,7 @@ def verify(
     if json is not None:
         write_json(Comparisons(SCHEMA, passed, comparisons), json)
     if json != "-":
-        _print(comparisons)
+        _print(comparisons, alone)
     if not passed:
         failed = [c for c in comparisons if not c.passed]
         raise CheckFailed(
@@ -115,33 +118,47 @@ def _refuse_for_folders(known: Known, size: tuple[int, int] | None) -> None:
         )
 
 
-def _print(comparisons: list[Comparison]) -> None:
+def _print(comparisons: list[Comparison], alone: bool) -> None:
+    """Print a table; a file that ran `alone` agrees with nothing but itself."""
+    from rich.box import SIMPLE
     from rich.table import Table
 
     images = max(comparison.images for comparison in comparisons)
     reference = comparisons[0].reference
-    table = Table(title=f"largest differences from {reference} on {images} images")
-    for heading in ("artifact", "backend", "by", "agrees"):
+    title = f"largest differences from {reference} on {counted(images, 'image')}"
+    if alone:
+        title = f"runs on {counted(images, 'image')}; compared with nothing"
+    # Narrow enough for the 80 characters of an SSH terminal.
+    table = Table(title=title, box=SIMPLE, padding=0)
+    number = _nothing if alone else _number
+    # Nearly always it is the runtime itself that has computed what is compared.
+    by = any(c.compared_by not in (None, "runtime") for c in comparisons)
+    table.add_column("artifact", overflow="fold")
+    for heading in ("backend", *["by"] * by, "agrees"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("|scores|", "|boxes|", "recall", "precision", "IoU", "faces"):
+    for heading in ("scores", "boxes", "recall", "precision", "IoU", "faces"):
         table.add_column(heading, justify="right", no_wrap=True)
     for c in comparisons:
         table.add_row(
             f"{c.artifact}, halves" if c.halves else c.artifact,
             c.backend,
-            c.compared_by or "-",
-            "yes" if c.passed else "NO",
-            _number(c.max_abs_scores, ".1e"),
-            _number(c.max_abs_boxes, ".1e"),
-            _number(c.recall, ".3f"),
-            _number(c.precision, ".3f"),
-            _number(c.mean_iou, ".4f"),
-            f"{c.detections}/{c.reference_detections}",
+            *[c.compared_by or "-"] * by,
+            "NO" if not c.passed else "unverified" if alone else "yes",
+            number(c.max_abs_scores, ".1e"),
+            number(c.max_abs_boxes, ".1e"),
+            number(c.recall, ".3f"),
+            number(c.precision, ".3f"),
+            number(c.mean_iou, ".4f"),
+            str(c.detections) if alone else f"{c.detections}/{c.reference_detections}",
         )
     results.print(table)
     for c in comparisons:
         if c.arena_kib is not None:
             note(f"{c.artifact} on {c.backend}: needs an arena of {c.arena_kib} KiB")
+
+
+def _nothing(value: float | None, form: str) -> str:
+    return "-"
 
 
 def _number(value: float | None, form: str) -> str:

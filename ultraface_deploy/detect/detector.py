@@ -235,8 +235,8 @@ def open_detector(
         runtime.require()
         own_size = input_size in (None, (entry.width, entry.height))
         if not (own_size and precision == "fp32" and {"onnx", "torch"} & set(runtime.formats)):
-            from ultraface_deploy.artifacts.convert import step_for
             from ultraface_deploy.artifacts.ensure import ensure
+            from ultraface_deploy.artifacts.plan import step_for
 
             step = step_for(runtime, precision)
             model = str(ensure(model, [step], input_size, report).path)

@@ -42,22 +42,24 @@ def refuse_output(frames: FrameSource, output: Path) -> None:
     if output.is_dir() or not suffix:
         return
     if frames.kind == "several":
-        raise InputError(f"-o {output}: several sources need a folder")
+        raise InputError(f"`output` {output}: several sources need a folder")
     if frames.kind == "animation" and suffix in _ANIMATIONS:
         return
     if frames.kind != "images":
         if suffix in IMAGE_SUFFIXES:
-            raise InputError(f"-o {output}: a video or camera needs a video file, such as out.mp4")
+            raise InputError(
+                f"`output` {output}: a video or camera needs a video file, such as out.mp4"
+            )
         if not _can_write_video(suffix):
             raise InputError(
-                f"-o {output}: OpenCV cannot write {suffix} here; give an .mp4, .avi or .webm"
+                f"`output` {output}: OpenCV cannot write {suffix} here; give an .mp4, .avi or .webm"
             )
     elif suffix not in IMAGE_SUFFIXES:
-        raise InputError(f"-o {output}: not a picture format; give a .jpg or a folder")
+        raise InputError(f"`output` {output}: not a picture format; give a .jpg or a folder")
     elif frames.count != 1:
-        raise InputError(f"-o {output}: {frames.count} pictures need a folder")
+        raise InputError(f"`output` {output}: {frames.count} pictures need a folder")
     elif not can_encode(suffix):
-        raise InputError(f"-o {output}: {suffix} cannot be written here; give a .jpg or .png")
+        raise InputError(f"`output` {output}: {suffix} cannot be written here; give a .jpg or .png")
 
 
 class Marked(Sink):
@@ -241,7 +243,7 @@ class _VideoSink:
             if not self._writer.isOpened():
                 wide, high = self._size
                 raise InputError(
-                    f"-o: OpenCV cannot write a {self._path.suffix} of {wide}x{high} at "
+                    f"`output`: OpenCV cannot write a {self._path.suffix} of {wide}x{high} at "
                     f"{self._fps:g} frames a second; give an .mp4 or .avi"
                 )
         if (painted.shape[1], painted.shape[0]) != self._size:
@@ -263,7 +265,7 @@ class _AnimationSink:
     def write(self, frame: Frame, painted: Image) -> None:
         self.frames.append(painted)
         if sum(each.size for each in self.frames[:1]) * len(self.frames) > _ANIMATION_BYTES:
-            raise InputError(f"-o {self._path}: too many pictures for this kind; use .mp4")
+            raise InputError(f"`output` {self._path}: too many pictures for this kind; use .mp4")
 
 
 @contextmanager
@@ -277,4 +279,4 @@ def _animation(output: Path, fps: float) -> Iterator[_AnimationSink]:
         with native_name(temporary) as native:
             written = bool(sink.frames) and cv2.imwriteanimation(native, animation)
         if not written:
-            raise InputError(f"-o {output}: OpenCV could not write the animation; use .mp4")
+            raise InputError(f"`output` {output}: OpenCV could not write the animation; use .mp4")

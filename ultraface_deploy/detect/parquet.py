@@ -41,7 +41,8 @@ def schema() -> pyarrow.Schema:
     import pyarrow as pa
 
     numbers = {name: pa.float64() for name in ("x1", "y1", "x2", "y2", "score")}
-    face = pa.struct({**numbers, "label": pa.int32(), "landmarks": pa.list_(pa.float64())})
+    of_class = {"label": pa.int32(), "name": pa.string()}
+    face = pa.struct({**numbers, **of_class, "landmarks": pa.list_(pa.float64())})
     return pa.schema(
         {
             "file": pa.string(),
@@ -70,6 +71,7 @@ def _flat_face(face: dict[str, Any]) -> dict[str, Any]:
         **dict(zip(("x1", "y1", "x2", "y2"), face["box"], strict=True)),
         "score": face["score"],
         "label": face["label"],
+        "name": face.get("name"),
         "landmarks": None if points is None else [value for point in points for value in point],
     }
 

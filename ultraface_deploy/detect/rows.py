@@ -11,9 +11,10 @@ from ultraface_deploy.pipeline import Faces
 
 Row = dict[str, Any]
 """`file` as it was given; `frame` its number in a video, else None; `width` and `height` in
-pixels; `faces` each with `box` x1 y1 x2 y2, `score`, `label` and, of networks that find them,
-`landmarks`; `error` is None, or why the picture cannot be read: then there are no faces and no
-size; `damage` is None, or what is wrong with a picture that was read in part."""
+pixels; `faces` each with `box` x1 y1 x2 y2, `score`, `label`, where the network states it the
+class's `name`, and where it finds them `landmarks`; `error` is None, or why the picture cannot be
+read: then there are no faces and no size; `damage` is None, or what is wrong with a picture that
+was read in part."""
 
 
 def row_of(frame: Frame, faces: Faces) -> Row:
@@ -52,6 +53,8 @@ def records(faces: Faces) -> list[dict[str, Any]]:
             "score": round(face.score, 6),
             "label": face.label,
         }
+        if face.name is not None:
+            record["name"] = face.name
         if face.landmarks is not None:
             record["landmarks"] = [[round(value, 3) for value in point] for point in face.landmarks]
         found.append(record)

@@ -56,18 +56,20 @@ class Wanted:
     def __post_init__(self) -> None:
         if list(self.tables.values()).count("-") > 1:
             raise InputError(
-                "only one of --json, --jsonl, --csv, --count and --parquet can go to standard "
+                "only one of `json`, `jsonl`, `csv`, `count` and `parquet` can go to standard "
                 "output"
             )
         if self.resume and (self.on_stdout or not self.tables):
             raise InputError(
-                "--resume goes on with files: give one with --jsonl, --parquet, --json, --csv or "
-                "--count"
+                "`resume` goes on with files: give one with `jsonl`, `parquet`, `json`, `csv` or "
+                "`count`"
             )
         if self.resume and self.pixels:
-            raise InputError("--resume: pictures (-o, --crop, --show) cannot be gone on with")
+            raise InputError("`resume`: pictures (`output`, `crop`, `show`) cannot be gone on with")
         if self.hide is not None and not (self.output or self.show):
-            raise InputError(f"--{self.hide}: give -o for the pictures without recognisable faces")
+            raise InputError(
+                f"`{self.hide}`: give `output` for the pictures without recognisable faces"
+            )
 
     @property
     def pixels(self) -> bool:
@@ -132,7 +134,7 @@ def refuse_wanted(frames: FrameSource, wanted: Wanted) -> None:
     """
     live = [part.kind for part in frames.parts or [frames] if part.kind in ("camera", "stream")]
     if wanted.resume and live:
-        raise InputError(f"--resume: a {live[0]} cannot be gone on with")
+        raise InputError(f"`resume`: a {live[0]} cannot be gone on with")
     if wanted.parquet is not None:
         parquet.require()
     if wanted.output is not None:
@@ -145,13 +147,15 @@ def _require_screen() -> None:
     # OpenCV's toolkit ends the whole process where it finds no screen.
     named = {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)
     if sys.platform.startswith("linux") and not named:
-        raise InputError("--show: there is no screen (DISPLAY is not set); write pictures with -o")
+        raise InputError(
+            "`show`: there is no screen (DISPLAY is not set); write pictures with `output`"
+        )
     try:
         cv2.namedWindow(_WINDOW)
     except cv2.error as error:
         raise InputError(
-            "--show: this OpenCV has no windows; replace the package opencv-python-headless by "
-            "opencv-python, or write pictures with -o"
+            "`show`: this OpenCV has no windows; replace the package opencv-python-headless by "
+            "opencv-python, or write pictures with `output`"
         ) from error
 
 
@@ -169,4 +173,4 @@ class _Screen(Sink):
             if cv2.waitKey(pause) & 0xFF in (ord("q"), 27):
                 raise StopRequested
         except cv2.error as error:
-            raise InputError(f"--show: the window is gone ({error}); use -o") from error
+            raise InputError(f"`show`: the window is gone ({error}); use `output`") from error

@@ -25,6 +25,7 @@ from ultraface_deploy.safe.images import (
     read_picture,
 )
 from ultraface_deploy.safe.opencv import cv2
+from ultraface_deploy.safe.text import counted
 
 # Containers state how many frames they hold, some of them only nearly.
 _COMPLETE = 0.95
@@ -168,8 +169,10 @@ class FrameSource:
                     yield Frame(name, as_bgr(image), index, self)
                 index += 1
             if self.camera is not None or index < _COMPLETE * (self.count or 1):
-                wanted = "" if self.count is None else f" of {self.count}"
-                reason = f"{name}: stopped after {index}{wanted} pictures"
+                got = counted(index, "picture")
+                if self.count is not None:
+                    got = f"{index} of {counted(self.count, 'picture')}"
+                reason = f"{name}: stopped after {got}"
                 yield Stopped(name, reason, index, self._is_written(name))
         finally:
             capture.release()
@@ -182,7 +185,7 @@ class FrameSource:
                 yield Frame(name, as_bgr(image), index, self)
                 delivered += 1
         if stream.problem is not None:
-            reason = f"{name}: {stream.problem} after {delivered} pictures"
+            reason = f"{name}: {stream.problem} after {counted(delivered, 'picture')}"
             yield Stopped(name, reason, delivered)
 
     def _open(self) -> tuple[cv2.VideoCapture | PiCamera, str]:

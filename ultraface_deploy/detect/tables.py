@@ -65,30 +65,31 @@ class _Csv:
         self._writer = csv.writer(file)
         self._begun = False
 
-    def begin(self, landmarks: bool) -> None:
+    def begin(self, landmarks: bool = False, names: bool = False) -> None:
         """Write the heading, once."""
         if not self._begun:
             self._begun = True
             points = _POINTS if landmarks else []
             self._writer.writerow(
-                ["file", "frame", "x1", "y1", "x2", "y2", "score", "label", *points]
+                ["file", "frame", "x1", "y1", "x2", "y2", "score", "label"]
+                + ["name"] * names
+                + points
             )
 
-    def made(self, row: Row) -> list[list[Any]]:
-        lines = []
-        for face in row["faces"] or []:
-            points = [value for point in face.get("landmarks", []) for value in point]
-            lines.append(
-                [*_named(row)]
-                + [f"{value:.2f}" for value in face["box"]]
-                + [f"{face['score']:.5f}", face["label"]]
-                + [f"{value:.2f}" for value in points]
-            )
-        return lines
+    def made(self, row: Row) -> list[tuple[bool, bool, list[Any]]]:
+        return [self._line(row, face) for face in row["faces"] or []]
 
-    def add(self, made: list[list[Any]]) -> None:
-        for line in made:
-            self.begin(landmarks=len(line) > 8)
+    def _line(self, row: Row, face: Mapping[str, Any]) -> tuple[bool, bool, list[Any]]:
+        """Return whether there are landmarks, whether there is a name, and the line."""
+        points = [value for point in face.get("landmarks", []) for value in point]
+        named = [face["name"]] if "name" in face else []
+        line = [*_named(row), *(f"{value:.2f}" for value in face["box"])]
+        line += [f"{face['score']:.5f}", face["label"], *named]
+        return bool(points), bool(named), line + [f"{value:.2f}" for value in points]
+
+    def add(self, made: list[tuple[bool, bool, list[Any]]]) -> None:
+        for landmarks, names, line in made:
+            self.begin(landmarks, names)
             self._writer.writerow(line)
 
 
@@ -166,7 +167,7 @@ def _csv_table(target: str) -> Iterator[Table]:
         table = _Csv(file)
         yield table
         # Also where there is no face.
-        table.begin(landmarks=False)
+        table.begin()
 
 
 @contextmanager

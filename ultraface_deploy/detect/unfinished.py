@@ -201,7 +201,7 @@ def _require_same(path: Path, first: Row, settings: Mapping[str, Any]) -> None:
     for name in wanted:
         if before.get(name) != wanted[name]:
             raise InputError(
-                f"--resume: {path} was begun with another {name} ({_short(before.get(name))}, now "
+                f"`resume`: {path} was begun with another {name} ({_short(before.get(name))}, now "
                 f"{_short(wanted[name])}); give the same, or remove that file to begin anew"
             )
 

@@ -85,5 +85,5 @@ class Trial:
         tried = ", ".join(f"{number}: {rate:.3g}" for number, rate in self.rates.items())
         return (
             f"working on {self.workers} at a time (pictures a second with {tried}); "
-            "--workers sets it"
+            "`workers` sets it"
         )

@@ -118,7 +118,7 @@ def load_checkpoint(
         if not size_known:
             _log.warning(
                 "%s: does not state its input size; %dx%d is assumed, if it was trained at "
-                "another give --input-size",
+                "another give `input_size`",
                 path,
                 width,
                 height,
@@ -146,7 +146,7 @@ def find_weights(content: Any, path: Path, ema: bool = False) -> dict[str, torch
     averaged = [weights for place, weights in found if _AVERAGED.search(place)]
     trained = [weights for place, weights in found if not _AVERAGED.search(place)]
     if ema and not averaged:
-        raise InputError(f"{path}: holds no averaged weights (EMA); leave out --ema")
+        raise InputError(f"{path}: holds no averaged weights (EMA); leave out `ema`")
     chosen = averaged if ema or not trained else trained
     if chosen:
         return chosen[0]

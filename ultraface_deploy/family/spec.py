@@ -29,6 +29,8 @@ MAX_ANCHORS = 2_000_000
 # The name becomes file names and source code, and may come from a stranger's file.
 # Far above every sensible number of a description; what lies beyond would overflow.
 _LARGEST = 100_000
+# Names stand in CSV cells, which a spreadsheet runs where they begin with one of = + - @.
+_CLASS = re.compile(r"\w[\w.+ ()/'&-]{0,59}")
 _NAME = re.compile(r"\w[\w.+ -]{0,99}")
 
 
@@ -80,6 +82,7 @@ class ModelSpec:
     `landmarks` is the number of points that the network gives for each face: none, or five, coded
     like the centres of boxes.
     `gray` networks have one channel, whose mean and std are the first of the three.
+    `class_names` are those of the labels 1, 2, ...; empty where nobody has said what they are.
     """
 
     name: str
@@ -94,6 +97,7 @@ class ModelSpec:
     anchors: AnchorSpec = field(default_factory=AnchorSpec)
     score_threshold: float = 0.5
     landmarks: int = 0
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_input_size(self.width, self.height)
@@ -119,6 +123,7 @@ class ModelSpec:
             )
         if self.landmarks not in (0, 5):
             raise InputError(f"model {self.name}: {self.landmarks} landmarks; give 0 or 5")
+        check_class_names(self.class_names, self.num_classes)
         # What preprocessing does not do must not be described: it would be silently left out.
         finite = all(abs(value) <= _LARGEST for value in (*self.mean, *self.std))
         known = self.color in get_args(Color)
@@ -169,7 +174,11 @@ class ModelSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that travels in manifests and in ONNX metadata."""
-        return plain(self.described())
+        data = plain(self.described())
+        if not self.class_names:
+            # As older versions wrote it: what they wrote and what is written now are one file.
+            del data["class_names"]
+        return data
 
     def described(self) -> Description:
         """Return the record that `from_description` reads."""
@@ -183,6 +192,7 @@ class ModelSpec:
             self.anchors,
             self.score_threshold,
             self.landmarks,
+            self.class_names,
         )
 
     @classmethod
@@ -205,6 +215,7 @@ class ModelSpec:
             found.anchors or AnchorSpec(),
             found.score_threshold,
             found.landmarks,
+            found.class_names,
         )
 
     @classmethod
@@ -284,10 +295,13 @@ def parse_known(
         InputError: no numbers, or no such order of colours.
     """
     if color is not None and color not in get_args(Color):
-        raise InputError(f"--color {color}: choose from {', '.join(get_args(Color))}")
+        raise InputError(f"`color` {color}: choose from {', '.join(get_args(Color))}")
+    divisors = _channels("std", std)
+    if divisors is not None and not min(divisors) > 0:
+        raise InputError(f"`std` {std}: pixels are divided by it; give a number above 0")
     known = Known(
-        _channels("--mean", mean),
-        _channels("--std", std),
+        _channels("mean", mean),
+        divisors,
         cast("Color | None", color),
         ignore_outputs,
     )
@@ -295,7 +309,7 @@ def parse_known(
     return known
 
 
-def _channels(option: str, text: str | None) -> tuple[float, float, float] | None:
+def _channels(name: str, text: str | None) -> tuple[float, float, float] | None:
     if text is None:
         return None
     try:
@@ -303,7 +317,7 @@ def _channels(option: str, text: str | None) -> tuple[float, float, float] | Non
     except ValueError:
         values = []
     if len(values) not in (1, 3) or not all(math.isfinite(value) for value in values):
-        raise InputError(f"{option} {text}: give one number or three, such as 104,117,123")
+        raise InputError(f"`{name}` {text}: give one number or three, such as 104,117,123")
     first, second, third = values * (3 // len(values))
     return first, second, third
 
@@ -331,6 +345,31 @@ class Description:
     anchors: AnchorSpec | None = None
     score_threshold: float = 0.5
     landmarks: int = 0
+    class_names: tuple[str, ...] = ()
+
+
+def check_class_names(names: tuple[str, ...], num_classes: int) -> None:
+    """Refuse names that do not tell the classes apart; no names at all are well.
+
+    Raises:
+        InputError: there are more or fewer than classes, or one is empty, odd or there twice.
+    """
+    if not names:
+        return
+    if len(names) != num_classes - 1:
+        raise InputError(
+            f"`class_names` {','.join(names)!r}: {len(names)} for {num_classes - 1} besides the "
+            "background; give one for each, in the order of the labels"
+        )
+    if not all(map(_CLASS.fullmatch, names)) or len(set(names)) < len(names):
+        raise InputError(
+            f"`class_names` {','.join(names)[:80]!r}: give different names, such as face,mask"
+        )
+
+
+def parse_class_names(text: str | None) -> tuple[str, ...]:
+    """Read `face,mask`; none without a text."""
+    return () if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def check_input_size(width: int, height: int) -> None:
@@ -342,7 +381,7 @@ def check_input_size(width: int, height: int) -> None:
     if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
         raise InputError(
             f"input size {width}x{height}: each side must lie between {MIN_SIDE} and {MAX_SIDE} "
-            "pixels, for example --input-size 320x240"
+            "pixels, for example `input_size` 320x240"
         )
 
 

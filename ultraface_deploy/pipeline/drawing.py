@@ -20,9 +20,9 @@ _FAR = 100_000
 def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
     """Return a copy of an image (H, W, 3) uint8 BGR with a box at each face, and its landmarks.
 
-    The score is written where it hides no other face: above the box, else below it, else inside
-    its own box; where it fits in none of these it is left out. Without OpenCV there are the boxes
-    alone.
+    The score, and the class where it has a name, is written where it hides no other face: above
+    the box, else below it, else inside its own box; where it fits in none of these it is left out.
+    Without OpenCV there are the boxes alone.
     """
     marked: Image = bgr.copy()
     thickness = max(1, round(min(bgr.shape[:2]) / 500))
@@ -39,7 +39,7 @@ def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
             cv2.circle(marked, (x, y), thickness + 2, _RIM, cv2.FILLED)
             cv2.circle(marked, (x, y), thickness, _COLOUR, cv2.FILLED)
     if labels:
-        _write_scores(marked, boxes, faces.scores, scale=max(0.35, thickness * 0.35))
+        _write_labels(marked, boxes, _texts(faces), scale=max(0.35, thickness * 0.35))
     return marked
 
 
@@ -64,12 +64,20 @@ def _frame_plainly(marked: Image, boxes: np.ndarray, thickness: int) -> None:
                 marked[low_y : high_y + 1, max(0, x) : max(0, x + wide)] = colour
 
 
-def _write_scores(marked: Image, boxes: np.ndarray, scores: np.ndarray, scale: float) -> None:
+def _texts(faces: Faces) -> list[str]:
+    """What is written of each face; OpenCV's fonts have no letters beyond ASCII."""
+    named = ("" if name is None else f"{name} " for name in faces.names)
+    return [
+        f"{name.encode('ascii', 'replace').decode()}{score:.2f}"
+        for name, score in zip(named, faces.scores, strict=True)
+    ]
+
+
+def _write_labels(marked: Image, boxes: np.ndarray, texts: list[str], scale: float) -> None:
     font = cv2.FONT_HERSHEY_SIMPLEX
     height, width = marked.shape[:2]
     taken = boxes.astype(float).reshape(-1, 4)
-    for own, (box, score) in enumerate(zip(boxes.tolist(), scores, strict=True)):
-        text = f"{score:.2f}"
+    for own, (box, text) in enumerate(zip(boxes.tolist(), texts, strict=True)):
         (wide, high), _ = cv2.getTextSize(text, font, scale, 1)
         left, top, right, bottom = box
         others = np.delete(taken, own, axis=0)

@@ -32,6 +32,8 @@ class Face:
     label: int
     landmarks: tuple[tuple[float, float], ...] | None = None
     """Five points x y in pixels, where the network gives them."""
+    name: str | None = None
+    """Name of the class, where the model states it."""
 
     @property
     def width(self) -> float:
@@ -45,7 +47,13 @@ class Face:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, as `detect --json` writes it."""
-        data = {"box": list(self.box), "score": self.score, "label": self.label}
+        data: dict[str, Any] = {
+            "box": list(self.box),
+            "score": self.score,
+            "label": self.label,
+        }
+        if self.name is not None:
+            data["name"] = self.name
         if self.landmarks is not None:
             data["landmarks"] = [list(point) for point in self.landmarks]
         return data
@@ -58,7 +66,8 @@ class Faces:
     `boxes` (N, 4) float32 x1 y1 x2 y2 in pixels of the image (a face at the border may reach
     beyond it), `scores` (N,) float32 in 0..1, `labels` (N,) int64 class indices from 1,
     `landmarks` (N, 5, 2) float32 x y in pixels (eyes, nose, corners of the mouth; each pair from
-    left to right in the image), None where the network gives none.
+    left to right in the image), None where the network gives none, `class_names` what the labels
+    1, 2, ... are called, empty where the model does not state it.
 
     `len(faces)`, `for face in faces` and `faces[0]` work as in a list; a slice, a mask or an array
     of indices gives `Faces` again.
@@ -68,6 +77,7 @@ class Faces:
     scores: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     labels: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     landmarks: npt.NDArray[np.float32] | None = None
+    class_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -84,7 +94,8 @@ class Faces:
         if isinstance(index, int | np.integer):
             return self._face(range(len(self))[int(index)])
         points = None if self.landmarks is None else self.landmarks[index]
-        return Faces(self.boxes[index], self.scores[index], self.labels[index], points)
+        kept = (self.boxes[index], self.scores[index], self.labels[index])
+        return Faces(*kept, points, self.class_names)
 
     def __repr__(self) -> str:
         best = f", best score {self.scores.max():.3f}" if len(self) else ""
@@ -96,7 +107,17 @@ class Faces:
         if self.landmarks is not None:
             points = tuple((x, y) for x, y in self.landmarks[index].tolist())
         box = (left, top, right, bottom)
-        return Face(box, float(self.scores[index]), int(self.labels[index]), points)
+        label = int(self.labels[index])
+        return Face(box, float(self.scores[index]), label, points, self.name_of(label))
+
+    def name_of(self, label: int) -> str | None:
+        """Return what the model calls a label from 1, None where it does not state it."""
+        return self.class_names[label - 1] if 0 < label <= len(self.class_names) else None
+
+    @property
+    def names(self) -> list[str | None]:
+        """The name of each face's class, None where the model does not state it."""
+        return [self.name_of(label) for label in self.labels.tolist()]
 
     def moved(self, x: float, y: float) -> Faces:
         """Return the faces in an image in which the one they were found in begins at x, y."""
@@ -106,7 +127,7 @@ class Faces:
         points = self.landmarks
         if points is not None:
             points = points + np.array([x, y], np.float32)
-        return Faces(boxes, self.scores, self.labels, points)
+        return Faces(boxes, self.scores, self.labels, points, self.class_names)
 
     def rows(self) -> npt.NDArray[np.float32]:
         """Return (N, 4), or (N, 14) with landmarks: the corners, then the points."""
@@ -120,20 +141,22 @@ class Faces:
         rows: npt.NDArray[np.floating],
         scores: npt.NDArray[np.floating],
         labels: npt.NDArray[np.int64],
+        class_names: tuple[str, ...] = (),
     ) -> Faces:
         """Invert `rows`."""
         rows = rows.astype(np.float32, copy=False)
         points = None
         if rows.shape[1] > 4:
             points = rows[:, 4:].reshape(len(rows), (rows.shape[1] - 4) // 2, 2)
-        return cls(rows[:, :4], scores.astype(np.float32, copy=False), labels, points)
+        return cls(rows[:, :4], scores.astype(np.float32, copy=False), labels, points, class_names)
 
     @classmethod
     def joined(cls, found: Sequence[Faces]) -> Faces:
-        """Return the faces of several, one after the other."""
+        """Return the faces of several that one network found, one after the other."""
         rows = np.concatenate([faces.rows() for faces in found])
         scores = np.concatenate([faces.scores for faces in found])
-        return cls.from_rows(rows, scores, np.concatenate([faces.labels for faces in found]))
+        labels = np.concatenate([faces.labels for faces in found])
+        return cls.from_rows(rows, scores, labels, found[0].class_names)
 
     def filter(
         self,
@@ -185,7 +208,7 @@ class Faces:
 
         Args:
             image: the image the faces were found in.
-            labels: write the score where there is room for it.
+            labels: write the score, and the class where it has a name, where there is room.
         """
         from ultraface_deploy.pipeline.drawing import draw_faces
 
@@ -198,6 +221,8 @@ class Faces:
     def to_supervision(self) -> supervision.Detections:
         """Return `supervision.Detections`; their class ids are our labels minus 1.
 
+        Where the model states the names of its classes, they stand under `class_name` in `data`.
+
         Raises:
             MissingDependency: the package supervision is not installed.
         """
@@ -205,12 +230,18 @@ class Faces:
             import supervision
         except ImportError as error:
             raise _needs("supervision") from error
+        named = {"class_name": np.array(self.names, str)} if self.class_names else {}
         return supervision.Detections(
-            xyxy=self.boxes.copy(), confidence=self.scores.copy(), class_id=self.labels - 1
+            xyxy=self.boxes.copy(),
+            confidence=self.scores.copy(),
+            class_id=self.labels - 1,
+            data=named,
         )
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a frame with the columns x1, y1, x2, y2, score, label; one row per face.
+
+        Where the model states the names of its classes there is a column `name` too.
 
         Raises:
             MissingDependency: the package pandas is not installed.
@@ -220,7 +251,8 @@ class Faces:
         except ImportError as error:
             raise _needs("pandas") from error
         values = (*self.boxes.T, self.scores, self.labels)
-        return pandas.DataFrame(dict(zip(_COLUMNS, values, strict=True)))
+        named = {"name": self.names} if self.class_names else {}
+        return pandas.DataFrame(dict(zip(_COLUMNS, values, strict=True)) | named)
 
 
 def _needs(package: str) -> MissingDependency:

@@ -18,6 +18,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Description, ModelSpec
 from ultraface_deploy.safe.files import write_text
 from ultraface_deploy.safe.records import SCHEMA, Version, encode, read
+from ultraface_deploy.safe.text import counted
 
 Tensor = npt.NDArray[np.float32]
 SUFFIX = ".head.json"
@@ -70,7 +71,7 @@ def read_head(path: str | Path) -> ModelSpec:
     Raises:
         InputError: the file is missing, damaged, or describes no network of this family.
     """
-    found = read(Path(path), HeadFile, "description of a head", "convert again with --head conv")
+    found = read(Path(path), HeadFile, "description of a head", "convert again with `head` conv")
     return ModelSpec.from_description(found.model)
 
 
@@ -95,7 +96,7 @@ def join_maps(
     wanted = map_outputs(spec)
     if not isinstance(outputs, Mapping):
         if len(outputs) != len(wanted):
-            raise InputError(f"{len(outputs)} outputs; the network has {len(wanted)}")
+            raise InputError(f"{counted(len(outputs), 'output')}; the network has {len(wanted)}")
         outputs = {each.name: values for each, values in zip(wanted, outputs, strict=True)}
     names = names_of_maps(outputs, spec)
     if names is None:

@@ -21,7 +21,7 @@ def parse_nms(text: str) -> NmsKind:
     for kind in get_args(NmsKind):
         if text == kind:
             return cast(NmsKind, kind)
-    raise InputError(f"--nms {text}: unknown; choose from {', '.join(get_args(NmsKind))}")
+    raise InputError(f"`nms` {text}: unknown; choose from {', '.join(get_args(NmsKind))}")
 
 
 def nms(

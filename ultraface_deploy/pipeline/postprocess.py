@@ -86,7 +86,7 @@ def _faces_of_class(
         best = np.argsort(-scores[chosen], kind="stable")
         chosen = chosen[np.sort(best[: options.candidates])]
     if not len(chosen):
-        return Faces.from_rows(rows[:0], scores[:0], np.empty(0, np.int64))
+        return Faces.from_rows(rows[:0], scores[:0], np.empty(0, np.int64), spec.class_names)
     found, sure = rows[chosen], scores[chosen]
     if spec.head != "decoded":
         coding, anchors = spec.anchors, make_anchors(spec)[chosen]
@@ -108,4 +108,5 @@ def _faces_of_class(
         iou_threshold=options.iou_threshold,
         score_threshold=threshold,
     )
-    return Faces.from_rows(kept, values, np.full(len(values), label, dtype=np.int64))
+    labels = np.full(len(values), label, dtype=np.int64)
+    return Faces.from_rows(kept, values, labels, spec.class_names)

@@ -60,10 +60,10 @@ class View:
         longest = np.inf if self.max_size is None else self.max_size
         if not 0 <= self.min_size <= longest:
             raise InputError(
-                f"--min-size {self.min_size:g}, --max-size {longest:g}: no face has such a size"
+                f"`min_size` {self.min_size:g}, `max_size` {longest:g}: no face has such a size"
             )
         if self.roi is not None and (min(self.roi[:2]) < 0 or min(self.roi[2:]) < 1):
-            raise InputError(f"--roi {','.join(map(str, self.roi))}: give x,y,width,height")
+            raise InputError(f"`roi` {','.join(map(str, self.roi))}: give x,y,width,height")
 
     @property
     def parts_only(self) -> bool:
@@ -81,7 +81,7 @@ class View:
         x, y, wide, high = self.roi
         if x + wide > width or y + high > height:
             raise InputError(
-                f"--roi {','.join(map(str, self.roi))}: reaches out of the picture of "
+                f"`roi` {','.join(map(str, self.roi))}: reaches out of the picture of "
                 f"{width}x{height}"
             )
         return self.roi
@@ -130,9 +130,9 @@ def parse_tiles(text: str) -> Tiles:
         return "auto"
     rows, cross, columns = text.lower().partition("x")
     if not (cross and rows.isdecimal() and columns.isdecimal() and len(text) < 10):
-        raise InputError(f"--tiles {text}: give auto, or rows and columns such as 2x3")
+        raise InputError(f"`tiles` {text}: give auto, or rows and columns such as 2x3")
     if not 1 <= int(rows) * int(columns) <= MAX_TILES:
-        raise InputError(f"--tiles {text}: give 1 to {MAX_TILES} tiles")
+        raise InputError(f"`tiles` {text}: give 1 to {MAX_TILES} tiles")
     return int(rows), int(columns)
 
 
@@ -144,7 +144,7 @@ def parse_roi(text: str) -> Rectangle:
     """
     words = [word.strip() for word in text.split(",")]
     if len(words) != 4 or not all(word.isdecimal() and len(word) < 7 for word in words):
-        raise InputError(f"--roi {text}: give x,y,width,height in pixels, such as 0,0,640,480")
+        raise InputError(f"`roi` {text}: give x,y,width,height in pixels, such as 0,0,640,480")
     x, y, width, height = map(int, words)
     return View(roi=(x, y, width, height)).region(10**7, 10**7)
 
@@ -252,7 +252,7 @@ def _suppressed(faces: Faces, options: PostprocessOptions, threshold: float) -> 
         iou_threshold=options.iou_threshold,
         score_threshold=threshold,
     )
-    return Faces.from_rows(rows, scores, faces.labels[: len(scores)])
+    return Faces.from_rows(rows, scores, faces.labels[: len(scores)], faces.class_names)
 
 
 def _cuts(length: int, parts: int, overlap: float) -> list[tuple[int, int]]:

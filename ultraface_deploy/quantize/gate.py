@@ -94,7 +94,7 @@ class Gate:
             self._extents.append(extent)
             tensors.append(tensor)
         if not tensors:
-            raise InputError("no validation images; give --validation DIR")
+            raise InputError("no validation images; give `validation` DIR")
         self._inputs = scratch / "inputs.npy"
         np.save(self._inputs, np.stack(tensors))
         scores, boxes = zip(*executor.outputs(tensors), strict=True)
@@ -103,7 +103,7 @@ class Gate:
         if not any(len(faces) for faces in self._faces):
             raise InputError(
                 f"the FP32 network finds no face in {len(tensors)} validation images, which "
-                "proves nothing; give photographs with faces with --validation DIR"
+                "proves nothing; give photographs with faces with `validation` DIR"
             )
         self._ap = self._average_precision(self._reference)
 

@@ -46,11 +46,11 @@ class Int8Options:
 
     def __post_init__(self) -> None:
         if self.ranges is not None and self.ranges not in SEARCHED:
-            raise InputError(f"--ranges {self.ranges}: unknown; choose from {', '.join(SEARCHED)}")
+            raise InputError(f"`ranges` {self.ranges}: unknown; choose from {', '.join(SEARCHED)}")
         if self.images < 1:
-            raise InputError(f"--calibration-images {self.images}: at least one is needed")
+            raise InputError(f"`calibration_images` {self.images}: at least one is needed")
         if self.ground_truth is not None and self.validation is None:
-            raise InputError("--ground-truth needs --validation, the folder of its images")
+            raise InputError("`ground_truth` needs `validation`, the folder of its images")
 
     def require_readable(self) -> None:
         """Look at what was given before anything is converted for it.
@@ -71,6 +71,6 @@ class Int8Options:
                 found = sample_images(folder)
                 if option == "--calibration" and len(found) == 1:
                     raise InputError(
-                        f"--calibration {folder}: holds one photograph, and ranges of one picture "
+                        f"`calibration` {folder}: holds one photograph, and ranges of one picture "
                         "fit no other; give some twenty or more, or leave the option out"
                     )

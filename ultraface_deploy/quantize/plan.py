@@ -11,6 +11,7 @@ from ultraface_deploy.quantize.equalize import equalization_factors, equalize
 from ultraface_deploy.quantize.network import Floats, Layer, Network
 from ultraface_deploy.quantize.ranges import METHODS, Range
 from ultraface_deploy.quantize.table import CalibrationTable
+from ultraface_deploy.safe.text import counted
 
 LEVELS = 127
 
@@ -26,7 +27,7 @@ class Scheme:
     keep: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return self.ranges + (f", {len(self.keep)} layers in FP32" if self.keep else "")
+        return self.ranges + (f", {counted(len(self.keep), 'layer')} in FP32" if self.keep else "")
 
 
 @dataclass(frozen=True)

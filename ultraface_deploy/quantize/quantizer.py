@@ -87,7 +87,7 @@ class Quantizer:
         images = list(embedded_images())
         self._report(
             f"no photographs given: ranges from the {len(images)} pictures that ship, judged on "
-            "darker, brighter and turned ones; for your own camera: --calibration DIR"
+            "darker, brighter and turned ones; for your own camera: `calibration` DIR"
         )
         return self._calibrate(images)
 
@@ -164,7 +164,7 @@ class Quantizer:
         if found.out_of_time:
             self._report(
                 f"{format:<5} stopped after {options.budget_s:.0f} s with candidates untried; "
-                "allow more time with --search-seconds"
+                "allow more time with `search_seconds`"
             )
         if found.best is None:
             raise CheckFailed(_refusal(format, found))
@@ -241,5 +241,5 @@ def _refusal(format: str, found: Search) -> str:
     closest = max(found.trials, key=lambda trial: trial.verdict.f1)
     return (
         f"{format}: none of {len(found.trials)} INT8 candidates passed, the closest "
-        f"({closest.name}): {closest.verdict.reason}; try --keep LAYER or more --calibration images"
+        f"({closest.name}): {closest.verdict.reason}; try `keep` LAYER or more `calibration` images"
     )

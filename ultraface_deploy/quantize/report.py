@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,8 @@ def report_to_dict(rows: Sequence[LayerReport], table: CalibrationTable) -> dict
     }
 
 
-def draw_report(rows: Sequence[LayerReport], title: str, path: Path) -> None:
-    """Draw the report as bars: score error beside extra bytes, layer by layer.
+def require_picture(path: Path) -> None:
+    """Refuse a picture that cannot be drawn, before the work rather than after it.
 
     Raises:
         InputError: the suffix does not name a picture format.
@@ -74,10 +75,19 @@ def draw_report(rows: Sequence[LayerReport], title: str, path: Path) -> None:
     """
     if path.suffix not in PICTURES:
         raise InputError(f"{path}: the name of a picture must end in {', '.join(PICTURES)}")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependency.package("matplotlib", "eval", "drawing the report") from error
+    if find_spec("matplotlib") is None:
+        raise MissingDependency.package("matplotlib", "eval", "drawing the report")
+
+
+def draw_report(rows: Sequence[LayerReport], title: str, path: Path) -> None:
+    """Draw the report as bars: score error beside extra bytes, layer by layer.
+
+    Raises:
+        InputError, MissingDependency: see `require_picture`.
+    """
+    require_picture(path)
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(10, 1 + 0.2 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     names = [row.layer for row in rows]

@@ -124,7 +124,7 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         raise InputError(f"{path}: cannot create the folder ({error.strerror})") from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise InputError(f"{path}: the folder cannot be written; choose another with -o")
+        raise InputError(f"{path}: the folder cannot be written; choose another with `output`")
 
 
 @contextmanager

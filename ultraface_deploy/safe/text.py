@@ -26,6 +26,12 @@ def printable_lines(text: str) -> str:
     return printable(text, _KEPT)
 
 
+def counted(number: int, what: str) -> str:
+    """Return `1 face`, `2 faces`, `2 classes`."""
+    ending = "" if number == 1 else "es" if what.endswith("s") else "s"
+    return f"{number} {what}{ending}"
+
+
 def file_cell(name: str) -> str:
     r"""Return a file's name for a cell of a table that other programs read.
 

@@ -84,8 +84,8 @@ ABSENT = {
     "k230": "nncase 2 compiles for it, and needs .NET 7, which is no Python package; it reads "
     "MODEL.sim.onnx",
     "edgetpu": "its compiler is a program of Google's that no package registry has; it reads "
-    "what --to tflite --int8 makes",
-    "hailo": "its compiler is for registered users alone; it reads what --head conv makes",
+    "what converting to tflite with `int8` makes",
+    "hailo": "its compiler is for registered users alone; it reads what `head` conv makes",
     "tensorrt": "its libraries are for machines with an NVIDIA GPU; it reads MODEL.sim.onnx",
 }
 """What was looked for and is not to be had: why, and what to feed the maker's own tool."""

@@ -27,10 +27,10 @@ def require_fetchable(runtime: Runtime) -> None:
         MissingDependency: ncnn is not installed, so that nothing says which version.
     """
     if runtime == "c":
-        raise InputError("--fetch-runtime: c needs no runtime; leave it out")
+        raise InputError("`fetch_runtime`: c needs no runtime; leave it out")
     if runtime != "ncnn":
         raise InputError(
-            f"--fetch-runtime: the source of {runtime} is in no package registry; get a release "
+            f"`fetch_runtime`: the source of {runtime} is in no package registry; get a release "
             "from https://github.com/alibaba/MNN"
         )
     get_backend(runtime).require()

@@ -57,7 +57,7 @@ def parse_bindings(names: Iterable[str]) -> tuple[str, ...]:
     chosen: dict[str, None] = {}
     for name in names:
         if name not in known:
-            raise InputError(f"--binding {name}: unknown; choose from {', '.join(known)}")
+            raise InputError(f"`binding` {name}: unknown; choose from {', '.join(known)}")
         chosen.update(dict.fromkeys((*known[name].includes, name)))
     return tuple(chosen)
 

@@ -43,7 +43,7 @@ def parse_runtime(text: str) -> Runtime:
     for runtime in RUNTIMES:
         if text == runtime:
             return runtime
-    raise InputError(f"--runtime {text}: unknown; choose from {', '.join(RUNTIMES)}, web")
+    raise InputError(f"`runtime` {text}: unknown; choose from {', '.join(RUNTIMES)}, web")
 
 
 def write_project(
@@ -126,7 +126,7 @@ def require_new(output: Path) -> None:
         InputError: it is, or something else is.
     """
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise InputError(f"{output}: is there already; remove it or choose another with -o")
+        raise InputError(f"{output}: is there already; remove it or choose another with `output`")
 
 
 @contextmanager

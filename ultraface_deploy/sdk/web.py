@@ -23,6 +23,7 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import Faces, postprocess, preprocess
 from ultraface_deploy.safe.child import run_program
 from ultraface_deploy.safe.images import embedded_images
+from ultraface_deploy.safe.text import counted
 from ultraface_deploy.sdk.project import fill, new_folder
 
 NAME = "web"
@@ -45,7 +46,7 @@ def require_compiler() -> list[str]:
         MissingDependency: there is none; says what to install.
     """
     if find_spec("ziglang") is None:
-        raise MissingDependency.package("ziglang", "web", "--runtime web")
+        raise MissingDependency.package("ziglang", "web", "a package for the browser")
     # Zig keeps what it compiled; here with what else this package keeps.
     cache = f"ZIG_GLOBAL_CACHE_DIR={user_cache_path('ultraface-deploy') / 'zig'}"
     return ["env", cache, sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-freestanding"]
@@ -158,8 +159,8 @@ def _compare(site: Path, spec: ModelSpec, files: tuple[Path, ...], precision: Pr
         _require_same(found, wanted)
         count += len(wanted)
     return (
-        f"Node.js found the same {count} faces in the photographs that ship with the tool as the "
-        "C file does here."
+        f"Node.js found the same {counted(count, 'face')} in the photographs that ship with the "
+        "tool as the C file does here."
     )
 
 
@@ -192,8 +193,8 @@ def _require_same(found: list[dict[str, object]], wanted: Faces) -> None:
     # Of equal scores either may come first.
     if ours.shape != theirs.shape or not (close.any(axis=0).all() and close.any(axis=1).all()):
         raise CheckFailed(
-            f"the WebAssembly finds {len(ours)} faces where the C file finds {len(theirs)}, or "
-            "others; nothing was written"
+            f"the WebAssembly finds {counted(len(ours), 'face')} where the C file finds "
+            f"{len(theirs)}, or others; nothing was written"
         )
 
 
@@ -204,4 +205,6 @@ def require_precision(precision: Precision) -> None:
         InputError: names those that it is.
     """
     if precision not in PRECISIONS:
-        raise InputError(f"--precision {precision}: --runtime web has {', '.join(PRECISIONS)}")
+        raise InputError(
+            f"`precision` {precision}: for the browser there are {', '.join(PRECISIONS)}"
+        )

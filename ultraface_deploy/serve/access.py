@@ -48,9 +48,9 @@ def check_token(token: str) -> str:
         InputError: it is too short, or has other characters than letters, digits and `-._~`.
     """
     if len(token) < _SHORTEST_TOKEN:
-        raise InputError(f"--token: give at least {_SHORTEST_TOKEN} characters, or leave it out")
+        raise InputError(f"`token`: give at least {_SHORTEST_TOKEN} characters, or leave it out")
     if not all(c.isascii() and (c.isalnum() or c in "-._~") for c in token):
-        raise InputError("--token: use letters, digits and -._~ only")
+        raise InputError("`token`: use letters, digits and -._~ only")
     return token
 
 

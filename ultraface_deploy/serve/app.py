@@ -125,7 +125,7 @@ class _Served:
     @property
     def live(self) -> Live:
         if self._parts.live is None:
-            raise HTTPException(404, "nothing is watched: serve was started without --source")
+            raise HTTPException(404, "nothing is watched: serve was started without a source")
         return self._parts.live
 
     async def page(self, request: Request) -> Response:

@@ -49,7 +49,7 @@ def open_live(text: str) -> FrameSource:
     source = open_source(text, patience=_PATIENCE_S)
     if source.kind == "images":
         raise InputError(
-            f"--source {text}: serve watches a camera, a stream or a video; "
+            f"`source` {text}: serve watches a camera, a stream or a video; "
             "for pictures use detect, or POST them to /v1/detect"
         )
     return source

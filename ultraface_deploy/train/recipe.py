@@ -143,9 +143,10 @@ class Recipe(Strict):
     """The network, the seed and the stages.
 
     `holdouts` are the shares of images kept for AP, one for each data set that is given; the last
-    one serves all further sets. `num_classes` counts the background; `color` is `gray` for a
-    network with one channel. `scores_like` names a checkpoint: at the end the scores of the best
-    network are mapped to mean what that one's mean, on the images kept for AP.
+    one serves all further sets. `num_classes` counts the background, `class_names` are those of
+    the others; `color` is `gray` for a network with one channel. `scores_like` names a checkpoint:
+    at the end the scores of the best network are mapped to mean what that one's mean, on the
+    images kept for AP.
     """
 
     architecture: Architecture
@@ -157,6 +158,7 @@ class Recipe(Strict):
     num_classes: Natural = 2
     color: Color = "rgb"
     scores_like: str = ""
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.holdouts or max(self.holdouts) >= 1:
@@ -173,6 +175,7 @@ class Recipe(Strict):
             self.height,
             num_classes=self.num_classes,
             color=self.color,
+            class_names=self.class_names,
         )
 
 
@@ -215,7 +218,7 @@ def choose_recipe(
         InputError: an unknown architecture or recipe.
     """
     if architecture not in (None, *get_args(Architecture)):
-        raise InputError(f"--arch {architecture}: unknown; choose slim or rfb")
+        raise InputError(f"`arch` {architecture}: unknown; choose slim or rfb")
     chosen = load_recipe(_recipe_file(recipe or f"{architecture or 'slim'}-320"))
     changes: dict[str, Any] = {"architecture": architecture, "seed": seed}
     if input_size is not None:
@@ -248,6 +251,6 @@ def _recipe_file(recipe: str | Path) -> Path:
         return shipped[str(recipe)]
     except KeyError:
         raise InputError(
-            f"--recipe {recipe}: no such recipe; there are {', '.join(sorted(shipped))}, "
+            f"`recipe` {recipe}: no such recipe; there are {', '.join(sorted(shipped))}, "
             "or give a .toml file"
         ) from None

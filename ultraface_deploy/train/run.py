@@ -14,6 +14,7 @@ from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.models import find, known_checkpoint
 from ultraface_deploy.models.pull import cached_checkpoint
 from ultraface_deploy.safe.files import make_folder, sha256_of
+from ultraface_deploy.safe.text import counted
 from ultraface_deploy.train import processes
 from ultraface_deploy.train.data import Classes, Sample, read_dataset
 from ultraface_deploy.train.data.cache import ImageCache, Store
@@ -67,11 +68,13 @@ def train(
     with processes.process_group():
         checkpoint = output / "last.pth"
         if checkpoint.exists() and not resume:
-            raise InputError(f"{output}: holds a run; go on with --resume or choose another folder")
+            raise InputError(f"{output}: holds a run; go on with `resume` or choose another folder")
         if resume and not checkpoint.exists():
-            raise InputError(f"{output}: holds no run to go on with; leave --resume out")
+            raise InputError(f"{output}: holds no run to go on with; leave `resume` out")
         if classes is not None and classes.count > recipe.num_classes:
             recipe = replace(recipe, num_classes=classes.count)
+        if classes is not None and len(classes.names) == recipe.num_classes - 1:
+            recipe = replace(recipe, class_names=classes.names)
         samples = [read_dataset(root, "train", report, classes) for root in data]
         every = [sample for part in samples for sample in part]
         make_folder(output)
@@ -162,7 +165,7 @@ def _decoded(
     where = {"disk": f"in {folder}", "ram": "in memory", "off": "not kept: decoded at each use"}
     most = 3 * side**2 * len(samples) / 1e9
     size = "" if store == "off" else f", up to {most:.1f} GB"
-    report(f"{len(samples)} images of up to {side} pixels{size}, {where[store]}")
+    report(f"{counted(len(samples), 'image')} of up to {side} pixels{size}, {where[store]}")
     total = len(samples) * (1 if store == "off" else 2)
     with processes.first_alone():
         return ImageCache(samples, folder, side, lambda: on_image(total), store)

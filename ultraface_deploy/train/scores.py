@@ -241,7 +241,7 @@ def report_scores(
     _, held = split(every, holdout)
     samples = [every[index] for index in held]
     if not samples:
-        raise InputError(f"--holdout {holdout:g} leaves no image; give more images or a larger one")
+        raise InputError(f"`holdout` {holdout:g} leaves no image; give more images or a larger one")
     own = load_checkpoint(checkpoint)
     net, nothing = fused(own.build()), np.empty((0, 4), np.float32)
     with tempfile.TemporaryDirectory() as folder:

@@ -166,7 +166,7 @@ class StageRun:
         if not math.isfinite(loss):
             raise CheckFailed(
                 f"stage {self.stage.name}: the loss is not a number any more; lower lr in the "
-                f"recipe, or go on from {self.trainer.folder / 'last.pth'} with --resume"
+                f"recipe, or go on from {self.trainer.folder / 'last.pth'} with `resume`"
             )
         return loss
 
@@ -261,14 +261,14 @@ def _teacher(
         teacher = teachers[role.name]
     except KeyError:
         raise InputError(
-            f"stage {stage.name} learns from {role.name}; give that file with --teacher"
+            f"stage {stage.name} learns from {role.name}; give that file with `teacher`"
         ) from None
     classes = teacher.spec.num_classes if isinstance(teacher, Checkpoint) else 2
     kind = teacher.spec.architecture if isinstance(teacher, Checkpoint) else "different"
     if classes != spec.num_classes:
         raise InputError(
             f"stage {stage.name}: its teacher has {classes} classes, this run "
-            f"trains {spec.num_classes}; give a --recipe whose stages learn from labels alone"
+            f"trains {spec.num_classes}; give a `recipe` whose stages learn from labels alone"
         )
     if stage.reads_features and kind != spec.architecture:
         raise InputError(

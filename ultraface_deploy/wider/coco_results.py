@@ -52,7 +52,7 @@ def read_coco_results(path: Path, names: Iterable[str]) -> dict[str, Detections]
     if rows and not any(found.values()):
         raise InputError(
             f"{path}: no box belongs to an image of the ground truth; image_id must be "
-            "`event/file`, or a number that its `images` list explains"
+            '`event/file`, or a number that its "images" list explains'
         )
     arrays = {name: np.array(each or [], np.float64).reshape(-1, 5) for name, each in found.items()}
     return {name: (values[:, :4], values[:, 4]) for name, values in arrays.items()}

@@ -27,11 +27,26 @@ class TruthImage:
     `name` is `event/file` without suffix, `boxes` (N, 4) float64 corners x1 y1 x2 y2 in pixels
     (x2 = x + width, as the protocol has it), `kept` (S, N) bool: which faces each set counts; for
     WIDER FACE the rows are `SETS`. Faces that a set does not count are ignored, not background.
+    `labels` (N,) are their classes from 1, None where all are faces.
     """
 
     name: str
     boxes: npt.NDArray[np.float64]
     kept: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.int64] | None = None
+
+
+def require_ground_truth(folder: Path) -> None:
+    """Refuse a folder that cannot be read, in less than the time that reading takes.
+
+    Raises:
+        InputError: a file is missing.
+        MissingDependency: scipy is not installed.
+    """
+    for name in (_ALL_FACES, *(f"wider_{name}_val.mat" for name in SETS)):
+        require_file(folder / name, "WIDER FACE ground-truth file", Limit.TEXT)
+    if find_spec("scipy") is None:
+        raise MissingDependency.package("scipy", "eval", f"reading {_ALL_FACES}")
 
 
 def read_ground_truth(folder: str | Path) -> tuple[TruthImage, ...]:
@@ -42,10 +57,7 @@ def read_ground_truth(folder: str | Path) -> tuple[TruthImage, ...]:
         MissingDependency: scipy is not installed.
     """
     folder = Path(folder)
-    for name in (_ALL_FACES, *(f"wider_{name}_val.mat" for name in SETS)):
-        require_file(folder / name, "WIDER FACE ground-truth file", Limit.TEXT)
-    if find_spec("scipy") is None:
-        raise MissingDependency.package("scipy", "eval", f"reading {_ALL_FACES}")
+    require_ground_truth(folder)
     try:
         # scipy's reader crashes, hangs or takes gigabytes on some damaged files.
         images = run_in_child(

@@ -119,7 +119,7 @@ def test_one_core_that_fails_turns_it_off(int8: ArtifactFolder) -> None:
 
 def test_nothing_to_try_is_said(tmp_path: Path) -> None:
     empty = ArtifactFolder(tmp_path, ModelSpec("net", "slim", 128, 96), Source("n", "0"))
-    with pytest.raises(InputError, match="--to ncnn --int8"):
+    with pytest.raises(InputError, match="convert to ncnn with `int8`"):
         try_halves(empty, CORE)
 
 

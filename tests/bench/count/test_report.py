@@ -85,7 +85,7 @@ def test_what_is_not_comparable_is_refused_unless_told_to() -> None:
     other_core = CountReport("cortex-a76", {}, (count(core="cortex-a76"),))
     other_file = report(count(sha256={"slim-320.ncnn.bin": "cd"}))
     for after, what in ((other_core, "machine"), (other_file, "artifact")):
-        with pytest.raises(InputError, match=f"--ignore {what}"):
+        with pytest.raises(InputError, match=f"`ignore` {what}"):
             compare_counts(before, after)
         assert compare_counts(before, after, frozenset({what}))[0].verdict == "the same"
     with pytest.raises(InputError, match="no configuration in common"):

@@ -131,7 +131,9 @@ def test_a_bad_pair_is_refused_before_a_runtime_sees_it(
 def test_says_where_pycaffe_comes_from(small_pair: Pair) -> None:
     if get_backend("caffe").available():
         pytest.skip("pycaffe is installed here")
-    with pytest.raises(MissingDependency, match=r"must be built .* --backend opencv runs the same"):
+    with pytest.raises(
+        MissingDependency, match=r"must be built .* the backend opencv runs the same"
+    ):
         get_backend("caffe").load(small_pair, make_spec())
 
 

@@ -39,5 +39,5 @@ def test_only_fp32(tmp_path: Path) -> None:
     assert "caffe" in target_names()
     outputs = tmp_path / "a.prototxt", tmp_path / "a.caffemodel"
     job = Conversion((tmp_path / "a.onnx",), ModelSpec("a", "slim"), "fp16", outputs)
-    with pytest.raises(InputError, match="--to caffe does not offer fp16; it offers fp32"):
+    with pytest.raises(InputError, match="caffe does not offer fp16; it offers fp32"):
         get_format("caffe").convert(job)

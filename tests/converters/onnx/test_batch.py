@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ultraface_deploy import models
-from ultraface_deploy.artifacts.convert import convert, parse_batch
+from ultraface_deploy.artifacts.batches import parse_batch
+from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.converters.onnx.batch import set_batch
@@ -85,7 +86,7 @@ def test_what_follows_a_file_of_any_number_is_made_as_ever(tmp_path: Path) -> No
 
 def test_what_is_no_number_or_no_onnx_is_refused_before_work(tmp_path: Path) -> None:
     for text in ("0", "-1", "many", "9999", "1.5"):
-        with pytest.raises(InputError, match="--batch"):
+        with pytest.raises(InputError, match="`batch`"):
             parse_batch(text)
     assert (parse_batch("8"), parse_batch("dynamic")) == (8, None)
     with pytest.raises(InputError, match="ONNX files alone"):

@@ -136,8 +136,8 @@ def test_a_cut_network_finds_the_same_faces(tmp_path: Path, cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--to", "mnn"), "--to mnn is not offered with --head conv"),
-        (("--to", "onnx", "--int8"), "--head conv --int8"),
+        (("--to", "mnn"), "mnn is not offered with --head conv"),
+        (("--to", "onnx", "--int8"), "--head conv with --int8"),
         (("--to", "onnx", "--head", "cone"), "--head cone: unknown; choose from raw"),
     ],
 )

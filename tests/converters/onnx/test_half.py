@@ -72,6 +72,6 @@ def test_a_softmax_that_an_old_opset_does_not_have_is_refused() -> None:
 @pytest.mark.parametrize("opset", [0, 8, 99])
 def test_an_opset_that_is_not_there_is_refused_before_work(tmp_path: Path, opset: int) -> None:
     source = resolve_source(models.FOLDER / "slim-320.onnx")
-    with pytest.raises(InputError, match=f"--opset {opset}"):
+    with pytest.raises(InputError, match=f"`opset` {opset}"):
         convert(source, ["onnx"], output=tmp_path / "out", opset=opset)
     assert not (tmp_path / "out").exists()

@@ -125,7 +125,7 @@ def test_the_only_class_is_the_face_and_that_is_said(tmp_path: Path, form: str) 
 @pytest.mark.parametrize("form", NAMED)
 def test_several_classes_and_no_face_lists_them(tmp_path: Path, form: str) -> None:
     objects = [(*FACE[:4], "head"), (*FACE[:4], "head"), (*FACE[:4], "hat")]
-    with pytest.raises(InputError, match=r"2 'head', 1 'hat'; choose with --class"):
+    with pytest.raises(InputError, match=r"2 'head', 1 'hat'; choose with `class`"):
         read(tmp_path, NAMED[form], [objects])
     for path in tmp_path.rglob("*"):
         if path.is_file():

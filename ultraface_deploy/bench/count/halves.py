@@ -31,7 +31,7 @@ def require_halves(core: str) -> None:
     """
     if not _has_halves(core):
         able = ", ".join(name for name in CORES if _has_halves(name))
-        raise InputError(f"--for {core}: has no arithmetic in half floats; {able} has")
+        raise InputError(f"`core` {core}: has no arithmetic in half floats; {able} has")
     require_programs()
     Sysroot.default().versions()
 
@@ -70,8 +70,8 @@ def try_halves(
     ]
     if not tried:
         raise InputError(
-            f"{folder.path}: --for {core} is for INT8 of ncnn and MNN, and there is none; "
-            "give --to ncnn --int8"
+            f"{folder.path}: `core` {core} is for INT8 of ncnn and MNN, and there is none; "
+            "convert to ncnn with `int8`"
         )
     every = -(-len(photographs) // _PHOTOGRAPHS) or 1
     with emulated(core, sysroot, photographs[::every]) as machine:

@@ -32,13 +32,13 @@ class CountReport:
         Raises:
             InputError: the file cannot be read, or is a damaged result.
         """
-        require_file(path, "result of bench --json", Limit.TEXT)
+        require_file(path, "JSON result of bench", Limit.TEXT)
         try:
             if decode(read_text(path), _Either).core is None:
                 return None
         except InputError as error:
-            raise InputError(f"{path}: not a result of bench --json ({error})") from error
-        return read(path, cls, "result of bench count --json", "count again")
+            raise InputError(f"{path}: not a JSON result of bench ({error})") from error
+        return read(path, cls, "JSON result of bench count", "count again")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def compare_counts(
     if "machine" not in ignore and before.core != after.core:
         raise InputError(
             f"the two results come from different cores ({before.core} and {after.core}); "
-            "compare them anyway with --ignore machine"
+            "compare them anyway with `ignore` machine"
         )
     earlier = {_key(count): count for count in before.results}
     found = []
@@ -87,7 +87,7 @@ def compare_counts(
         if "artifact" not in ignore and old.sha256 != new.sha256:
             raise InputError(
                 f"{_title(new)}: the two results ran different files; "
-                "compare them anyway with --ignore artifact"
+                "compare them anyway with `ignore` artifact"
             )
         ratio = new.instructions / old.instructions
         found.append(

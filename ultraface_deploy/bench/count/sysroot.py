@@ -179,7 +179,7 @@ def require_emulated(names: Sequence[str]) -> None:
     for name in names:
         if not get_backend(name).wheels:
             raise InputError(
-                f"--backend {name}: does not run on an emulated core, for want of an aarch64 "
+                f"`backend` {name}: does not run on an emulated core, for want of an aarch64 "
                 f"wheel; choose from {', '.join(emulated_backends())}"
             )
 

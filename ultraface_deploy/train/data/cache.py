@@ -134,7 +134,7 @@ class ImageCache:
         if needed > free:
             raise InputError(
                 f"{self.folder}: the decoded images take {needed / 1e9:.1f} GB and {free / 1e9:.1f}"
-                " GB are free; give --cache another folder, or --cache off"
+                " GB are free; give `cache` another folder, or `cache` off"
             )
         with replacing(pixels) as temporary, temporary.open("wb") as file:
             for _, part in self._parts(on_image):

@@ -39,14 +39,14 @@ class Classes:
             name, _, number = part.rpartition("=") if "=" in part else (part, "", "1")
             key = _plain(name)
             if not key or not (number.strip().isdecimal() and len(number.strip()) < 4):
-                raise InputError(f"--class {part!r}: give NAME, or NAME=1,OTHER=2 for several")
+                raise InputError(f"`class` {part!r}: give NAME, or NAME=1,OTHER=2 for several")
             if key in wanted:
-                raise InputError(f"--class {part!r}: names a class twice")
+                raise InputError(f"`class` {part!r}: names a class twice")
             wanted[key] = int(number)
         labels = set(wanted.values())
         if wanted and labels != set(range(1, len(labels) + 1)):
             raise InputError(
-                f"--class: the labels {', '.join(map(str, sorted(labels)))} must count from 1 "
+                f"`class`: the labels {', '.join(map(str, sorted(labels)))} must count from 1 "
                 "without a gap; 0 is the background"
             )
         return cls._checked(wanted)
@@ -60,7 +60,7 @@ class Classes:
         """
         names = [_plain(name) for name in text.split(",")]
         if not all(names) or len(set(names)) < len(names):
-            raise InputError(f"--classes {text!r}: give different names, such as face,mask")
+            raise InputError(f"`classes` {text!r}: give different names, such as face,mask")
         return cls._checked({name: label for label, name in enumerate(names, 1)})
 
     @classmethod
@@ -68,6 +68,12 @@ class Classes:
         if wanted and max(wanted.values()) >= MAX_CLASSES:
             raise InputError(f"more than {MAX_CLASSES - 1} classes are not supported")
         return cls(wanted)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The first name of each label, in order; none where the user chose none."""
+        first = {label: name for name, label in reversed(list(self.wanted.items()))}
+        return tuple(first[label] for label in sorted(first))
 
     @property
     def count(self) -> int:
@@ -102,7 +108,7 @@ class Classes:
         if not any(labels):
             raise InputError(
                 f"no object is named {' or '.join(map(repr, wanted))}; the labels have "
-                f"{_listed(found.items())}; choose with --class NAME"
+                f"{_listed(found.items())}; choose with `class` NAME"
             )
         if absent := [name for name in wanted if name not in found]:
             remarks.append(f"no object is named {' or '.join(map(repr, absent))}")

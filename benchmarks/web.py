@@ -1,0 +1,121 @@
+"""What the browser's detector costs: in Node.js, beside the same network natively, in turns.
+
+    ultraface-deploy package artifacts/slim-320 --runtime web -o site
+    python -m ultraface_deploy.benchmarks.web site artifacts/slim-320 --precision int8
+
+A picture of the input's size is taken, so that the resize costs nothing: the whole detection in
+WebAssembly, against preprocessing, network and suppression by the C file and by ONNX Runtime, all
+on one thread. Each is measured several times, in turns; the median of the medians is printed, of
+processor time natively and of the clock in Node.js, which has none for one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ultraface_deploy.agreement.precision import Precision, parse_precision
+from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.detect.detector import Detector
+from ultraface_deploy.safe.child import run_program
+from ultraface_deploy.safe.images import DEMO_PHOTO, Image, read_image
+from ultraface_deploy.safe.opencv import cv2
+
+_WARM_UP = 20
+_SCRIPT = """
+import {{ Detector }} from {module};
+import {{ readFileSync }} from "node:fs";
+const picture = {{ data: readFileSync("picture"), width: {width}, height: {height} }};
+const detector = await Detector.load({{ worker: false }});
+const times = [];
+for (let i = 0; i < {warm} + {count}; i++) {{
+  const start = performance.now();
+  await detector.detect(picture);
+  if (i >= {warm}) times.push(performance.now() - start);
+}}
+times.sort((a, b) => a - b);
+console.log(times[times.length >> 1]);
+"""
+
+
+def in_node(site: Path, image: Image, count: int) -> float:
+    """Return the median milliseconds of `count` detections in Node.js, which is started for them.
+
+    Raises:
+        ToolFailed: Node.js failed, or is not installed.
+    """
+    height, width = image.shape[:2]
+    module = json.dumps((site / "detector.js").resolve().as_uri())
+    text = _SCRIPT.format(module=module, width=width, height=height, warm=_WARM_UP, count=count)
+    with tempfile.TemporaryDirectory(prefix="ultraface-node-") as name:
+        scratch = Path(name)
+        (scratch / "run.mjs").write_text(text, encoding="utf-8")
+        (scratch / "picture").write_bytes(image[:, :, [2, 1, 0, 0]].tobytes())
+        printed = run_program(["node", "run.mjs"], what="Node.js", cwd=scratch)
+    return float(printed.strip().splitlines()[-1])
+
+
+def here(detector: Detector, image: Image, count: int) -> float:
+    """Return the median milliseconds of processor time of `count` detections in this process."""
+    times = []
+    for turn in range(_WARM_UP + count):
+        started = time.process_time()
+        detector.detect(image)
+        if turn >= _WARM_UP:
+            times.append(1000 * (time.process_time() - started))
+    return statistics.median(times)
+
+
+def compare(
+    site: Path, folder: ArtifactFolder, precision: Precision, count: int = 100, launches: int = 5
+) -> dict[str, float]:
+    """Return the milliseconds of each, measured in turns.
+
+    Args:
+        site: what `package --runtime web` wrote.
+        folder: the artifacts it was made from.
+        precision: of the C file; ONNX Runtime runs FP32.
+        count: detections a launch.
+        launches: of Node.js.
+    """
+    spec = folder.spec
+    image = cv2.resize(read_image(DEMO_PHOTO), (spec.width, spec.height)).astype("uint8")
+    native = Detector.open(folder.path, backend="native", precision=precision)
+    runtime = Detector.open(folder.path, backend="onnxruntime")
+    measures: dict[str, Callable[[], float]] = {
+        "WebAssembly in Node.js": lambda: in_node(site, image, count),
+        "C file": lambda: here(native, image, count),
+        "ONNX Runtime, FP32": lambda: here(runtime, image, count),
+    }
+    found: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(launches):
+        for name, measure in measures.items():
+            found[name].append(measure())
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+def main() -> None:
+    """Print a table."""
+    form = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("site", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--precision", default="int8")
+    parser.add_argument("--launches", type=int, default=5)
+    given = parser.parse_args()
+    folder = ArtifactFolder.open(given.folder)
+    precision = parse_precision(given.precision)
+    found = compare(given.site, folder, precision, launches=given.launches)
+    (first, *_) = found.values()
+    print("| one thread | ms | WebAssembly takes |\n|---|---:|---:|")
+    for name, milliseconds in found.items():
+        print(f"| {name} | {milliseconds:.2f} | {first / milliseconds:.1f} times |")
+
+
+if __name__ == "__main__":
+    main()

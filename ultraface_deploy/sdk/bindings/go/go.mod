@@ -1,0 +1,3 @@
+module ultraface
+
+go 1.19

@@ -5,7 +5,7 @@
 Each program does one thing and then lives on: a runtime that is loaded, in the process and in a
 child of it; a format that is written; all other packages, imported; a benchmark over `--host`.
 Runtimes, formats and packages are those of the registries and of pyproject.toml, so that what comes
-in is watched too. They run at the same time.
+in is watched too. They run at the same time. `serve` opens sockets, on this machine alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ from ultraface_deploy.safe import toolbox
 SECONDS = 40
 # ONNX Runtime reports its use after half a minute; what is sent is looked up first.
 _SOCKET = re.compile(r"socket\(AF_(?:INET6?|PACKET).*")
-_STRACE = ("strace", "-f", "-qq", "-e", "trace=socket,execve", "-o")
+_LISTENS = "serve"
+_ADDRESS = re.compile(r"(?:connect|bind|sendto|sendmsg)\(.*sa_family=AF_INET.*")
+_STRACE = ("strace", "-f", "-qq", "-e", "trace=socket,connect,bind,sendto,sendmsg,execve", "-o")
 _DETECT = """
 from ultraface_deploy import Detector
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
@@ -56,6 +58,19 @@ for name in {names!r}:
         importlib.import_module(name)
     except Exception as error:
         print(name, type(error).__name__, error)
+"""
+_SERVE = f"""
+import os, signal, socket, threading
+from pathlib import Path
+from tests.serve.load import send_damaged, write_clip
+from ultraface_deploy.cli.app import main
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+write_clip(Path({{clip!r}}))
+threading.Timer({SECONDS / 2}, send_damaged, (port, 20)).start()
+threading.Timer({SECONDS}, os.kill, (os.getpid(), signal.SIGINT)).start()
+main(["serve", "--source", {{clip!r}}, "--port", str(port)])
 """
 _LIVE_ON = f"\nimport time; time.sleep({SECONDS})\n"
 _HOST = """
@@ -93,6 +108,8 @@ def programs(folder: Path, scratch: Path) -> Iterator[tuple[str, str]]:
             )
     for name in imported():
         yield f"importing {name}", _IMPORT.format(names=[name]) + _LIVE_ON
+    if find_spec("starlette") is not None:
+        yield _LISTENS, _SERVE.format(clip=str(scratch / "clip.avi"))
     yield "bench --host", _HOST.format(folder=str(folder)) + _LIVE_ON
 
 
@@ -120,10 +137,16 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def found_in(log: Path, code: int) -> str | None:
+def found_in(log: Path, code: int, listens: bool = False) -> str | None:
     """Say what a program did that it must not, or that it failed; None for neither."""
     calls = log.read_text(errors="replace")
-    if found := _SOCKET.findall(calls):
+    if listens:
+        used = _ADDRESS.findall(calls)
+        if elsewhere := [call for call in used if 'inet_addr("127.0.0.1")' not in call]:
+            return f"{len(elsewhere)} addresses, {elsewhere[0]}"
+        if not used:
+            return "no socket was seen"
+    elif found := _SOCKET.findall(calls):
         return f"{len(found)} sockets, {found[0]}"
     if code or "execve" not in calls:
         return f"ended with {code}: {log.with_suffix('.err').read_text(errors='replace')[-300:]}"
@@ -136,18 +159,7 @@ def watched(program: str, log: Path, ssh: Path) -> subprocess.Popen[bytes]:
     environment |= {"OMP_NUM_THREADS": "1", "ULTRAFACE_DEPLOY_SSH": str(ssh)}
     environment["PYTHONPATH"] = str(ROOT)
     return subprocess.Popen(
-        [
-            "strace",
-            "-f",
-            "-qq",
-            "-e",
-            "trace=socket,execve",
-            "-o",
-            log,
-            sys.executable,
-            "-c",
-            program,
-        ],
+        [*_STRACE, log, sys.executable, "-c", program],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -193,9 +205,11 @@ def main() -> None:
             ]
             for what, process, number in running:
                 process.wait()
-                problem = found_in(scratch / f"{number}.calls", process.returncode)
+                listens = what == _LISTENS
+                problem = found_in(scratch / f"{number}.calls", process.returncode, listens)
                 bad |= problem is not None
-                print(f"{what}: {problem or 'no socket'}", flush=True)
+                fine = "sockets of this machine alone" if listens else "no socket"
+                print(f"{what}: {problem or fine}", flush=True)
     sys.exit(bad)
 
 

@@ -24,6 +24,7 @@ from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 from ultraface_deploy.serve import app, detecting
 from ultraface_deploy.serve.looking import face_records
 from ultraface_deploy.serve.openapi import document
+from ultraface_deploy.serve.source import open_live
 
 PHOTO = DEMO_PHOTO.read_bytes()
 TOKEN = "a-token-of-24-characters"
@@ -299,6 +300,18 @@ def test_too_many_viewers(server: Server, monkeypatch: pytest.MonkeyPatch) -> No
     answer = server.ask("/v1/video")
     assert answer.status == 503
     assert answer.headers["Retry-After"] == "10"
+
+
+def test_too_many_requests(monkeypatch: pytest.MonkeyPatch, clip: Path) -> None:
+    monkeypatch.setattr(app, "MOST_REQUESTS", 2)
+    with running(open_live(str(clip)), str(clip)) as small:
+        streams = [small.ask("/v1/events") for _ in range(2)]
+        answer = small.ask("/v1/status")
+        assert answer.status == 503
+        assert answer.headers["Retry-After"] == "1"
+        for each in streams:
+            each.close()
+        until(lambda: small.ask("/v1/status").status == 200)
 
 
 def test_without_a_source(alone: Server) -> None:

@@ -106,14 +106,15 @@ def serve(
         size,
         note,
     )
-    token = _token(token, listen)
+    given, token = token, _token(token, listen)
     choose_device(device)
     watched = None if source is None else Watched(open_live(source), source, width, fps)
     with bind(listen, port) as bound, another() as watching, another() as answering:
         parts = Parts.of(watching, answering, watched, threads, token, max_body, max_requests)
         server = make_server(parts)
         for address in addresses(bound):
-            line(address if token is None else f"{address}?token={token}")
+            # A token that was given is no news, and output may end in a journal.
+            line(address if token == given else f"{address}?token={token}")
         note("Ctrl-C ends")
         with _signals_end():
             server.run([bound])

@@ -25,8 +25,10 @@ from ultraface_deploy.serve.looking import Look
 from ultraface_deploy.serve.metrics import CONTENT_TYPE, Metrics
 from ultraface_deploy.serve.openapi import document
 from ultraface_deploy.serve.statistics import BUCKET_S
-from ultraface_deploy.serve.streams import BOUNDARY, event_parts, jpeg_parts, open_stream
+from ultraface_deploy.serve.streams import BOUNDARY, Bounded, event_parts, jpeg_parts, open_stream
 
+MOST_REQUESTS = 600
+"""Two streams for each of the most viewers, and room for more."""
 STATIC = Path(__file__).with_name("static")
 
 
@@ -99,7 +101,10 @@ def build_app(parts: Parts) -> Starlette:
     login = (STATIC / "login.html").read_text()
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Access, token=parts.token, login=login)],
+        middleware=[
+            Middleware(Bounded, most=MOST_REQUESTS),
+            Middleware(Access, token=parts.token, login=login),
+        ],
         exception_handlers={HTTPException: _problem, 500: _broken},
         lifespan=served.lifespan,
     )

@@ -16,8 +16,8 @@ from ultraface_deploy.serve.access import is_loopback
 from ultraface_deploy.serve.app import Parts, build_app
 from ultraface_deploy.serve.guarded import Guarded
 
-# Two streams for each of the most viewers, and room for requests.
-_MOST_CONNECTIONS = 600
+# Of those that have not asked yet, too; requests are bounded before.
+_MOST_CONNECTIONS = 2000
 _HEAD_BYTES = 16 << 10
 _SEND_BYTES = 64 << 10
 _END_S = 3

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ultraface_deploy.serve.latest import Closed, Newest
 
@@ -70,6 +70,26 @@ def open_stream(
 def busy(problem: str, seconds: int) -> JSONResponse:
     """Return the answer to come again after so many seconds."""
     return JSONResponse({"error": problem}, 503, {"retry-after": str(seconds)})
+
+
+class Bounded:
+    """Lets so many requests be under way at once; streams are, as long as they last."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app, self._free = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or send it away."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif self._free == 0:
+            await busy("too many requests at once", seconds=1)(scope, receive, send)
+        else:
+            self._free -= 1
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._free += 1
 
 
 async def jpeg_parts(pictures: Newest[tuple[int, bytes]], viewers: Viewers) -> AsyncIterator[bytes]:

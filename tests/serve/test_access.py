@@ -47,8 +47,12 @@ def test_the_way_in_for_a_browser(guarded: Server) -> None:
     page = {"Accept": "text/html,*/*"}
     asked = guarded.ask("/", headers=page)
     assert asked.status == 401
-    assert b'name="token"' in asked.read()
-    assert guarded.ask("/?token=wrong", headers=page).status == 401
+    said = asked.read()
+    assert b'name="token"' in said
+    assert b'role="alert" hidden>' in said
+    wrong = guarded.ask("/?token=wrong", headers=page)
+    assert wrong.status == 401
+    assert b'role="alert">That is not' in wrong.read()
     entered = guarded.ask(f"/?token={TOKEN}", headers=page)
     assert entered.status == 303
     assert entered.headers["Location"] == "/"

@@ -113,7 +113,8 @@ class Access:
     def _enter(self, given: str) -> Response:
         """Keep a right token as a cookie, and take it out of the address."""
         if not self._is_token(given):
-            return Response(self._login, 401, media_type="text/html")
+            wrong = self._login.replace(" hidden>", ">")
+            return Response(wrong, 401, media_type="text/html")
         response = RedirectResponse("/", 303)
         response.set_cookie(COOKIE, given, httponly=True, samesite="strict")
         return response

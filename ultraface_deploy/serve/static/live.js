@@ -104,8 +104,9 @@ function tell(status) {
   const { source, board, milliseconds } = status;
   const away = source.state !== "running";
   if (away) {
-    const why = source.reason ? `: ${source.reason}` : "";
-    say(`${source.name} gives no picture${why}. Trying again…`, true);
+    const why = source.reason ? ` (${source.reason})` : "";
+    say(`${source.name} gives no picture, trying again${why}`, true);
+    $("faces").textContent = "–";
     $("hint").textContent = "Waiting for the source…";
   } else {
     const again = source.returns ? `, opened again ${times(source.returns)}` : "";

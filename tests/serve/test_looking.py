@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -82,17 +83,18 @@ def test_a_network_that_fails_is_told_and_tried_again(
     look = Look(detector.session)
     looker = Looker(look, Slot(), seen.append, Statistics(), 0.5)
     picture = Picture(noise(64, 48), 0.0, None)
-    with monkeypatch.context() as broken:
-        broken.setattr(detector.session, "run", lambda tensor: _raise())
-        looker.see(picture)
-    assert looker.problem == "out of memory"
+    for error in (BackendError("out of memory"), MemoryError("out of memory")):
+        with monkeypatch.context() as broken:
+            broken.setattr(detector.session, "run", partial(_raise, error))
+            looker.see(picture)
+        assert looker.problem == "out of memory"
     looker.see(picture)
     assert looker.problem is None
     assert [each.number for each in seen] == [1]
 
 
-def _raise() -> None:
-    raise BackendError("out of memory")
+def _raise(error: Exception, tensor: object) -> None:
+    raise error
 
 
 def test_not_more_pictures_a_second_than_asked_for(detector: Detector) -> None:

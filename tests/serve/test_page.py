@@ -263,7 +263,7 @@ def test_the_token_is_asked_for_and_remembered(browser: Browser) -> None:
         assert browser.run("return document.documentElement.scrollWidth") <= 360
         browser.run("document.querySelector('input').value = 'wrong'")
         browser.run("document.querySelector('button').click()")
-        browser.wait("document.body.innerText.includes('That is not the token')")
+        browser.wait("document.querySelector('[role=alert]:not([hidden])')")
         browser.run(f"document.querySelector('input').value = '{TOKEN}'")
         browser.run("document.querySelector('button').click()")
         browser.wait("document.querySelectorAll('#calls article').length > 0")

@@ -40,11 +40,14 @@ class Scripted(FrameSource):
     feed: Feed
 
     def __iter__(self) -> Iterator[Frame]:
+        if not self.script:  # never, and not for ever if so
+            self.feed._stopping.set()
+            return
         step = self.script.pop(0)
         for index in range(0 if isinstance(step, Exception) else step):
             yield Frame("camera 0", IMAGE, index, self)
         if self.kind == "camera":
-            self.accept(Stopped("camera 0: stopped"))
+            self.accept(Stopped("camera 0", "camera 0: stopped", 5))
         if not self.script:
             self.feed._stopping.set()
         if isinstance(step, Exception):
@@ -81,6 +84,7 @@ def test_what_is_told_of_it() -> None:
     assert feed.state.name == "starting"
     feed.run()
     assert feed.state.name == "running"
+    slot.take()
     time.now += 60
     assert feed.state.name == "waiting"
     assert feed.state.reason == "camera 0: stopped"
@@ -103,6 +107,8 @@ def test_a_stream_that_is_silent_says_so() -> None:
     feed.run()
     feed._problem = None
     time.now += 7
+    assert feed.state.name == "running", "a picture is there that nobody wanted yet"
+    slot._value = None
     assert feed.state.reason == "no picture for 7 s"
 
 

@@ -24,6 +24,11 @@ class Slot(Generic[Value]):
         self.dropped = 0
         """How many values were replaced before they were taken."""
 
+    @property
+    def full(self) -> bool:
+        """Whether a value is there that nobody took yet."""
+        return self._value is not None
+
     def put(self, value: Value) -> None:
         """Leave a value, in place of one that is still there."""
         with self._changed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from typing import Any
 
 from ultraface_deploy.detect.live import shown_url
 from ultraface_deploy.detect.sources import FrameSource
+from ultraface_deploy.errors import UltraFaceError
 from ultraface_deploy.pipeline.resample import resize
 from ultraface_deploy.safe import opencv
 from ultraface_deploy.safe.images import Image, as_bgr, encode
@@ -24,9 +26,10 @@ from ultraface_deploy.serve.source import Feed, Picture
 from ultraface_deploy.serve.statistics import Statistics
 from ultraface_deploy.serve.streams import Viewers, event
 
+_log = logging.getLogger(__name__)
 _STATUS_S = 1.0
 _QUALITY = 80
-# More are not told apart, and a page that is not looked at costs nothing.
+# To all viewers together.
 _PICTURES_PER_SECOND, _EVENTS_PER_SECOND = 300.0, 1000.0
 
 
@@ -199,7 +202,11 @@ class Live:
                 continue
             seen = shown = told.seen
             begin = time.perf_counter()
-            jpeg = await self._in_coder(_small_jpeg, seen.image, self.watched.width)
+            try:
+                jpeg = await self._in_coder(_small_jpeg, seen.image, self.watched.width)
+            except UltraFaceError as error:
+                _log.warning("the viewers miss pictures: %s", error)
+                continue
             self.statistics.encoded(time.perf_counter() - begin)
             self.pictures.publish((seen.number, jpeg))
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ultraface_deploy.backends import Session
-from ultraface_deploy.errors import UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess
 from ultraface_deploy.pipeline.view import network_input
@@ -142,8 +141,8 @@ class Looker:
         waited = self._clock() - picture.at
         try:
             faces, stages = self._look(picture.image, lowest)
-        except UltraFaceError as error:
-            self.problem = str(error)
+        except Exception as error:  # of a runtime, too: the next picture is looked at
+            self.problem = str(error) or type(error).__name__
             return
         self.problem = None
         self._number += 1

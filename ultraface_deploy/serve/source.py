@@ -90,7 +90,8 @@ class Feed:
     def state(self) -> State:
         """How the source is now."""
         silent = None if self._last is None else self._clock() - self._last
-        if silent is not None and silent < _SILENT_S:
+        # A stream whose picture nobody has taken yet is not silent: it is waiting for us.
+        if silent is not None and (silent < _SILENT_S or self._slot.full):
             return State("running")
         if self._problem is None and silent is None:
             return State("starting")

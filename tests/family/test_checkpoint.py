@@ -271,3 +271,20 @@ def test_a_size_in_the_file_is_the_trained_one(tensors: dict[str, Any], tmp_path
     spec = load_checkpoint(save(tensors, tmp_path / "x.pth")).spec.resized(640, 480)
     save({"model": tensors, METADATA_KEY: spec.to_dict()}, tmp_path / "y.pth")
     assert load_checkpoint(tmp_path / "y.pth").spec.height == 480
+
+
+def test_dicts_of_one_dict_are_counted_before_they_are_looked_through(
+    tensors: dict[str, Any], tmp_path: Path
+) -> None:
+    """A file of 20 kB holds one of them ten million times."""
+    content: dict[str, Any] = {f"{number}": torch.zeros(1) for number in range(60)}
+    for _ in range(4):
+        content = {f"{number}": content for number in range(60)}
+    path = save(content, tmp_path / "a.pth")
+    with pytest.raises(InputError, match="more than 1000000 entries"):
+        load_checkpoint(path)
+
+
+def test_names_that_are_no_texts_or_too_long(tensors: dict[str, Any], tmp_path: Path) -> None:
+    odd = {5: torch.zeros(1), None: {}, "base_net." * 100_000: torch.zeros(1)}
+    assert load_checkpoint(save(tensors | odd, tmp_path / "a.pth")).spec.architecture == "slim"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,8 +44,10 @@ _HEADS = {
 }
 # What scripts call weights that are an average over training.
 _AVERAGED = re.compile(r"(?:^|[._])(?:ema|averaged?|shadow|swa)(?:$|[._])", re.IGNORECASE)
-# How deep wrapping dicts are looked into.
+# How deep wrapping dicts are looked into, at how many entries in all, and how long a name can be.
 _DEPTH = 4
+_MOST_ENTRIES = 1_000_000
+_LONGEST_NAME = 300
 # BatchNorm's counter: older checkpoints lack it, and inference does not use it.
 _OPTIONAL = "num_batches_tracked"
 
@@ -142,6 +144,7 @@ def find_weights(content: Any, path: Path, ema: bool = False) -> dict[str, torch
     Raises:
         InputError: there is no network of this family, or more than one, or none averaged.
     """
+    _require_few(content, path)
     found = list(_sets_of_weights("", content, 0))
     averaged = [weights for place, weights in found if _AVERAGED.search(place)]
     trained = [weights for place, weights in found if not _AVERAGED.search(place)]
@@ -170,7 +173,7 @@ def _sets_of_weights(
         return
     groups: dict[str, dict[str, torch.Tensor]] = {}
     for key, value in _items(content):
-        if isinstance(value, torch.Tensor) and (match := _PARAMETER.fullmatch(str(key))):
+        if isinstance(value, torch.Tensor) and (match := _PARAMETER.fullmatch(key)):
             groups.setdefault(match[1], {})[match[2]] = value
     # The shortest prefix first: `net.` is the network, `distiller.student.` a part of something.
     for prefix in sorted(groups, key=len):
@@ -202,13 +205,30 @@ def _tensor_names(content: Any, depth: int) -> Iterator[str]:
     if depth <= _DEPTH:
         for key, value in _items(content):
             if isinstance(value, torch.Tensor):
-                yield str(key)
+                yield key
             yield from _tensor_names(value, depth + 1)
 
 
-def _items(content: Any) -> Iterable[tuple[Any, Any]]:
-    """Return what a dict holds; a pickle can give its instance a `get` or `items` of its own."""
-    return dict.items(content) if isinstance(content, dict) else ()
+def _require_few(content: Any, path: Path) -> None:
+    """Refuse dicts of one and the same dict, which a small file can hold a billion times.
+
+    Raises:
+        InputError: names the file.
+    """
+    entries, level = 0, [content] if isinstance(content, dict) else []
+    for _ in range(_DEPTH + 1):
+        entries += sum(len(each) for each in level)
+        if entries > _MOST_ENTRIES:
+            raise InputError(f"{path}: holds more than {_MOST_ENTRIES} entries")
+        level = [value for each in level for _, value in _items(each) if isinstance(value, dict)]
+
+
+def _items(content: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a dict holds by name; a pickle can give an instance its own `get` or `items`."""
+    if isinstance(content, dict):
+        for key, value in dict.items(content):
+            if isinstance(key, str) and len(key) <= _LONGEST_NAME:
+                yield key, value
 
 
 def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:

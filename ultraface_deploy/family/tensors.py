@@ -26,8 +26,8 @@ SAFETENSORS = ".safetensors"
 _ZIP = b"PK\x03\x04"
 # Before torch 1.6: magic number, version, about the machine, the object, the keys of its storages.
 _OLD_PICKLES = 5
-
-
+# torch packs nothing, and packed by hand weights lose a tenth.
+_MOST_PACKED, _LEAST_UNPACKED = 4, 32 << 20
 _DAMAGED = (ValueError, KeyError, OSError, EOFError, RuntimeError, NotImplementedError)
 
 
@@ -84,6 +84,9 @@ def _require_plain(path: Path) -> None:
         require_plain(io.BytesIO(content), _OLD_PICKLES)
         return
     records = records_of(path, Limit.MODEL)
+    size, unpacked = path.stat().st_size, sum(records.values())
+    if unpacked > max(_LEAST_UNPACKED, _MOST_PACKED * size):
+        raise ValueError(f"{size >> 10} KiB that unpack to {unpacked >> 20} MiB")
     pickles = [name for name in records if name.endswith(".pkl")]
     for name in records:
         _, inner, key = name.partition("/data/")

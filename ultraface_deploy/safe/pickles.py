@@ -6,9 +6,13 @@ says: `bytearray(2500 << 20)` is a file of 273 bytes. What is let through here i
 
 from __future__ import annotations
 
+import encodings
 import pickletools
+import pkgutil
 import re
-from typing import IO
+from encodings.aliases import aliases
+from functools import lru_cache
+from typing import IO, Any, NamedTuple
 
 # Each of these takes memory only for what the file itself holds.
 _ALLOWED = re.compile(
@@ -19,8 +23,14 @@ _ALLOWED = re.compile(
     r"|(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool|ComplexFloat|ComplexDouble)Storage)"
     r"|torch\._utils (_rebuild_tensor|_rebuild_tensor_v2|_rebuild_parameter)"
 )
+_REFUSED = ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ_EX")
+# These look up what they are made of, as a dict looks up its keys.
+_COLLECTIONS = re.compile(r"collections (OrderedDict|Counter)|(builtins|__builtin__) set")
 _MOST_STEPS = 1_000_000
 """A checkpoint takes about thirty for each tensor; a reader takes about 2 us for each."""
+_LARGEST = 1 << 60
+"""Python's hash of a number is its remainder by 2^61 - 1; keys of one hash take a dict hours."""
+_LONGEST_CODEC = 40
 
 
 class NotPlain(Exception):  # noqa: N818 - the outcome of a look
@@ -36,15 +46,146 @@ def require_plain(file: IO[bytes], count: int = 1) -> None:
 
     Raises:
         NotPlain: names what is called there.
-        ValueError: no pickle, or one of too many steps.
+        ValueError: no pickle, one of too many steps, or one whose keys would take hours.
     """
     steps = 0
+    called, texts = set(), set()
     for _ in range(count):
+        machine = _Machine()
         for opcode, argument, _ in pickletools.genops(file):
             steps += 1
             if steps > _MOST_STEPS:
                 raise ValueError(f"a pickle of more than {_MOST_STEPS} steps")
-            if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ_EX"):
+            if opcode.name in _REFUSED:
                 raise NotPlain(opcode.name)
-            if opcode.name == "GLOBAL" and not _ALLOWED.fullmatch(str(argument)):
-                raise NotPlain(str(argument).replace(" ", "."))
+            if opcode.name == "GLOBAL":
+                if not _ALLOWED.fullmatch(str(argument)):
+                    raise NotPlain(str(argument).replace(" ", "."))
+                called.add(argument)
+            elif isinstance(argument, str):
+                texts.add(argument[:_LONGEST_CODEC])
+            machine.step(opcode, argument)
+    if "_codecs encode" in called and (codec := next(filter(_is_codec, texts), None)):
+        raise NotPlain(f"_codecs.encode to {codec}")
+
+
+class _Value(NamedTuple):
+    """What a pickle has made, as far as it matters for keys."""
+
+    odd: bool = False
+    """It must be no key: a tuple, or a number of more than 60 bits."""
+    filled: bool = False
+    """It is a tuple of something."""
+    nested: bool = False
+    """It is a tuple of something odd."""
+    name: str = ""
+    """Of what can be called."""
+
+
+_PLAIN = _Value()
+_ODD = _Value(odd=True)
+_MARK = _Value(name="mark")
+
+
+class _Machine:
+    """The stack of an unpickler, to see what becomes a key.
+
+    A tuple must not, nor a long number. A tuple of two tuples of two tuples and so on is a file of
+    200 bytes whose hash takes longer than anybody waits; and others can be chosen that all have one
+    hash.
+    """
+
+    def __init__(self) -> None:
+        self._stack: list[_Value] = []
+        self._memo: dict[Any, _Value] = {}
+        self._listed = False
+        """Whether any list holds something odd; which of them is not followed."""
+
+    def step(self, opcode: pickletools.OpcodeInfo, argument: Any) -> None:
+        """Carry out an instruction.
+
+        Raises:
+            ValueError: something odd becomes a key, or the stack is empty.
+        """
+        stack, name = self._stack, opcode.name
+        if name == "MARK":
+            stack.append(_MARK)
+        elif name == "DUP":
+            stack.append(self._top())
+        elif name == "MEMOIZE":
+            self._memo[len(self._memo)] = self._top()
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            self._memo[argument] = self._top()
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(self._memo.get(argument, _PLAIN))
+        else:
+            taken = self._take(opcode)
+            made = self._made(name, argument, taken)
+            if opcode.stack_after:
+                stack.append(made)
+
+    def _top(self) -> _Value:
+        if not self._stack:
+            raise ValueError("a pickle of nothing")
+        return self._stack[-1]
+
+    def _take(self, opcode: pickletools.OpcodeInfo) -> list[_Value]:
+        """Take off the stack what an instruction reads, in the order in which it was put there."""
+        before, stack = opcode.stack_before, self._stack
+        count, items = len(before), []
+        if pickletools.markobject in before:
+            count = before.index(pickletools.markobject)
+            while stack and stack[-1] is not _MARK:
+                items.append(stack.pop())
+            if not stack:
+                raise ValueError("a pickle whose list has no beginning")
+            stack.pop()
+        if count > len(stack):
+            raise ValueError("a pickle of nothing")
+        first = stack[len(stack) - count :]
+        del stack[len(stack) - count :]
+        return first + items[::-1]
+
+    def _made(self, name: str, argument: Any, taken: list[_Value]) -> _Value:
+        """Return what an instruction makes of what it took."""
+        if "TUPLE" in name:
+            return _Value(True, bool(taken), any(each.odd for each in taken))
+        if any(each.odd for each in _keys(name, taken)):
+            raise ValueError("a tuple or a long number as a key")
+        if name in ("APPEND", "APPENDS", "LIST"):
+            self._listed |= any(each.odd for each in taken)
+        elif name in ("REDUCE", "NEWOBJ"):
+            called, given = taken
+            if _COLLECTIONS.fullmatch(called.name) and (
+                given.nested or (given.filled and self._listed)
+            ):
+                raise ValueError("a tuple or a long number as a key")
+            return _Value(odd=called.name == "torch Size")
+        elif name == "BUILD":
+            return taken[0]
+        if isinstance(argument, int) and abs(argument) > _LARGEST:
+            return _ODD
+        return _Value(name=str(argument)) if name == "GLOBAL" else _PLAIN
+
+
+def _keys(name: str, taken: list[_Value]) -> list[_Value]:
+    """Return what becomes keys of a dict or members of a set."""
+    if name in ("SETITEM", "SETITEMS"):
+        return taken[1::2]
+    if name == "ADDITEMS":
+        return taken[1:]
+    return {"DICT": taken[::2], "FROZENSET": taken}.get(name, [])
+
+
+def _is_codec(text: str) -> bool:
+    """Whether `_codecs.encode` takes it for another encoding than that of bytes in a pickle.
+
+    Some take time by the square of the text's length: `punycode` an hour for a megabyte.
+    """
+    name = encodings.normalize_encoding(text.lower())
+    return name in _codecs() and aliases.get(name, name) != "latin_1"
+
+
+@lru_cache(maxsize=1)
+def _codecs() -> frozenset[str]:
+    return frozenset(aliases) | {module.name for module in pkgutil.iter_modules(encodings.__path__)}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from ultraface_deploy import models
 from ultraface_deploy.accuracy.settings import EvalSettings, fit, tensor_of
 from ultraface_deploy.backends import Session, get_backend
 from ultraface_deploy.detect.detector import Detector
-from ultraface_deploy.detect.yunet import GRID, YuNet
+from ultraface_deploy.detect.yunet import GRID, YuNet, prove_harmless
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess
 from ultraface_deploy.pipeline.preprocess import Image
@@ -121,23 +121,11 @@ class OpenCvYuNet:
     grid = GRID
 
     def __init__(self, file: Path, threads: int, options: PostprocessOptions = OPTIONS) -> None:
-        require_file(file, "YuNet model")
+        arguments = {"path": str(file.resolve())}
+        prove_harmless(file, f"{__name__}:open_in_opencv", arguments)
         cv2.setNumThreads(threads)
         self.file, self._options = file, options
-        try:
-            self._net = cv2.FaceDetectorYN.create(
-                str(file),
-                "",
-                (320, 320),
-                score_threshold=float(options.score_threshold or 0),
-                nms_threshold=options.iou_threshold,
-                top_k=options.candidates,
-            )
-            self._net.detect(np.zeros((320, 320, 3), np.uint8))
-        except cv2.error as error:
-            raise InputError(
-                f"{file}: OpenCV's FaceDetectorYN cannot run it; give the file with a fixed input"
-            ) from error
+        self._net = _open_in_opencv(file, options)
 
     def detect(self, bgr: Image, width: int, height: int) -> Faces:
         """See `Peer`."""
@@ -145,6 +133,29 @@ class OpenCvYuNet:
         _, found = self._net.detect(cv2.resize(bgr, (width, height)))
         rows = np.empty((0, 15), np.float32) if found is None else found[: self._options.top_k]
         return _faces(rows[:, :4], rows[:, 14], bgr, width, height)
+
+
+def open_in_opencv(path: str) -> None:
+    """Run a file once, in the child process."""
+    _open_in_opencv(Path(path), OPTIONS)
+
+
+def _open_in_opencv(file: Path, options: PostprocessOptions) -> Any:
+    try:
+        net = cv2.FaceDetectorYN.create(
+            str(file),
+            "",
+            (320, 320),
+            score_threshold=float(options.score_threshold or 0),
+            nms_threshold=options.iou_threshold,
+            top_k=options.candidates,
+        )
+        net.detect(np.zeros((320, 320, 3), np.uint8))
+    except cv2.error as error:
+        raise InputError(
+            f"{file}: OpenCV's FaceDetectorYN cannot run it; give the file with a fixed input"
+        ) from error
+    return net
 
 
 class OrtYuNet:

@@ -7,21 +7,25 @@ centre in cells from the cell's corner, logarithmic sizes in cells. It reads BGR
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.converters.onnx.header import refuse_external_data
+from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, nms
 from ultraface_deploy.pipeline.preprocess import Image
+from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import require_file
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.opencv import cv2
 
 _STRIDES = (8, 16, 32)
 GRID = 32
+_TIMEOUT_S = 40.0
 _OUTPUTS = ("cls", "obj", "bbox")
 
 
@@ -38,20 +42,11 @@ class YuNet:
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        require_file(path, "YuNet model", Limit.MODEL)
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingDependency.package("onnxruntime", "all", "YuNet") from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # its exceptions have no common base
-            raise InputError(f"{path}: ONNX Runtime cannot open it ({error})") from error
+        prove_harmless(path, f"{__name__}:run_once", {"path": str(path.resolve())})
+        self._adopt(path, threads)
+
+    def _adopt(self, path: Path, threads: int) -> None:
+        self._session = _open(path, threads)
         self._input = self._session.get_inputs()[0]
         self._names = [f"{name}_{stride}" for stride in _STRIDES for name in _OUTPUTS]
         known = {output.name for output in self._session.get_outputs()}
@@ -81,6 +76,55 @@ class YuNet:
         kept, sure = kept[: options.top_k], sure[: options.top_k]
         scale = np.array([bgr.shape[1] / width, bgr.shape[0] / height] * 2, np.float32)
         return Faces(kept * scale, sure, np.ones(len(kept), np.int64))
+
+
+def prove_harmless(path: Path, target: str, arguments: Mapping[str, Any]) -> None:
+    """Run a stranger's ONNX file in a child process before it is opened here.
+
+    Args:
+        path: the file.
+        target: what runs it, `module:function`.
+        arguments: of that function.
+
+    Raises:
+        InputError: it is missing or damaged, reads other files, crashes, hangs or takes too much
+            memory.
+        MissingDependency: the runtime is not installed.
+    """
+    require_file(path, "YuNet model", Limit.MODEL)
+    refuse_external_data(path)
+    try:
+        run_in_child(
+            *(target, arguments),
+            what=path.name,
+            timeout=_TIMEOUT_S,
+            memory=Limit.MODEL.bytes,
+        )
+    except ToolFailed as error:
+        raise InputError(f"{path}: cannot be run ({error})") from error
+
+
+def run_once(path: str) -> None:
+    """Find faces in a black picture, in the child process."""
+    net = YuNet.__new__(YuNet)
+    net._adopt(Path(path), 1)
+    height, width = (side if isinstance(side, int) else 3 * GRID for side in net._input.shape[-2:])
+    black = np.zeros((height, width, 3), np.uint8)
+    net.detect(black, width, height, PostprocessOptions(score_threshold=0.5))
+
+
+def _open(path: Path, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingDependency.package("onnxruntime", "all", "YuNet") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common base
+        raise InputError(f"{path}: ONNX Runtime cannot open it ({error})") from error
 
 
 def _decode(

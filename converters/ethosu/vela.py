@@ -84,6 +84,6 @@ def _estimate(row: Mapping[str, str], operators: int) -> dict[str, Any]:
 
 
 def read_estimate(report: Path) -> Mapping[str, Any]:
-    """Read what `compile_for` wrote."""
+    """Read what `compile_for` wrote just now."""
     estimate: Mapping[str, Any] = json.loads(report.read_text())
     return estimate

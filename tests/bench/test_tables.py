@@ -21,6 +21,14 @@ def test_csv_has_a_line_a_stage() -> None:
     assert lines[0].keys() >= ROW
 
 
+def test_csv_holds_no_formulas() -> None:
+    """A board says what it is called."""
+    made = report(measurement(artifact="=HYPERLINK(1)", warnings=["hot;=1", "@a"]))
+    (line, *_) = csv.DictReader(io.StringIO(to_csv(made)))
+    assert line["artifact"] == "'=HYPERLINK(1)"
+    assert line["warnings"] == "hot\\x3b=1; '@a"
+
+
 def test_markdown_has_the_shape_of_the_published_table() -> None:
     measurements = [
         measurement(2.0 / n, threads=n, cores=list(range(n)), warnings=["hot"] if n == 4 else [])

@@ -44,6 +44,9 @@ def test_bench_alone_means_bench_run(tmp_path: Path) -> None:
         ("[detect]\nthreshol = 0.9", r"\[detect\] threshol is unknown"),
         ("threshold = 0.9", r"\[threshold\] is unknown"),
         ("[detect", "cannot be read"),
+        ('[bench]\nhost = ["a"]', "host uses the network and must be typed"),
+        ("[bench.count]\nsetup = true", "setup uses the network"),
+        ("[package]\nfetch-runtime = true", "fetch-runtime uses the network"),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, named: str) -> None:

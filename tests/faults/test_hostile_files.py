@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -22,6 +23,7 @@ from ultraface_deploy.accuracy.result import unpack
 from ultraface_deploy.artifacts import recognition as foreign
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.converters.onnx.header import refuse_external_data
+from ultraface_deploy.detect.sources import open_source
 from ultraface_deploy.errors import BackendError, InputError
 from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
 from ultraface_deploy.safe.child import run_in_child
@@ -127,9 +129,47 @@ def _huge_header(path: Path) -> None:
     path.write_bytes(struct.pack("<Q", 90 << 20) + b"{" + b" " * 1000)
 
 
+def _packed(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02].")
+        archive.writestr("archive/data/0", bytes(64 << 20))
+
+
+def _overlapping(path: Path) -> None:
+    """Records that are all unpacked from the same megabyte."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02].")
+        archive.writestr("archive/data/0", bytes(8 << 20))
+    content = path.read_bytes()
+    end = content.rindex(b"PK\x05\x06")
+    entry = content.rindex(b"PK\x01\x02", 0, end)
+    more = [content[entry:end].replace(b"data/0", b"data/%d" % each) for each in range(1, 9)]
+    (start,) = struct.unpack("<L", content[end + 16 : end + 20])
+    directory = content[start:end] + b"".join(more)
+    counts = struct.pack("<HHLL", 10, 10, len(directory), start)
+    path.write_bytes(content[:start] + directory + content[end : end + 8] + counts + b"\0\0")
+
+
+def _prefixed(path: Path) -> None:
+    _packed(path)
+    path.write_bytes(b"PK\x03\x04" + bytes(60) + path.read_bytes())
+
+
+def _commented(path: Path) -> None:
+    """Its comment is the end of another directory."""
+    _packed(path)
+    content = path.read_bytes()
+    end = content[content.rindex(b"PK\x05\x06") :]
+    path.write_bytes(content[:-2] + struct.pack("<H", len(end)) + end)
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
+        (_packed, "KiB that unpack to 64 MiB"),
+        (_overlapping, "KiB that unpack to 72 MiB"),
+        (_prefixed, "directory is not where it says"),
+        (_commented, "directory is not where it says"),
         (_bytearray_bomb, "holds more than tensors"),
         (_old_bytearray_bomb, "holds more than tensors"),
         (_endless_pickle, "more than 1000000 steps"),
@@ -400,6 +440,27 @@ def test_picture_that_claims_a_huge_chunk(tmp_path: Path) -> None:
         read_image(path)
 
 
+def test_animation_of_many_pictures_on_a_large_canvas(tmp_path: Path) -> None:
+    """A file of 23 kB whose thousand pictures of one pixel are shown on four million."""
+    canvas = b"GIF89a" + struct.pack("<HHBBB", 2000, 2000, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
+    place = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0)
+    picture = b"\x21\xf9\x04\x04\x01\0\0\0" + place + b"\x02\x02\x44\x01\0"
+    path = tmp_path / "a.gif"
+    path.write_bytes(canvas + picture * 1000 + b"\x3b")
+    with pytest.raises(InputError, match="pictures of 4000000 pixels take too long"):
+        open_source(str(path))
+
+
+def test_video_with_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", str(64 * 48 - 1))
+    with pytest.raises(InputError, match=r"64x48 pixels.* set OPENCV_IO_MAX_IMAGE_PIXELS"):
+        open_source(str(path))
+
+
 def test_picture_that_is_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     os.mkfifo(path)
@@ -409,8 +470,6 @@ def test_picture_that_is_a_pipe(tmp_path: Path) -> None:
 
 def test_pictures_of_every_kind(tmp_path: Path) -> None:
     """One pixel, one row, grey, 16 bits, alpha: each becomes BGR of its size."""
-    import cv2
-
     random = np.random.default_rng(0)
     kinds = {
         "pixel.png": random.integers(0, 255, (1, 1, 3), np.uint8),

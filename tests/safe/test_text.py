@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ultraface_deploy.safe.text import file_cell, printable, printable_lines
+from ultraface_deploy.safe.text import cell, file_cell, printable, printable_lines
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,28 @@ def test_text_of_several_lines_keeps_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "cell"),
+    ("name", "shown"),
     [
         ("a.jpg", "a.jpg"),
         ("=HYPERLINK(1).jpg", "./=HYPERLINK(1).jpg"),
         ("@a", "./@a"),
-        ("-1", "./-1"),
+        *((f"{first}1", f"./{first}1") for first in "-+|%"),
+        ("\t=1", "./\\t=1"),
+        ("\r@1", "./\\r@1"),
+        (" =1", "./ =1"),
+        ("\uff1d1", "./\uff1d1"),
+        ("a;=1", "a\\x3b=1"),
         ("a\n\x1b[31m", "a\\n\\x1b[31m"),
         ("a\\n", "a\\\\n"),
         (os.fsdecode(b"caf\xe9.jpg"), "caf\\xe9.jpg"),
     ],
 )
-def test_names_in_tables_are_not_run_and_can_be_had_back(name: str, cell: str) -> None:
-    assert file_cell(name) == cell
+def test_names_in_tables_are_not_run_and_can_be_had_back(name: str, shown: str) -> None:
+    assert file_cell(name) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("=1", "'=1"), ("\t+1", "'\\t+1"), ("a;@1", "a\\x3b@1"), ("3.6.1", "3.6.1")]
+)
+def test_other_text_in_tables_is_not_run(text: str, shown: str) -> None:
+    assert cell(text) == shown

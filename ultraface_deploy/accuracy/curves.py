@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from ultraface_deploy.accuracy.result import Result
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.files import replacing
+from ultraface_deploy.safe.text import cell
 
 PICTURES = (".png", ".svg", ".pdf")
 
 
 def write_csv(results: Sequence[Result]) -> str:
     """Return the curves as CSV, from the highest score threshold to the lowest."""
-    lines = ["artifact,backend,precision_format,set,precision,recall"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["artifact", "backend", "precision_format", "set", "precision", "recall"])
     for result in results:
-        subject = result.subject
-        head = f"{subject['artifact']},{subject['backend'] or ''},{subject['precision'] or ''}"
+        keys = ("artifact", "backend", "precision")
+        head = [cell(str(result.subject[key] or "")) for key in keys]
         for name in result.tally.sets:
             curve = result.tally.curve(name)
-            lines += [
-                f"{head},{name},{precision:.6f},{recall:.6f}"
+            writer.writerows(
+                [*head, name, f"{precision:.6f}", f"{recall:.6f}"]
                 for precision, recall in zip(curve.precision, curve.recall, strict=True)
-            ]
-    return "\n".join(lines) + "\n"
+            )
+    return text.getvalue()
 
 
 def check_picture(path: Path) -> None:

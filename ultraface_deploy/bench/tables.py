@@ -10,7 +10,7 @@ from typing import Any
 
 from ultraface_deploy.bench.measurement import Measurement, Row, Stage
 from ultraface_deploy.bench.result import BenchReport
-from ultraface_deploy.safe.text import counted
+from ultraface_deploy.safe.text import cell, counted
 
 _COMMENTS = "warnings"
 
@@ -21,7 +21,9 @@ def to_csv(report: BenchReport) -> str:
     writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
     writer.writeheader()
     for row in report.rows():
-        writer.writerow(asdict(row) | {_COMMENTS: "; ".join(row.warnings)})
+        # Names and versions are what a board says they are.
+        values = {k: cell(v) if isinstance(v, str) else v for k, v in asdict(row).items()}
+        writer.writerow(values | {_COMMENTS: "; ".join(map(cell, row.warnings))})
     return text.getvalue()
 
 

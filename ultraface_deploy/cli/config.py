@@ -18,6 +18,8 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.limits import require_short
 
 NAME = "ultraface.toml"
+# They use the network, and a folder can come from elsewhere with such a file in it.
+_TYPED = ("host", "setup", "fetch_runtime")
 
 
 def defaults(command: Any, path: Path = Path(NAME)) -> dict[str, Any]:
@@ -66,5 +68,7 @@ def _of(command: Any, given: dict[str, Any], path: Path, words: tuple[str, ...])
             known = ", ".join(sorted(commands) or sorted({p.name for p in command.params}))
             where = f"[{' '.join(words)}] {key}" if words else f"[{key}]"
             raise InputError(f"{path}: {where} is unknown; choose from {known}")
+        if parameter.name in _TYPED:
+            raise InputError(f"{path}: {key} uses the network and must be typed; remove it")
         found[parameter.name] = value
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from ultraface_deploy.safe.images import (
     read_animation,
     read_picture,
 )
+from ultraface_deploy.safe.limits import PIXELS
 from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.safe.text import counted
 
@@ -203,7 +205,22 @@ class FrameSource:
         if not capture.isOpened():
             capture.release()
             raise InputError(f"{name}: cannot be opened; {advice}")
+        if self.camera is None:
+            _require_size(capture, name)
         return capture, name
+
+
+def _require_size(capture: cv2.VideoCapture, name: str) -> None:
+    """Hold a video to the limit of pictures, which OpenCV does not."""
+    width, height = (
+        int(capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+    )
+    if width * height > int(os.environ[PIXELS]):
+        capture.release()
+        raise InputError(
+            f"{name}: has {width}x{height} pixels, more than {os.environ[PIXELS]}; "
+            f"for a video you trust set {PIXELS}"
+        )
 
 
 def _same(read: Read) -> Read:

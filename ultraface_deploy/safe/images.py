@@ -33,6 +33,9 @@ _log = logging.getLogger(__name__)
 _JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _ANIMATION_PIXELS = 64_000_000
+_MOST_ANIMATED = 20_000_000_000
+"""Pixels decoded for one animation. Some kilobytes can hold millions of pictures of one pixel each
+that stand on a large canvas."""
 # EXIF: from 5 on the picture lies on its side.
 _ORIENTATION, _TURNED = 0x0112, 5
 
@@ -254,8 +257,15 @@ def read_animation(path: Path) -> Iterator[tuple[Image, float]]:
     Limit.PICTURE.check(path)
     if not hasattr(cv2, "imreadanimation"):
         raise InputError(f"{path}: animated pictures need OpenCV 4.11 or newer")
-    start, wanted = 0, 1
+    start, wanted, decoded, pixels = 0, 1, 0, 0
     while True:
+        # Every call decodes from the beginning.
+        decoded += (start + wanted) * pixels
+        if decoded > _MOST_ANIMATED:
+            raise InputError(
+                f"{path}: more than {start} pictures of {pixels} pixels take too long to decode; "
+                "convert the animation to a video first"
+            )
         try:
             with native_name(path) as native:
                 read, part = cv2.imreadanimation(native, start, wanted)
@@ -269,8 +279,9 @@ def read_animation(path: Path) -> Iterator[tuple[Image, float]]:
         if len(frames) < wanted:
             return
         start += len(frames)
-        # Every call decodes from the beginning: as many at a time as a few hundred MB hold.
-        wanted = max(1, min(256, _ANIMATION_PIXELS // (frames[0].size // 3)))
+        pixels = frames[0].shape[0] * frames[0].shape[1]
+        # As many at a time as a few hundred MB hold.
+        wanted = max(1, min(256, _ANIMATION_PIXELS // pixels))
 
 
 def picture_size(path: Path) -> tuple[int, int]:

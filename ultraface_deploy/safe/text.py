@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 _KEPT = "\t\n"
+# How a formula begins; the last two begin commands to other programs in some.
+_FORMULA = ("=", "+", "-", "@", "|", "%")
 
 
 def printable(text: str, kept: str = "") -> str:
@@ -36,12 +40,26 @@ def file_cell(name: str) -> str:
     r"""Return a file's name for a cell of a table that other programs read.
 
     What a terminal obeys is escaped as by `printable`, a backslash is then doubled, so that the
-    name can be had back. A spreadsheet would run what begins with one of `= + - @`: such a name
+    name can be had back. A spreadsheet would run what begins with `=` and the like: such a name
     gets `./` in front, which is the same file.
     """
     safe = name.replace("\\", "\\\\")
-    safe = printable(f"./{safe}" if safe.startswith(("=", "+", "-", "@", "\t", "\r")) else safe)
-    return safe
+    return _one_cell(f"./{safe}" if _is_run(safe) else safe)
+
+
+def cell(text: str) -> str:
+    """Return any other text for a cell: what a spreadsheet would run gets a `'` in front."""
+    return _one_cell(f"'{text}" if _is_run(text) else text)
+
+
+def _is_run(text: str) -> bool:
+    """Whether spreadsheets take it for a formula, also behind white space or in wide letters."""
+    return unicodedata.normalize("NFKC", text.lstrip())[:1] in _FORMULA
+
+
+def _one_cell(text: str) -> str:
+    r"""Escape what separates cells in some spreadsheets: `;` as `\x3b`, and tabs."""
+    return printable(text).replace(";", "\\x3b")
 
 
 def _escaped(character: str) -> str:

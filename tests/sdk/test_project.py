@@ -203,6 +203,18 @@ def test_no_files_embed_as_nothing() -> None:
     assert "return {};" in embedded_model(())
 
 
+@pytest.mark.parametrize("passed", [True, False, None])
+def test_halves_are_computed_where_the_manifest_says_that_they_agree(
+    artifacts: ArtifactFolder, tmp_path: Path, passed: bool | None
+) -> None:
+    halves = {} if passed is None else {"cortex-a76": {"passed": passed}}
+    changes = {"id": "ncnn-int8", "precision": "int8", "halves": halves}
+    tried = (replace(artifacts.find("ncnn"), **changes),)
+    write_project(replace(artifacts, artifacts=tried), tmp_path / "sdk", "ncnn", "int8")
+    header = (tmp_path / "sdk/src/model.hpp").read_text()
+    assert f"kHalfPrecision = {str(passed is True).lower()};" in header
+
+
 def test_an_artifact_that_nobody_verified_is_tried_before_it_is_packed(
     artifacts: ArtifactFolder, tmp_path: Path
 ) -> None:

@@ -8,18 +8,17 @@ import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.family.spec import ModelSpec
 
 _BYTES_PER_LINE = 24
 
 
-def model_values(spec: ModelSpec, precision: Precision, files: Sequence[Path]) -> dict[str, str]:
+def model_values(spec: ModelSpec, halves: bool, files: Sequence[Path]) -> dict[str, str]:
     """Return what `model.hpp.in` asks for.
 
     Args:
         spec: the network.
-        precision: how the artifact is stored.
+        halves: whether the runtime may compute in half floats.
         files: the artifact's files, in the order in which the runtime's source reads them.
     """
     min_boxes = spec.anchors.min_boxes
@@ -34,7 +33,7 @@ def model_values(spec: ModelSpec, precision: Precision, files: Sequence[Path]) -
         "CLASSES": str(spec.num_classes),
         "ANCHORS": str(spec.num_anchors),
         "DECODED_HEAD": boolean(spec.head == "decoded"),
-        "HALF_PRECISION": boolean(precision == "fp16"),
+        "HALF_PRECISION": boolean(halves),
         "MAX_SIDES": str(max(len(sides) for sides in min_boxes)),
         "FEATURE_MAPS": ",\n".join(
             f"    {{{columns}, {rows}, {len(sides)}, {{{_join(map(repr, map(float, sides)))}}}}}"

@@ -75,14 +75,16 @@ def write_project(
             already.
     """
     _refuse_other_members(folder.spec)
-    files = sound_files(folder, folder.find(runtime, precision), backend_of(runtime))
+    artifact = folder.find(runtime, precision)
+    files = sound_files(folder, artifact, backend_of(runtime))
     weights = () if runtime == "c" else files
     chosen = parse_bindings(languages)
     embed_model = embed_model or runtime == "c" or bool(chosen)
     # C computes offsets, whatever head the network was given.
     spec = replace(folder.spec, head="raw") if runtime == "c" else folder.spec
     with new_folder(output) as project:
-        values = model_values(spec, precision, weights)
+        halves = precision == "fp16" or artifact.passed_in_halves
+        values = model_values(spec, halves, weights)
         values |= _readme_values(runtime, precision, files, embed_model)
         _copy_templates(project, runtime, values)
         if runtime == "c":

@@ -66,9 +66,11 @@ fuzz: $(STAMP)
 		nice -n 15 $(BIN)/python -m tests.faults.kill --command $$command || exit 1; done
 
 # Whether anything opens a socket within 40 seconds: every runtime, format and package, in this
-# process, in a child, over --host. Needs strace; five minutes.
+# process, in a child, over --host; whether ONNX operators that claim gigabytes or hours get them.
+# Needs strace; half an hour.
 attack: $(STAMP)
 	nice -n 5 $(BIN)/python -m tests.faults.watch
+	nice -n 5 $(BIN)/python -m pytest -q tests/faults/operators.py
 
 # Two hundred clients of `serve` for a minute, then 10,000 damaged pictures.
 serve-load: $(STAMP)

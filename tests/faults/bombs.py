@@ -3,51 +3,172 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import resource
 import shutil
-import subprocess
-import sys
-import uuid
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import psutil
-
-from tests.conftest import ROOT
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.converters import get_format
 from ultraface_deploy.safe.files import sha256_of
 
-_MOST_MB = 1024
-_MOST_SECONDS = 60
-# What a failing test may take of the machine.
-_LIMIT = 3 << 30
 _PAD = 20_000
 
 
-def _onnx(files: Sequence[Path]) -> None:
-    """A constant of 3 GiB before the network's outputs."""
+def _onnx(files: Sequence[Path], kind: str = "ConstantOfShape") -> None:
+    """Something that takes gigabytes or hours before the network's outputs."""
     import onnx
-    from onnx import TensorProto, helper
+    from onnx import helper
 
     model = onnx.load(str(files[0]))
-    size = helper.make_tensor("size", TensorProto.INT64, [1], [3 << 28])
-    value = helper.make_tensor("value", TensorProto.FLOAT, [1], [0.0])
     output = model.graph.output[0].name
     for node in model.graph.node:
         node.output[:] = [name if name != output else "before" for name in node.output]
-    model.graph.initializer.append(size)
-    model.graph.node.extend(
+    _ONNX[kind](model)
+    model.graph.node.append(helper.make_node("Add", ["before", "sum"], [output]))
+    files[0].write_bytes(model.SerializeToString())
+
+
+def _number(name: str, *values: int) -> Any:
+    from onnx import TensorProto, helper
+
+    return helper.make_tensor(name, TensorProto.INT64, [len(values)], values)
+
+
+def _grown(operator: str, *sides: int) -> Callable[[Any], None]:
+    """One number that an operator makes 3 GiB of."""
+
+    def add(model: Any) -> None:
+        from onnx import TensorProto, helper
+
+        one = helper.make_tensor("one", TensorProto.FLOAT, [1] * len(sides), [0.0])
+        model.graph.initializer.extend([one, _number("sides", *sides)])
+        inputs, more = ["one", "sides"], {}
+        if operator == "ConstantOfShape":
+            inputs = ["sides"]
+        elif operator == "Range":
+            model.graph.initializer.extend(
+                helper.make_tensor(name, TensorProto.FLOAT, [], [value])
+                for name, value in (("start", 0.0), ("limit", 8e8), ("step", 1.0))
+            )
+            inputs = ["start", "limit", "step"]
+        elif operator == "Resize":
+            factors = helper.make_tensor("factors", TensorProto.FLOAT, [4], list(map(float, sides)))
+            model.graph.initializer.append(factors)
+            inputs = ["one", "", "factors"]
+        elif operator == "Pad":
+            model.graph.initializer.append(_number("pads", *[0] * len(sides), *sides))
+            inputs = ["one", "pads"]
+        model.graph.node.extend(
+            [
+                helper.make_node(operator, inputs, ["huge"], **more),
+                helper.make_node("ReduceSum", ["huge"], ["sum"], keepdims=0),
+            ]
+        )
+
+    return add
+
+
+def _loop(model: Any) -> None:
+    """A loop that never ends."""
+    from onnx import TensorProto, helper
+
+    def value(name: str, kind: int) -> Any:
+        return helper.make_tensor_value_info(name, kind, [])
+
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    body = helper.make_graph(
         [
-            helper.make_node("ConstantOfShape", ["size"], ["huge"], value=value),
-            helper.make_node("ReduceSum", ["huge"], ["sum"], keepdims=0),
-            helper.make_node("Add", ["before", "sum"], [output]),
+            helper.make_node("Identity", ["go"], ["goes"]),
+            helper.make_node("Add", ["x", "x"], ["twice"]),
+        ],
+        "body",
+        [value("i", TensorProto.INT64), value("go", TensorProto.BOOL), value("x", 1)],
+        [value("goes", TensorProto.BOOL), value("twice", 1)],
+    )
+    start = helper.make_tensor("start", TensorProto.FLOAT, [], [0.0])
+    most = helper.make_tensor("most", TensorProto.INT64, [], [1 << 62])
+    model.graph.initializer.extend([yes, start, most])
+    model.graph.node.append(helper.make_node("Loop", ["most", "yes", "start"], ["sum"], body=body))
+
+
+def _functions(model: Any) -> None:
+    """Functions that each call the one before twice: 2^30 nodes once they are written out."""
+    from onnx import TensorProto, helper
+
+    standard = helper.make_opsetid("", model.opset_import[0].version)
+    own = helper.make_opsetid("own", 1)
+    for number in range(30):
+        inner, domain = ("Neg", "") if number == 0 else (f"f{number - 1}", "own")
+        nodes = [
+            helper.make_node(inner, ["x"], ["y"], domain=domain),
+            helper.make_node(inner, ["y"], ["z"], domain=domain),
+        ]
+        function = helper.make_function("own", f"f{number}", ["x"], ["z"], nodes, [standard, own])
+        model.functions.append(function)
+    model.opset_import.append(own)
+    model.graph.initializer.append(helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0]))
+    model.graph.node.append(helper.make_node("f29", ["zero"], ["sum"], domain="own"))
+
+
+def _sparse(model: Any) -> None:
+    """A sparse weight of one number, of which 3 GiB are said to be zeros."""
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor("huge", TensorProto.FLOAT, [1], [0.0])
+    model.graph.sparse_initializer.append(
+        helper.make_sparse_tensor(value, _number("places", 5), [3 << 28])
+    )
+    model.graph.node.append(helper.make_node("ReduceSum", ["huge"], ["sum"], keepdims=0))
+
+
+def _claimed(model: Any) -> None:
+    """A weight that is said to have 2^60 numbers, and has none."""
+    from onnx import TensorProto, helper
+
+    tensor = TensorProto(name="huge", data_type=TensorProto.FLOAT, dims=[1 << 30, 1 << 30])
+    model.graph.initializer.append(tensor)
+    model.graph.node.append(helper.make_node("ReduceSum", ["huge"], ["sum"], keepdims=0))
+
+
+def _texts(model: Any) -> None:
+    """Texts, which become an object each: 200,000 of them, tiled to 2 billion."""
+    from onnx import helper
+
+    model.graph.initializer.extend(
+        [
+            helper.make_tensor("texts", 8, [200_000], [b""] * 200_000),
+            _number("times", 10_000),
         ]
     )
-    files[0].write_bytes(model.SerializeToString())
+    model.graph.node.extend(
+        [
+            helper.make_node("Tile", ["texts", "times"], ["many"]),
+            helper.make_node("Shape", ["many"], ["shape"]),
+            helper.make_node("Cast", ["shape"], ["shape_f"], to=1),
+            helper.make_node("ReduceSum", ["shape_f"], ["sum"], keepdims=0),
+        ]
+    )
+
+
+_ONNX: dict[str, Callable[[Any], None]] = {
+    "ConstantOfShape": _grown("ConstantOfShape", 3 << 28),
+    "Expand": _grown("Expand", 3 << 18, 1 << 10),
+    "Tile": _grown("Tile", 3 << 14, 1 << 14),
+    "Range": _grown("Range", 1),
+    "Resize": _grown("Resize", 1, 1, 3 << 14, 1 << 14),
+    "Pad": _grown("Pad", 3 << 14, 1 << 14),
+    "Loop": _loop,
+    "functions": _functions,
+    "sparse": _sparse,
+    "claimed": _claimed,
+    "texts": _texts,
+}
+ENDLESS = frozenset({"Loop", "functions"})
+ONNX_BOMBS = {kind: partial(_onnx, kind=kind) for kind in _ONNX}
 
 
 def _mnn(files: Sequence[Path]) -> None:
@@ -84,6 +205,13 @@ def _tflite(files: Sequence[Path]) -> None:
     files[0].write_bytes(bytes(builder.Output()))
 
 
+def _openvino(files: Sequence[Path]) -> None:
+    text = files[0].read_text()
+    edited = re.sub(r'pads_(begin|end)="[^"]*"', rf'pads_\1="{_PAD}, {_PAD}"', text, count=2)
+    assert edited != text
+    files[0].write_text(edited)
+
+
 def _torch(files: Sequence[Path]) -> None:
     size = (2500 << 20).to_bytes(5, "little")
     with zipfile.ZipFile(files[0], "w") as archive:
@@ -96,16 +224,46 @@ def _c(files: Sequence[Path]) -> None:
     files[0].write_text(re.sub(r"(static const float \w+)\[\d+\]", r"\1[900000000]", text, count=1))
 
 
-def _any(files: Sequence[Path]) -> None:
-    """For a format that has no bomb here yet: what no reader makes sense of."""
-    for file in files:
-        file.write_bytes(os.urandom(1 << 20))
+def _coreml(files: Sequence[Path]) -> None:
+    """A program of ten million functions that have nothing in them."""
+    empty = b"\x12\x00" * 10_000_000
+    length = bytes(len(empty) >> shift & 0x7F | 0x80 for shift in (0, 7, 14)) + b"\x09"
+    files[0].write_bytes(b"\xb2\x1f" + length + empty)
+
+
+def _kmodel(files: Sequence[Path]) -> None:
+    """Every number behind the name of the format is the largest that there is."""
+    content = files[0].read_bytes()
+    files[0].write_bytes(content[:4] + b"\xff" * (len(content) - 4))
 
 
 BOMBS: dict[str, Callable[[Sequence[Path]], None]] = {
     **dict.fromkeys(("onnx", "onnxsim"), _onnx),
-    **{"mnn": _mnn, "ncnn": _ncnn, "caffe": _caffe, "tflite": _tflite, "torch": _torch, "c": _c},
+    **dict.fromkeys(("tflite", "ethosu"), _tflite),
+    **{"mnn": _mnn, "ncnn": _ncnn, "caffe": _caffe, "openvino": _openvino},
+    **{"coreml": _coreml, "kmodel": _kmodel},
+    **{"torch": _torch, "c": _c},
 }
+
+
+def with_ethosu(folder: ArtifactFolder) -> ArtifactFolder:
+    """List the files of an Ethos-U artifact too, whose compiler takes minutes.
+
+    Its network is the one of the TensorFlow Lite file.
+    """
+    if not folder.has("tflite"):
+        return folder
+    names = [f"{folder.spec.name}.int8{end}" for end in get_format("ethosu").suffixes]
+    content = folder.files(folder.find("tflite"))[0].read_bytes()
+    for name, each in zip(names, (content, content, b"{}"), strict=True):
+        (folder.path / name).write_bytes(each)
+    manifest = json.loads((folder.path / MANIFEST).read_text())
+    (listed,) = (each for each in manifest["artifacts"] if each["id"] == "tflite")
+    sums = {name: sha256_of(folder.path / name) for name in names}
+    entry = {"id": "ethosu-int8", "format": "ethosu", "precision": "int8", "sha256": sums}
+    manifest["artifacts"].append(listed | entry | {"files": names})
+    (folder.path / MANIFEST).write_text(json.dumps(manifest))
+    return ArtifactFolder.open(folder.path)
 
 
 def make_bombs(folder: ArtifactFolder, target: Path, sound: str = "") -> ArtifactFolder:
@@ -118,7 +276,7 @@ def make_bombs(folder: ArtifactFolder, target: Path, sound: str = "") -> Artifac
     shutil.copytree(folder.path, target)
     for artifact in folder.artifacts:
         if artifact.format != sound:
-            BOMBS.get(artifact.format, _any)([target / name for name in artifact.files])
+            BOMBS[artifact.format]([target / name for name in artifact.files])
     manifest = json.loads((target / MANIFEST).read_text())
     kept = [each for each in manifest["artifacts"] if each["format"] != "torch"]
     for each in kept:
@@ -126,78 +284,3 @@ def make_bombs(folder: ArtifactFolder, target: Path, sound: str = "") -> Artifac
         each["sha256"] = {name: sha256_of(target / name) for name in each["files"]}
     (target / MANIFEST).write_text(json.dumps(manifest | {"artifacts": kept}))
     return ArtifactFolder.open(target)
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended, and what it took."""
-
-    code: int
-    said: str
-    peak_mb: int
-    seconds: float
-    left: tuple[str, ...]
-    """Processes and temporary files that it has not cleaned up, and sockets that it opened."""
-
-    def problem(self) -> str | None:
-        """Say what is not as it is promised for any input; None where all is."""
-        if self.code not in (0, 1, 2, 3, 130) or "Traceback" in self.said:
-            return f"exit code {self.code}: {self.said[-1500:]}"
-        if self.code and not self.said.strip().splitlines()[-1].startswith("error: "):
-            return f"no error in the last line: {self.said[-300:]}"
-        if self.peak_mb > _MOST_MB:
-            return f"took {self.peak_mb} MB"
-        if self.seconds > _MOST_SECONDS:
-            return f"took {self.seconds:.0f} s of processor time"
-        return f"left {self.left}" if self.left else None
-
-
-def run_watched(words: Sequence[object], scratch: Path, strace: str | None = None) -> Ended:
-    """Run a command under limits like `ulimit`'s.
-
-    Args:
-        words: the command's arguments.
-        scratch: an empty folder for what is temporary, the cache and the error output.
-        strace: the program that watches for sockets; None for none.
-    """
-    mark = uuid.uuid4().hex
-    for name in ("tmp", "cache"):
-        (scratch / name).mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {
-        "TMPDIR": str(scratch / "tmp"),
-        "XDG_CACHE_HOME": str(scratch / "cache"),
-        "OMP_NUM_THREADS": "1",
-        "WATCHED": mark,
-    }
-    calls = scratch / "calls"
-    watch = [strace, "-f", "-qq", "-e", "trace=socket", "-o", str(calls)] if strace else []
-    with (scratch / "said").open("w+", errors="replace") as said:
-        process = subprocess.Popen(
-            [*watch, sys.executable, "-m", "ultraface_deploy", *map(str, words)],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (_LIMIT, _LIMIT)),
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        text = said.read()
-    left = [*_marked(mark), *(path.name for path in (scratch / "tmp").iterdir())]
-    if strace:
-        left += re.findall(r"socket\(AF_(?:INET6?|PACKET).*", calls.read_text(errors="replace"))
-    seconds = used.ru_utime + used.ru_stime
-    return Ended(process.returncode, text, used.ru_maxrss >> 10, seconds, tuple(left))
-
-
-def _marked(mark: str) -> list[str]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("WATCHED") == mark:
-                found.append(" ".join(process.cmdline()))
-        except psutil.Error:
-            continue
-    return found

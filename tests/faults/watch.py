@@ -3,9 +3,10 @@
     python -m tests.faults.watch coreml kmodel   # only what has one of the words in its name
 
 Each program does one thing and then lives on: a runtime that is loaded, in the process and in a
-child of it; a format that is written; all other packages, imported; a benchmark over `--host`.
-Runtimes, formats and packages are those of the registries and of pyproject.toml, so that what comes
-in is watched too. They run at the same time. `serve` opens sockets, on this machine alone.
+child of it; a format that is written in each precision; a project that is packaged; all other
+packages, imported; a benchmark over `--host`. Runtimes, formats and packages are those of the
+registries and of pyproject.toml, so that what comes in is watched too. Eight run at the same time.
+`serve` opens sockets, on this machine alone.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.backends import backend_names, get_backend
-from ultraface_deploy.converters import get_format, target_names
+from ultraface_deploy.converters import Format, get_format, target_names
 from ultraface_deploy.safe import toolbox
+from ultraface_deploy.sdk.project import RUNTIMES
 
 SECONDS = 40
 # ONNX Runtime reports its use after half a minute; what is sent is looked up first.
@@ -39,7 +41,8 @@ _STRACE = ("strace", "-f", "-qq", "-e", "trace=socket,connect,bind,sendto,sendms
 _DETECT = """
 from ultraface_deploy import Detector
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
-print(len(Detector.open({folder!r}, {name!r}).detect(read_image(DEMO_PHOTO)).boxes))
+detector = Detector.open({folder!r}, {name!r}, {precision!r})
+print(len(detector.detect(read_image(DEMO_PHOTO)).boxes))
 """
 _CONVERT = """
 from pathlib import Path
@@ -72,6 +75,15 @@ threading.Timer({SECONDS / 2}, send_damaged, (port, 20)).start()
 threading.Timer({SECONDS}, os.kill, (os.getpid(), signal.SIGINT)).start()
 main(["serve", "--source", {{clip!r}}, "--port", str(port)])
 """
+# Imported alone, it looks up the host of its telemetry; here nothing imports it but this.
+_IMPORT_OPENVINO = """
+from ultraface_deploy.backends.openvino import import_openvino
+import_openvino()
+"""
+_PACKAGE = """
+from ultraface_deploy.cli.app import main
+main(["package", {folder!r}, "--runtime", {name!r}, "--precision", "fp32", "-o", {output!r}])
+"""
 _LIVE_ON = f"\nimport time; time.sleep({SECONDS})\n"
 _HOST = """
 import sys
@@ -91,26 +103,47 @@ def programs(folder: Path, scratch: Path) -> Iterator[tuple[str, str]]:
     made = ArtifactFolder.open(folder)
     for name in backend_names():
         backend = get_backend(name)
-        if backend.available() and not backend.runs_original and best(made, backend, "fp32"):
-            detect = _DETECT.format(folder=str(folder), name=name)
+        precision = next((each for each in ("fp32", "int8") if best(made, backend, each)), None)
+        if backend.available() and precision is not None:
+            detect = _DETECT.format(folder=str(folder), name=name, precision=precision)
             yield name, detect + _LIVE_ON
             yield f"{name} in a child", _IN_CHILD.format(program=detect)
     for name in target_names():
         record = get_format(name)
-        precision = next(iter(record.precisions))
-        makers = record.tool is not None and toolbox.installed(record.tool) is not None
-        # INT8 takes minutes; but for makers' tools it uses no package that these do not.
-        if record.missing() is None and (makers or precision != "int8"):
-            output = str(scratch / name)
-            yield (
-                f"converting to {name}",
-                _CONVERT.format(name=name, precision=precision, output=output) + _LIVE_ON,
-            )
+        for precision in record.precisions if can_be_made(record) else ():
+            output = str(scratch / f"{name}-{precision}")
+            convert_it = _CONVERT.format(name=name, precision=precision, output=output)
+            yield f"converting to {name} in {precision}", convert_it + _LIVE_ON
+    for name in RUNTIMES:
+        output = str(scratch / f"project-{name}")
+        yield (
+            f"packaging for {name}",
+            _PACKAGE.format(folder=str(folder), name=name, output=output) + _LIVE_ON,
+        )
     for name in imported():
-        yield f"importing {name}", _IMPORT.format(names=[name]) + _LIVE_ON
+        alone = _IMPORT.format(names=[name])
+        yield f"importing {name}", (_IMPORT_OPENVINO if name == "openvino" else alone) + _LIVE_ON
     if find_spec("starlette") is not None:
         yield _LISTENS, _SERVE.format(clip=str(scratch / "clip.avi"))
     yield "bench --host", _HOST.format(folder=str(folder)) + _LIVE_ON
+
+
+def can_be_made(record: Format) -> bool:
+    """Whether the packages and the maker's tool of a format are installed."""
+    has_tool = record.tool is None or toolbox.installed(record.tool) is not None
+    return record.missing() is None and has_tool
+
+
+def make_all(folder: Path) -> None:
+    """Write every format that can be written here, in FP32 or else in INT8."""
+    source = resolve_source("slim-320", (128, 96))
+    for precision in ("fp32", "int8"):
+        names = [
+            record.name
+            for record in map(get_format, target_names())
+            if can_be_made(record) and next(iter(record.precisions)) == precision
+        ]
+        convert(source, names, precision, output=folder)
 
 
 def imported() -> list[str]:
@@ -175,13 +208,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="watch-") as name:
         scratch = Path(name)
         folder = scratch / "folder"
-        source = resolve_source("slim-320", (128, 96))
-        convert(source, ["all"], output=folder)
-        # What `all` leaves out, so that its runtimes are watched too.
-        for name in target_names():
-            record = get_format(name)
-            if not record.in_all and record.missing() is None and "fp32" in record.precisions:
-                convert(source, [name], output=folder)
+        make_all(folder)
         ssh = scratch / "ssh"
         python = scratch / "python3"
         python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')

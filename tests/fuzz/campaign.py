@@ -46,6 +46,8 @@ class Tally:
     findings: dict[str, list[int]] = field(default_factory=dict)
     peak_mb: int = 0
     cpu_seconds: float = 0.0
+    watched: int = 0
+    """Files that were given to a whole command as well."""
 
     def find(self, kind: str, number: int) -> None:
         self.findings.setdefault(kind, []).append(number)
@@ -199,24 +201,38 @@ def make_artifacts(path: Path) -> ArtifactFolder:
 def _convert(path: str) -> None:
     from ultraface_deploy.artifacts.convert import convert
     from ultraface_deploy.artifacts.source import resolve_source
+    from ultraface_deploy.converters import get_format, target_names
 
-    convert(resolve_source("slim-320", (128, 96)), ["all"], output=Path(path))
+    records = [record for record in map(get_format, target_names()) if record.missing() is None]
+    names = [record.name for record in records if next(iter(record.precisions)) == "fp32"]
+    convert(resolve_source("slim-320", (128, 96)), names, output=Path(path))
 
 
 def main() -> None:
+    from tests.fuzz.watched import find_strace, watch
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=10_000, help="damaged files per format")
     parser.add_argument("--format", action="append", choices=sorted(TARGETS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--artifacts", type=Path, default=Path("build/fuzz"))
     parser.add_argument("--json", type=Path, help="figures, added to those already there")
+    parser.add_argument(
+        "--watch-every", type=int, metavar="N", help="give each N-th file to a whole command"
+    )
     options = parser.parse_args()
+    strace = "" if options.watch_every is None else find_strace()
     os.environ["OMP_NUM_THREADS"] = "1"
     folder = make_artifacts(options.artifacts)
     bad = False
     for name in options.format or TARGETS:
         started = time.monotonic()
-        tally = run(name, TARGETS[name].seeds(folder), options.files, options.seed)
+        seeds = TARGETS[name].seeds(folder)
+        tally = run(name, seeds, options.files, options.seed)
+        if strace:
+            tally.watched = watch(
+                *(name, seeds, options.files, options.watch_every, options.seed, strace, tally)
+            )
         bad |= bool(tally.findings)
         record = asdict(tally) | {"seed": options.seed}
         print(json.dumps(record), f"{time.monotonic() - started:.0f} s", flush=True)

@@ -19,6 +19,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 Files = Mapping[str, bytes]
 Damage = Callable[[Files, str], Files]
@@ -298,6 +299,61 @@ def _by_mnn_tool(form: str, content: bytes, target: str) -> bytes | None:
                 os._exit(0)
         os.waitpid(process, 0)
         return output.read_bytes() if output.is_file() and output.stat().st_size else None
+
+
+def openvino_pair(files: Files, seed: str) -> Files:
+    """Damage the description of an OpenVINO network: its elements and their attributes."""
+    root = ElementTree.fromstring(files["net.xml"])
+    for attempt in range(20):
+        tree = damaged_tree(_element_tree(root), random.Random(f"{seed}/{attempt}"))
+        try:
+            text = ElementTree.tostring(_element(tree))
+            ElementTree.fromstring(text)
+        except (TypeError, ValueError, KeyError, AttributeError, ElementTree.ParseError):
+            continue  # no such file can be written
+        return {**files, "net.xml": text}
+    return files
+
+
+def _element_tree(node: ElementTree.Element) -> dict[str, Any]:
+    values = {key: _plain(value) for key, value in node.attrib.items()}
+    text = (node.text or "").strip()
+    return {"tag": node.tag, "values": values, "text": text, "in": list(map(_element_tree, node))}
+
+
+def _element(tree: dict[str, Any]) -> ElementTree.Element:
+    values = {key: str(value) for key, value in (tree["values"] or {}).items()}
+    node = ElementTree.Element(tree["tag"], values)
+    node.text = tree["text"]
+    node.extend(map(_element, filter(None, tree["in"] or [])))
+    return node
+
+
+def c_pair(files: Files, seed: str) -> Files:
+    """Damage the words and numbers of a C file or its header, weights left out."""
+    generator = random.Random(seed)
+    victim = generator.choice(sorted(files))
+    words = re.split(r"(\w+)", files[victim].decode())
+    places = [
+        i for i, word in enumerate(words[:200_000]) if re.fullmatch(r"[A-Za-z_]\w*|\d+", word)
+    ]
+    for place in generator.sample(places, generator.choice((1, 1, 2, 4))):
+        other = words[generator.choice(places)]
+        words[place] = generator.choice((other, *map(str, _WHOLE), "system", "#include", "{", ""))
+    return {**files, victim: "".join(words).encode()}
+
+
+def toml_file(files: Files, seed: str) -> Files:
+    """Damage a file of settings, as JSON's values are written in TOML alike."""
+    import tomllib
+
+    tree = damaged_tree(tomllib.loads(files["a.toml"].decode()), random.Random(seed))
+    lines = []
+    for name, table in tree.items():
+        held = table if isinstance(table, dict) else {"": table}
+        lines += [f"[{json.dumps(str(name))}]"]
+        lines += [f"{json.dumps(str(k))} = {json.dumps(v)}" for k, v in held.items()]
+    return {"a.toml": "\n".join(lines).encode("utf-8", "replace")}
 
 
 def safetensors_file(files: Files, seed: str) -> Files:

@@ -475,6 +475,42 @@ def _read_answer(folder: Path) -> None:
     recommend(report, Limits(1e9, 99))
 
 
+def _read_c(folder: Path) -> None:
+    """Decide whether a C file is one of ours; what is, is compiled."""
+    from ultraface_deploy.backends.native import require_our_code
+    from ultraface_deploy.converters import get_format
+
+    files = (folder / "net.c", folder / "net.h")
+    require_our_code(files)
+    get_format("c").stated_spec(files)
+
+
+_SETTINGS = b"""
+[detect]
+model = "out/mine"
+backend = ["ncnn"]
+threshold = 0.5
+
+[bench]
+threads = "1-4"
+"""
+
+
+def _read_settings(folder: Path) -> None:
+    from ultraface_deploy.cli.config import defaults
+
+    defaults(_command_line(), folder / "a.toml")
+
+
+@cache
+def _command_line() -> Any:
+    import typer
+
+    from ultraface_deploy.cli.app import build_app
+
+    return typer.main.get_command(build_app())
+
+
 TARGETS: dict[str, Target] = {
     "checkpoint": Target(_checkpoints, _read_checkpoint),
     "onnx": Target(partial(_artifact, "onnx"), _read_onnx),
@@ -488,6 +524,21 @@ TARGETS: dict[str, Target] = {
     "ncnn": Target(partial(_artifact, "ncnn"), partial(_load, "ncnn", ".param"), native=True),
     "tflite": Target(
         partial(_artifact, "tflite"), partial(_load, "litert", ".tflite"), native=True
+    ),
+    "openvino": Target(
+        partial(_artifact, "openvino"), partial(_load, "openvino", ".xml"), native=True
+    ),
+    "openvino-by-structure": Target(
+        partial(_artifact, "openvino"),
+        partial(_load, "openvino", ".xml"),
+        native=True,
+        damage=structure.openvino_pair,
+    ),
+    "c": Target(partial(_artifact, "c"), _read_c),
+    "c-by-structure": Target(partial(_artifact, "c"), _read_c, damage=structure.c_pair),
+    "settings": Target(lambda _: [{"a.toml": _SETTINGS}], _read_settings),
+    "settings-by-structure": Target(
+        lambda _: [{"a.toml": _SETTINGS}], _read_settings, damage=structure.toml_file
     ),
     "ncnn-for-int8": Target(partial(_artifact, "ncnn"), _ncnn_weights),
     "ncnn-table": Target(_tables, _read_table),

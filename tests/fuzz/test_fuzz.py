@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 
 import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
 from tests.fuzz import structure
-from tests.fuzz.campaign import run
+from tests.fuzz.campaign import Tally, run
 from tests.fuzz.mutation import mutated, one_file
 from tests.fuzz.targets import TARGETS
+from tests.fuzz.watched import COMMANDS, watch
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 
 FILES = {True: 15, False: 40}
@@ -19,9 +21,9 @@ FILES = {True: 15, False: 40}
 
 @pytest.fixture(scope="module")
 def artifacts(converted: Convert, make_checkpoint: MakeCheckpoint) -> ArtifactFolder:
-    for package in ("onnx", "MNN", "ncnn", "ai_edge_litert", "scipy", "defusedxml"):
+    for package in ("onnx", "MNN", "ncnn", "ai_edge_litert", "openvino", "scipy", "defusedxml"):
         pytest.importorskip(package, reason="every reader is fuzzed")
-    formats = ("onnx", "onnxsim", "mnn", "ncnn", "caffe", "tflite")
+    formats = ("onnx", "onnxsim", "mnn", "ncnn", "caffe", "tflite", "openvino", "c")
     return converted(make_checkpoint(), *formats, size=(128, 96))
 
 
@@ -55,6 +57,18 @@ def test_damage_of_structure_can_be_repeated(artifacts: ArtifactFolder, name: st
     first, again, other = (dict(target.damage(seed, number)) for number in ("0/1", "0/1", "0/2"))
     assert first == again
     assert seed != first != other
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "tflite-by-structure", "manifest-by-structure"])
+def test_some_files_are_given_to_whole_commands(artifacts: ArtifactFolder, name: str) -> None:
+    strace = shutil.which("strace") or pytest.skip("strace is not installed")
+    tally = Tally(name)
+    assert watch(name, TARGETS[name].seeds(artifacts), 2, 2, 7, strace, tally) == 1
+    assert tally.findings == {}
+
+
+def test_commands_are_of_targets() -> None:
+    assert COMMANDS.keys() <= TARGETS.keys()
 
 
 def test_trees_keep_their_kind() -> None:

@@ -181,8 +181,9 @@ def _mnn(files: Sequence[Path]) -> None:
 
 
 def _ncnn(files: Sequence[Path]) -> None:
-    text = files[0].read_text()
-    files[0].write_text(re.sub(r"(\nConvolution .*?) 4=\d+", rf"\1 4={_PAD}", text, count=1))
+    """Paddings of the first convolution, to the left and above."""
+    head, first, rest = re.split(r"(\nConvolution .*)", files[0].read_text(), maxsplit=1)
+    files[0].write_text(head + re.sub(r" (4|14)=\d+", rf" \1={_PAD}", first) + rest)
 
 
 def _caffe(files: Sequence[Path]) -> None:

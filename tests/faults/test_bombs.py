@@ -51,6 +51,7 @@ COMMANDS = (
     ["eval", "peers", "ONNX", "--data", "PHOTOS", "--ground-truth", "PHOTOS"],
     ["quantize", "calibrate", "DIR", "-o", "OUT.json"],
     ["quantize", "report", "DIR"],
+    ["serve", "--model", "DIR", "--port", "0"],
 )
 # These load none of the user's, or only checkpoints, which `tests/family` and the fuzzer try.
 WITHOUT_MODEL = {
@@ -58,6 +59,7 @@ WITHOUT_MODEL = {
     *(("bench", "compare"), ("bench", "report"), ("bench", "recommend")),
     *(("eval", "compare"), ("eval", "table")),
     *(("bench", "table"), ("bench", "submit")),
+    *(("tools", name) for name in ("list", "install", "remove")),
     *(("models", name) for name in ("list", "info", "pull", "scores", "match-scores")),
 }
 

@@ -19,7 +19,7 @@ from ultraface_deploy.safe.limits import require_short
 
 NAME = "ultraface.toml"
 # They use the network, and a folder can come from elsewhere with such a file in it.
-_TYPED = ("host", "setup", "fetch_runtime")
+_TYPED = ("host", "listen", "setup", "fetch_runtime")
 
 
 def defaults(command: Any, path: Path = Path(NAME)) -> dict[str, Any]:

@@ -22,7 +22,7 @@ HERE = "import os, sys; out = sys.argv[1]; "
         ("os.chdir(out); os.mkdir('../c')", "mkdir"),
         ("open(out + '/a', 'w'); os.rename(out + '/a', out + '/../a')", "rename"),
         ("open(out + '/../none', 'r') if 0 else open('/dev/null', 'w')", None),
-        ("import socket; socket.socket()", "AF_INET"),
+        ("import socket; socket.socket()", "INET"),
         ("import socket; socket.socket(socket.AF_UNIX)", None),
         ("open(os.environ['TMPDIR'] + '/left', 'w')", "left"),
         ("bytearray(1100 << 20)", "MB"),

@@ -238,11 +238,16 @@ def _kmodel(files: Sequence[Path]) -> None:
     files[0].write_bytes(content[:4] + b"\xff" * (len(content) - 4))
 
 
+def _rknn(files: Sequence[Path]) -> None:
+    """The network that its simulator runs."""
+    _onnx(files[1:2])
+
+
 BOMBS: dict[str, Callable[[Sequence[Path]], None]] = {
     **dict.fromkeys(("onnx", "onnxsim"), _onnx),
     **dict.fromkeys(("tflite", "ethosu"), _tflite),
     **{"mnn": _mnn, "ncnn": _ncnn, "caffe": _caffe, "openvino": _openvino},
-    **{"coreml": _coreml, "kmodel": _kmodel},
+    **{"coreml": _coreml, "kmodel": _kmodel, "rknn": _rknn},
     **{"torch": _torch, "c": _c},
 }
 

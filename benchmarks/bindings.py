@@ -154,10 +154,8 @@ def _cpu_seconds(command: Sequence[str]) -> float:
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise InputError(f"{' '.join(command)}: failed ({last}); run the binding's test.sh first")
-    return sum(
-        getattr(after, kind) - getattr(before, kind)
-        for kind in ("children_user", "children_system")
-    )
+    earlier, later = (each.children_user + each.children_system for each in (before, after))
+    return later - earlier
 
 
 def _stripped(file: Path) -> int:

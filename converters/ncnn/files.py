@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import read_text, require_file
 from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.text import reason
 
 MAGIC = "7767517"
 TAG_FP32 = 0
@@ -212,7 +213,9 @@ def read_table(path: Path) -> dict[str, TableRow]:
                 (inputs[name],) = scales
         return {name: TableRow(weights[name], inputs[name]) for name in inputs}
     except (ValueError, KeyError) as error:
-        raise InputError(f"{path}: not an ncnn .table file, or damaged ({error!r})") from error
+        raise InputError(
+            f"{path}: not an ncnn .table file, or damaged ({reason(error)})"
+        ) from error
 
 
 def write_table(rows: dict[str, TableRow]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 from ultraface_deploy.safe.files import PARSE_ERRORS
+from ultraface_deploy.safe.text import reason
 
 # Ours have two; a damaged file may claim billions.
 _MOST_ENTRIES = 64
@@ -42,5 +43,7 @@ def read_metadata(path: Path, name: str) -> bytes | None:
                 content = model.Buffers(entry.Buffer()).DataAsNumpy()
                 return content.tobytes() if isinstance(content, np.ndarray) else b""
     except (*PARSE_ERRORS, AssertionError) as error:  # flatbuffers checks by assertions
-        raise InputError(f"{path}: not a TensorFlow Lite file, or damaged ({error!r})") from error
+        raise InputError(
+            f"{path}: not a TensorFlow Lite file, or damaged ({reason(error)})"
+        ) from error
     return None

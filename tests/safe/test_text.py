@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ultraface_deploy.safe.text import cell, file_cell, printable, printable_lines
+from ultraface_deploy.safe.text import cell, file_cell, printable, printable_lines, reason
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,9 @@ def test_names_in_tables_are_not_run_and_can_be_had_back(name: str, shown: str) 
 )
 def test_other_text_in_tables_is_not_run(text: str, shown: str) -> None:
     assert cell(text) == shown
+
+
+def test_why_a_file_is_not_understood_is_said_of_the_file() -> None:
+    assert reason(KeyError("images")) == "'images' is missing"
+    assert reason(ValueError("two\nlines")) == "two lines"
+    assert reason(ValueError()) == "ValueError"

@@ -36,6 +36,13 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{ending}"
 
 
+def reason(error: Exception) -> str:
+    """Return why a file could not be understood, in words of a file rather than of Python."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def file_cell(name: str) -> str:
     r"""Return a file's name for a cell of a table that other programs read.
 

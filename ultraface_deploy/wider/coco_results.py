@@ -13,6 +13,7 @@ import numpy as np
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
 from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.text import reason
 from ultraface_deploy.wider.matching import Detections
 
 
@@ -46,7 +47,7 @@ def read_coco_results(path: Path, names: Iterable[str]) -> dict[str, Detections]
     except PARSE_ERRORS as error:
         raise InputError(
             f"{path}: not in COCO's results format, a list of image_id, bbox and score "
-            f"({type(error).__name__}: {error})"
+            f"({reason(error)})"
         ) from error
     found = {name: rows.get(name) or rows.get(name.rpartition("/")[2]) for name in names}
     if rows and not any(found.values()):

@@ -13,6 +13,7 @@ from typing import Any
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
 from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.text import reason
 from ultraface_deploy.train.data.labelled import LabelledBox, LabelledImage, LeftOut
 from ultraface_deploy.train.data.pictures import Pictures
 
@@ -39,7 +40,7 @@ def read_coco(labels: Path, images: Path, left_out: LeftOut) -> Iterator[Labelle
     except PARSE_ERRORS as error:
         raise InputError(
             f"{labels}: not in COCO form, images, annotations and categories are expected "
-            f"({type(error).__name__}: {error})"
+            f"({reason(error)})"
         ) from error
     pictures = Pictures(images)
     for identifier, name in names.items():

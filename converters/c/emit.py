@@ -20,7 +20,9 @@ from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 
 _SOURCE = Path(__file__).with_name("source")
 _CANDIDATES = 200
-_INT8_KERNELS = ("int8/types.c", "int8/portable.c", "int8/x86.c", "int8/arm.c", "int8/wasm.c")
+_X86 = ("x86_begin", "avx512", "avx512_resize", "avx2", "avx2_resize")
+_ARM = ("neon_begin", "neon_matrix", "neon", "dot", "i8mm")
+_INT8_KERNELS = tuple(f"int8/{part}.c" for part in ("types", "portable", *_X86, *_ARM, "wasm"))
 
 # Instruction sets by processor, the best first, with the function that asks for them.
 _INT8_CHOICES = {
@@ -85,6 +87,7 @@ def _emit(
         _read("common/picture.c"),
         _read("common/network.c").replace("/*@TABLES@*/", tables),
         _filled(_read("common/faces.c"), {"POWER_COEFFICIENTS": coefficients}),
+        _read("common/calls.c"),
     ]
     return "\n".join(parts), header
 

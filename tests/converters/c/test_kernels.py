@@ -11,7 +11,7 @@ import pytest
 
 from tests.converters.c.conftest import FLOAT_SETS, SETS, Case, Library, pictures
 from ultraface_deploy.converters.c import reference
-from ultraface_deploy.converters.c.topology import refuse_other_members
+from ultraface_deploy.converters.c.members import refuse_other_members
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
 

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo docs newcomer test mutants lowest test-cpp test-bindings test-c test-arm fuzz fuzz-c attack serve-load soak licences schemas lint format clean
+.PHONY: demo docs newcomer test mutants lowest test-cpp test-bindings test-c test-arm test-ray fuzz fuzz-c attack serve-load soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -24,7 +24,7 @@ demo: $(STAMP)
 	@echo 'The marked photograph: artifacts/demo.jpg'
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 -m 'not native'
+	$(BIN)/python -m pytest -n 2 -m 'not native and not ray'
 
 # The first ten minutes of a maker, an engineer and a researcher, in fresh environments.
 USERS ?= maker engineer researcher
@@ -51,6 +51,12 @@ test-bindings: $(STAMP)
 # gcc-{aarch64,riscv64,s390x}-linux-gnu gcc-arm-linux-gnueabihf with their libc6-dev.
 test-c: $(STAMP)
 	$(BIN)/python -m pytest tests/converters/c
+
+# Ray: two nodes on this machine, workers and a node killed; installs the extra first.
+test-ray: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,ray]' \
+		$(if $(CONSTRAINTS),-c $(CONSTRAINTS))
+	$(BIN)/python -m pytest -m ray tests/integrations
 
 # Artifacts on emulated Arm cores (Pi 3, 4, 5); the set-up says what it downloads, once.
 # ONLY=published_int8 runs the tests of that name alone.

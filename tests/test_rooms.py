@@ -27,6 +27,7 @@ ROOMS = (
     "detect",
     "train",
     "accuracy",
+    "integrations",
     "bench",
     "serve",
     "sdk",

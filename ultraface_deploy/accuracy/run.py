@@ -16,7 +16,7 @@ from ultraface_deploy.accuracy.result import Result
 from ultraface_deploy.accuracy.settings import EvalSettings
 from ultraface_deploy.accuracy.store import prediction_folders
 from ultraface_deploy.accuracy.subject import Subject
-from ultraface_deploy.accuracy.workers import Job, detect_images
+from ultraface_deploy.accuracy.workers import Job, Spread, detect_images
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.records import SCHEMA
@@ -50,14 +50,15 @@ class Options:
 
     `processes`: how many to use, None for one per core. `allow_missing`: go on without images or
     predictions that the ground truth lists. `save`: keep the predictions in this folder.
-    `coco`: COCO-style AP too. `on_start` is told how many images there are, `on_image` called
-    after each.
+    `coco`: COCO-style AP too. `spread`: what runs the detectors, None for processes of this
+    machine. `on_start` is told how many images there are, `on_image` called after each.
     """
 
     processes: int | None = None
     allow_missing: bool = False
     save: Path | None = None
     coco: bool = False
+    spread: Spread | None = None
     on_start: Callable[[int], Any] = lambda count: None
     on_image: Callable[[], Any] = lambda: None
 
@@ -311,7 +312,9 @@ def _detect(
     """Run the detectors; return why images could not be read."""
     options.on_start(len(images))
     processes = options.processes or len(os.sched_getaffinity(0))
-    unreadable = detect_images(Job(tuple(folders), settings), images, processes, options.on_image)
+    unreadable = detect_images(
+        Job(tuple(folders), settings), images, processes, options.on_image, options.spread
+    )
     if len(unreadable) == len(images):
         raise InputError(f"no image can be read; the first: {next(iter(unreadable.values()))}")
     return unreadable

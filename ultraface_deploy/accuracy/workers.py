@@ -47,11 +47,17 @@ class Job:
         return all(predictions_path(folder, name).is_file() for _, folder in self.folders)
 
 
+Spread = Callable[[Job, Mapping[str, Path], int], Iterator[tuple[str, str | None]]]
+"""Has images looked at and their predictions written; yields each name when it is done, and why
+the image could not be read."""
+
+
 def detect_images(
     job: Job,
     images: Mapping[str, Path],
     processes: int,
     on_image: Callable[[], Any] = lambda: None,
+    spread: Spread | None = None,
 ) -> dict[str, str]:
     """Write the predictions of every subject for every image; each image is decoded once.
 
@@ -60,6 +66,7 @@ def detect_images(
         images: paths by name.
         processes: how many to use; each loads every subject with one thread.
         on_image: called after each image, also after those that were done before.
+        spread: what does it; None for processes of this machine.
 
     Returns:
         Why an image could not be read, by name.
@@ -74,7 +81,7 @@ def detect_images(
         on_image()
     unreadable = {}
     if todo:
-        for name, problem in _in_processes(job, todo, min(processes, len(todo))):
+        for name, problem in (spread or _in_processes)(job, todo, min(processes, len(todo))):
             if problem is not None:
                 unreadable[name] = problem
             on_image()

@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from ultraface_deploy.cli.console import note, note_some, progress
+from ultraface_deploy.cli.engine import (
+    Address,
+    Engine,
+    ShardSize,
+    detect_with_ray,
+    require_engine,
+)
 from ultraface_deploy.cli.options import (
     ColorOrder,
     Device,
@@ -167,6 +174,9 @@ def detect(
         Optional[int],  # noqa: UP045
         typer.Option("--limit", min=1, help="Stop after so many pictures."),
     ] = None,
+    engine: Engine = None,
+    address: Address = None,
+    shard_size: ShardSize = 1000,
     reconnect: Annotated[
         float,
         typer.Option(
@@ -217,21 +227,26 @@ def detect(
     )
     choose_device(device)
     known = parse_known(mean, std, color, ignore_outputs)
-    sources = sources or [_shipped_photograph()]
-    frames = open_sources(sources, reconnect)
-    refuse_wanted(frames, wanted)
-    another = partial(
-        open_detector,
-        model,
-        backend,
-        parse_precision(precision),
-        threads,
-        options,
-        size,
-        report=note,
+    opening = partial(
+        *(open_detector, model, backend, parse_precision(precision), threads, options, size),
         view=view,
         known=known,
     )
+    if require_engine(engine, address):
+        if not sources:
+            raise InputError("--engine ray: give a SOURCE")
+        detect_with_ray(
+            *(sources, wanted, opening, {"--limit": limit, "--workers": workers}),
+            address=address,
+            threads=threads,
+            full_decode=full_decode,
+            pictures=shard_size,
+        )
+        return
+    sources = sources or [_shipped_photograph()]
+    frames = open_sources(sources, reconnect)
+    refuse_wanted(frames, wanted)
+    another = partial(opening, report=note)
     total = limit if frames.count is None else min(frames.count, limit or frames.count)
     found, several = Found(), Workers(workers, another, threads, note)
     with (

@@ -18,6 +18,7 @@ from ultraface_deploy.cli.console import (
     write_json,
     write_output,
 )
+from ultraface_deploy.cli.engine import Address, Engine, spread_of
 from ultraface_deploy.cli.options import (
     Backends,
     ClassNames,
@@ -148,6 +149,8 @@ def run(
     curves: Annotated[
         OptionalText, typer.Option("--curves", metavar="FILE", help="Write the curves as CSV.")
     ] = None,
+    engine: Engine = None,
+    address: Address = None,
     json: JsonTarget = None,
 ) -> None:
     """Measure accuracy on WIDER FACE, or on your own pictures with --folder and --labels.
@@ -189,6 +192,7 @@ def run(
             allow_missing=allow_missing,
             save=save,
             coco=coco,
+            spread=spread_of(engine, address),
             on_start=lambda count: display.update(task, total=count),
             on_image=lambda: display.advance(task),
         )

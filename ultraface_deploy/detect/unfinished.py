@@ -74,7 +74,10 @@ class Unfinished(Sink):
                 os.ftruncate(self._descriptor, 0)
                 self._append(_line({"unfinished": _SCHEMA, "settings": settings}))
                 return 0
-            _require_same(self._path, first, settings)
+            before = first.get("settings")
+            if first.get("unfinished") != _SCHEMA or not isinstance(before, dict):
+                raise InputError(f"{self._path}: is not of this version; remove it to begin anew")
+            require_same(self._path, before, settings)
             written, end = self._go_on(lines, frames)
         os.ftruncate(self._descriptor, len(beginning) + end)
         return written.total()
@@ -193,16 +196,18 @@ def _locked(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _require_same(path: Path, first: Row, settings: Mapping[str, Any]) -> None:
-    before = first.get("settings")
-    if first.get("unfinished") != _SCHEMA or not isinstance(before, dict):
-        raise InputError(f"{path}: is not of this version; remove it to begin anew")
+def require_same(where: Path | str, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run that was begun with other settings.
+
+    Raises:
+        InputError: says which.
+    """
     wanted = json.loads(json.dumps(settings))
     for name in wanted:
         if before.get(name) != wanted[name]:
             raise InputError(
-                f"`resume`: {path} was begun with another {name} ({_short(before.get(name))}, now "
-                f"{_short(wanted[name])}); give the same, or remove that file to begin anew"
+                f"{where}: was begun with another {name} ({_short(before.get(name))}, now "
+                f"{_short(wanted[name])}); give the same, or remove it to begin anew"
             )
 
 

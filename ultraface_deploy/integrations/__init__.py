@@ -1,0 +1,1 @@
+"""The detector inside other people's engines."""

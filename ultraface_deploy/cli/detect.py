@@ -228,7 +228,8 @@ def detect(
     choose_device(device)
     known = parse_known(mean, std, color, ignore_outputs)
     opening = partial(
-        *(open_detector, model, backend, parse_precision(precision), threads, options, size),
+        open_detector,
+        *(model, backend, parse_precision(precision), threads, options, size),
         view=view,
         known=known,
     )

@@ -254,7 +254,8 @@ def _spread(
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    cores = int(ray.cluster_resources().get("CPU", 1))
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    cores = int(resources.get("CPU", 1))
     # From one on: the core of a node that has gone is taken from an actor that has nothing to do.
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, cores // threads))
     answers = ray.data.from_items(

@@ -30,6 +30,8 @@ from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
 pytestmark = pytest.mark.ray
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# At Ray's own 15 its workers stand still on a machine that is busy otherwise.
+os.environ["RAY_worker_niceness"] = "0"
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra ray")
 

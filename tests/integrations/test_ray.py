@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 pytestmark = pytest.mark.ray
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 # At Ray's own 15 its workers stand still on a machine that is busy otherwise.
-os.environ["RAY_worker_niceness"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - its name
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 parquet = pytest.importorskip("pyarrow.parquet", reason="needs the extra ray")
 
@@ -97,13 +97,16 @@ def when(condition: Callable[[], bool], do: Callable[[], Any]) -> threading.Thre
     return thread
 
 
-def kill_a_worker() -> None:
-    """Kill an actor's process in the middle of its work."""
-    for process in psutil.process_iter():
-        if process.name().startswith("ray::MapW") or "MapWorker" in " ".join(process.cmdline()):
-            process.send_signal(signal.SIGKILL)
-            return
-    raise AssertionError("no worker was found")
+def kill_a_worker(killed: list[int]) -> None:
+    """Kill the process of an actor, as soon as there is one."""
+    while True:
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):
+                if "MapWorker" in " ".join(process.cmdline()):
+                    process.kill()
+                    killed.append(process.pid)
+                    return
+        time.sleep(0.01)
 
 
 def test_workers_and_a_node_die(
@@ -116,13 +119,15 @@ def test_workers_and_a_node_die(
     def parts() -> int:
         return len(list(output.glob("part-*.parquet")))
 
+    killed: list[int] = []
     killers = [
-        when(lambda: parts() >= 2, kill_a_worker),
+        when(lambda: parts() >= 2, lambda: kill_a_worker(killed)),
         when(lambda: parts() >= 6, lambda: cluster.remove_node(second, allow_graceful=False)),
-        when(lambda: parts() >= 12, kill_a_worker),
+        when(lambda: parts() >= 12, lambda: kill_a_worker(killed)),
     ]
     found = engine.detect([str(pictures)], str(output), OPEN, pictures=5)
     assert not any(killer.is_alive() for killer in killers)
+    assert len(set(killed)) == 2
     assert rows(output) == serial
     assert (found.parts, found.pictures) == (20, 100)
     assert found.unreadable == sum(row["error"] is not None for row in serial) > 3

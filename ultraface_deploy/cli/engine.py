@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from ultraface_deploy.cli.console import counted, line, progress
+from ultraface_deploy.cli.console import line, progress
 from ultraface_deploy.errors import CheckFailed, InputError
+from ultraface_deploy.safe.text import counted
 
 if TYPE_CHECKING:
     from ultraface_deploy.accuracy.workers import Spread

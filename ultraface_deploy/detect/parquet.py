@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ultraface_deploy.detect.rows import Row
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.safe.files import replacing
-from ultraface_deploy.safe.text import file_cell
+from ultraface_deploy.safe.text import file_cell, printable
 
 if TYPE_CHECKING:
     import pyarrow
@@ -61,7 +61,7 @@ def flat(row: Row) -> dict[str, Any]:
     faces = row["faces"]
     if faces is not None:
         faces = [_flat_face(face) for face in faces]
-    told = {key: row[key] and file_cell(row[key]) for key in ("error", "damage")}
+    told = {key: row[key] and printable(row[key]) for key in ("error", "damage")}
     return {**row, **told, "file": file_cell(row["file"]), "faces": faces}
 
 

@@ -201,7 +201,7 @@ def _require(address: str | None) -> None:
         import pandas  # noqa: F401 - Ray Data cannot be imported without
         import ray  # noqa: F401
     except ImportError as error:
-        raise MissingDependency.package("ray", "ray", "--engine ray") from error
+        raise MissingDependency.package("ray", "ray", "`engine` ray") from error
 
 
 def _keep_to_itself(address: str | None) -> None:
@@ -232,7 +232,7 @@ def _cluster(address: str | None) -> Iterator[None]:
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"--address {address}: no Ray cluster answers there ({reason})") from error
+        raise InputError(f"`address` {address}: no Ray cluster answers there ({reason})") from error
     try:
         yield
     finally:

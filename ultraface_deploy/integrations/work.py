@@ -201,13 +201,13 @@ def read_settings(output: str) -> dict[str, Any] | None:
         there = system.get_file_info(fs.FileSelector(folder, allow_not_found=True))
         if SETTINGS not in (info.base_name for info in there):
             if there:
-                raise InputError(f"-o {output}: holds other files; give an empty folder")
+                raise InputError(f"`output` {output}: holds other files; give an empty folder")
             return None
         with system.open_input_stream(f"{folder}/{SETTINGS}") as file:
             settings = json.loads(file.read())
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"-o {output}: cannot be read ({reason})") from error
+        raise InputError(f"`output` {output}: cannot be read ({reason})") from error
     return settings if isinstance(settings, dict) else {}
 
 
@@ -223,7 +223,7 @@ def write_settings(output: str, settings: Mapping[str, Any]) -> None:
         _put(system, f"{folder}/{SETTINGS}", json.dumps(settings, indent=1).encode())
     except OSError as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"-o {output}: cannot be written ({reason})") from error
+        raise InputError(f"`output` {output}: cannot be written ({reason})") from error
 
 
 def clean(output: str) -> None:

@@ -148,7 +148,7 @@ def test_tensors_whose_names_are_orders(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "a.onnx"
     path.write_bytes(model.SerializeToString())
     result = cli("detect", DEMO_PHOTO, "--model", path)
-    assert result.code == 2 and "outputs" in result.error
+    assert result.code == 2 and "output" in result.error
     assert "\x1b" not in result.err
 
 

@@ -4,15 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.bench.made import measurement, report
 from tests.conftest import Cli
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench import machine
 from ultraface_deploy.bench.count import sysroot
+from ultraface_deploy.bench.count.instructions import Count
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport
-from ultraface_deploy.cli import bench_recommend
+from ultraface_deploy.cli import bench_count, bench_recommend
 
 SHORT = ("--launches", 1, "--seconds", 0.2)
 
@@ -227,3 +229,31 @@ def test_counting_explains_itself_where_it_is_not_set_up(
     refused = cli("bench", "count", "cortex-a72", folder.path, "--backend", "mnn")
     assert refused.code == 3
     assert "bench count --setup" in refused.error
+
+
+def test_counts_fit_an_ssh_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = dict.fromkeys(("recall", "max_abs_scores", "max_abs_boxes", "as_here"), 0.987)
+    kinds = ("instructions", "fma", "dot_product", "integer_multiply", "load_store", "floor")
+    counted = Count(
+        core="cortex-a76",
+        model="slim-320",
+        artifact="slim-320-int8.mnn",
+        backend="onnxruntime",
+        precision="int8",
+        passed=True,
+        reason=None,
+        images=3,
+        sha256={},
+        halves=True,
+        **values,  # type: ignore[arg-type]
+        **dict.fromkeys(kinds, 123_456_789),
+    )
+    for width in (80, 120):
+        console = Console(width=width, record=True)
+        monkeypatch.setattr(bench_count, "results", console)
+        bench_count._print("cortex-a76", [counted])
+        shown = console.export_text()
+        assert max(map(len, shown.splitlines())) <= width
+        assert shown.count("123.46") == (5 if width == 80 else 6)
+        assert "load/store" in shown
+        assert "…" not in shown

@@ -15,7 +15,15 @@ from tests.conftest import Cli
 from ultraface_deploy.artifacts import convert as conversion
 from ultraface_deploy.artifacts import ensure
 from ultraface_deploy.cli.app import build_app
-from ultraface_deploy.cli.paths import CHECKS, check_of, input_path, name_of, output_path
+from ultraface_deploy.cli.paths import (
+    CHECKS,
+    check_of,
+    input_path,
+    name_of,
+    output_file,
+    output_path,
+)
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.images import DEMO_PHOTO
 
 Words = tuple[str, ...]
@@ -149,3 +157,11 @@ def test_a_folder_of_unwritable_things(tmp_path: Path) -> None:
 def test_an_argument_needs_no_name() -> None:
     parameter = next(p for words, p in FOUND if words == ("bench", "compare"))
     assert name_of(parameter) == ""
+
+
+@pytest.mark.parametrize("stream", ["/dev/stdout", "/dev/stderr", "/dev/fd/1"])
+def test_link_to_our_own_output_is_refused(stream: str) -> None:
+    """Redirected to a file it is one, and the file written would take the link's place."""
+    with pytest.raises(InputError, match="give - for standard output"):
+        output_file("--json", Path(stream))
+    output_file("--json", Path("/dev/null"))

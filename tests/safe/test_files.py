@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,19 @@ def test_failure_leaves_no_new_file(tmp_path: Path) -> None:
         temporary.write_text("half")
         raise RuntimeError("stop")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pipe_is_written_into_not_replaced(tmp_path: Path) -> None:
+    """As root, a file that takes the name of /dev/null is the end of it."""
+    pipe, read = tmp_path / "pipe", list[str]()
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
+    reader.start()
+    write_text(pipe, "text")
+    reader.join(10)
+    assert read == ["text"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert list(tmp_path.iterdir()) == [pipe]
 
 
 def test_who_reads_the_old_file_keeps_it(tmp_path: Path) -> None:

@@ -132,21 +132,28 @@ def _count(
 
 
 def _print(core: str, counts: list[Count]) -> None:
+    from rich.box import SIMPLE
     from rich.table import Table
 
+    # Narrow enough for the 80 characters of an SSH terminal; a wide one shows the floor too.
+    wide = results.width >= 96
     table = Table(
         title=f"million instructions per inference on an emulated {core}, one thread",
         caption="as here: F1 of the faces against those the same artifact finds on this machine. "
         "Instructions rank kernels on one core; they are not latencies.",
+        box=SIMPLE,
+        padding=0,
     )
-    for heading in ("model", "backend", "precision", "agrees"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("as here", "all", "FMA", "dot", "int mul", "load/store", "floor of MACs"):
+    table.add_column("configuration", overflow="fold")
+    table.add_column("agrees", no_wrap=True)
+    floor = ["floor of MACs"] * wide
+    for heading in ("as here", "all", "FMA", "dot", "int mul", "load/store", *floor):
         table.add_column(heading, justify="right", no_wrap=True)
     for c in counts:
-        classes = (c.instructions, c.fma, c.dot_product, c.integer_multiply, c.load_store, c.floor)
-        cells = ("-" if value is None else f"{value / 1e6:.2f}" for value in classes)
+        classes = (c.instructions, c.fma, c.dot_product, c.integer_multiply, c.load_store)
+        shown = (*classes, *[c.floor] * wide)
+        cells = ("-" if value is None else f"{value / 1e6:.2f}" for value in shown)
         here = "-" if c.as_here is None else f"{c.as_here:.3f}"
-        precision = f"{c.precision}, halves" if c.halves else c.precision
-        table.add_row(c.model, c.backend, precision, "yes" if c.passed else "NO", here, *cells)
+        name = f"{c.model} {c.backend} {c.precision}{', halves' if c.halves else ''}"
+        table.add_row(name, "yes" if c.passed else "NO", here, *cells)
     results.print(table)

@@ -15,6 +15,9 @@ from ultraface_deploy.errors import InputError
 
 Check = Callable[[str, Path], None]
 
+_STREAMS = frozenset({"/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2"})
+"""Links to where results and notes go, which is a file where they are redirected to one."""
+
 
 def input_file(option: str, path: Path) -> None:
     """Refuse what is not a readable file."""
@@ -47,6 +50,12 @@ def output_file(option: str, path: Path) -> None:
         return
     if path.is_dir():
         raise InputError(f"{_said(option, path)}: is a folder; give the name of a file")
+    if str(path) in _STREAMS:
+        raise InputError(f"{_said(option, path)}: cannot be replaced; give - for standard output")
+    if path.exists() and not path.is_file():
+        # A device or a pipe is written into: nothing is made beside it.
+        _require_writable(option, path, path)
+        return
     if not path.parent.is_dir():
         raise InputError(f"{_said(option, path)}: {path.parent} is not a folder; make it first")
     _require_writable(option, path, path.parent)

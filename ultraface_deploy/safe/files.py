@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,11 +132,16 @@ def make_folder(path: Path) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path` in one step.
 
-    On an error `path` keeps its old content and the temporary file is removed.
+    On an error `path` keeps its old content and the temporary file is removed. A device or a
+    pipe is written into instead: a file in its place would be the end of /dev/null.
 
     Raises:
         InputError: the folder cannot be written or the disk is full.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with _poured_into(path) as temporary:
+            yield temporary
+        return
     try:
         before, after = temporary_name(path).split("*")
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=before, suffix=after)
@@ -152,6 +158,20 @@ def replacing(path: Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot write ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _poured_into(path: Path) -> Iterator[Path]:
+    """Yield a temporary path elsewhere; on success its content is written into a device or pipe."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder) / f"content{path.suffix}"
+        temporary.touch()
+        yield temporary
+        try:
+            with temporary.open("rb") as content, path.open("wb") as target:
+                shutil.copyfileobj(content, target)
+        except OSError as error:
+            raise InputError(f"{path}: cannot write ({error.strerror or error})") from error
 
 
 def temporary_name(path: str | Path) -> str:

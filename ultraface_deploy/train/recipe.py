@@ -251,6 +251,6 @@ def _recipe_file(recipe: str | Path) -> Path:
         return shipped[str(recipe)]
     except KeyError:
         raise InputError(
-            f"`recipe` {recipe}: no such recipe; there are {', '.join(sorted(shipped))}, "
+            f"recipe {recipe}: no such recipe; there are {', '.join(sorted(shipped))}, "
             "or give a .toml file"
         ) from None

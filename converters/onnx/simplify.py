@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ultraface_deploy.converters.base import Conversion, Format
+from ultraface_deploy.converters.base import Conversion, Files, Format
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.safe.child import run_in_child
 
@@ -43,6 +43,12 @@ def simplify_file(source: str, output: str) -> None:
     save(simplified, Path(output))
 
 
+def _check(files: Files) -> None:
+    from ultraface_deploy.converters.onnx.header import refuse_external_data
+
+    refuse_external_data(files[0])
+
+
 FORMAT = Format(
     name="onnxsim",
     suffixes=(".sim.onnx",),
@@ -50,5 +56,6 @@ FORMAT = Format(
     precisions={"fp32": _convert},
     packages=("onnx", "onnxsim"),
     extra="onnx",
+    check=_check,
     heads=("raw", "decoded", "conv"),
 )

@@ -12,9 +12,12 @@ import pytest
 from tests.conftest import Cli
 from ultraface_deploy.artifacts import recognition
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.artifacts.verify import verify_folder
 from ultraface_deploy.backends import Backend, backend_names, get_backend
 from ultraface_deploy.converters.onnx.header import refuse_external_data
 from ultraface_deploy.errors import BackendError, InputError
+from ultraface_deploy.safe.files import sha256_of
+from ultraface_deploy.safe.images import embedded_images
 
 PHOTO = "ultraface_deploy/photos/astronaut.jpg"
 COMMANDS = {
@@ -86,6 +89,29 @@ def test_formats_stop_at_the_gate(
         with pytest.raises(BackendError, match="stopped at the gate"):
             way()
     assert not loaded_here
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnxsim"])
+def test_no_manifest_vouches_for_other_files(folder: ArtifactFolder, name: str) -> None:
+    onnx = pytest.importorskip("onnx", reason="makes the file")
+    artifact = folder.find(name)
+    (path,) = folder.files(artifact)
+    onnx.save(
+        onnx.load(path), path, save_as_external_data=True, location="w.data", size_threshold=0
+    )
+    manifest = (folder.path / MANIFEST).read_text()
+    manifest = manifest.replace(artifact.sha256[path.name], sha256_of(path))
+    (folder.path / MANIFEST).write_text(manifest)
+    stated = ArtifactFolder.open(folder.path)
+    assert stated.check_files(stated.find(name)) is None
+    with pytest.raises(InputError, match="keeps its weights in other files"):
+        recognition.sound_files(stated, stated.find(name), get_backend("onnxruntime"))
+    reasons = {
+        each.reason
+        for each in verify_folder(stated, embedded_images())
+        if each.artifact == artifact.id
+    }
+    assert len(reasons) == 1 and "keeps its weights in other files" in str(reasons)
 
 
 def test_file_of_ten_million_nothings(tmp_path: Path) -> None:

@@ -382,6 +382,16 @@ def test_entities_are_not_expanded(tmp_path: Path, head: str) -> None:
     assert len(left_out) == 1
 
 
+def test_annotation_of_a_million_elements_is_not_parsed(tmp_path: Path) -> None:
+    """As a tree, 9 MB of them are 900."""
+    pytest.importorskip("defusedxml", reason="reads VOC files")
+    path = tmp_path / "a.xml"
+    path.write_text("<a>" * 3_000_000)
+    left_out = LeftOut()
+    assert list(read_annotations([path], tmp_path, left_out)) == []
+    assert "8789 KiB are more than the 4096" in left_out.lines()[0]
+
+
 def test_matlab_file_that_unpacks_to_too_much(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

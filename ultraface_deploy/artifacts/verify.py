@@ -162,13 +162,12 @@ def _load_checked(
 
     The child is given what the original computes: loading that there costs more than all else.
     """
-    problem = folder.check_files(artifact)
-    if problem is None and artifact.verified:
-        files = folder.files(artifact)
-        return _load_candidate(folder.spec, artifact, files, backend, reference)
+    problem, files = folder.check_files(artifact), folder.files(artifact)
     try:
+        get_format(artifact.format).check(files)
+        if problem is None and artifact.verified:
+            return _load_candidate(folder.spec, artifact, files, backend, reference)
         # A damaged file can crash a runtime; and the user wants to know how far off it is.
-        get_format(artifact.format).check(folder.files(artifact))
         if not recording.is_file():
             Recording.make(reference, embedded_images()).save(recording)
         found = run_in_child(

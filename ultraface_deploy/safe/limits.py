@@ -26,18 +26,21 @@ def limit_pixels() -> None:
 _WRITTEN_BY_HAND = 256 << 10
 
 
-def require_short(path: Path) -> None:
-    """Refuse a settings file (YAML, TOML) that no hand has written.
+def require_short(path: Path, most: int = _WRITTEN_BY_HAND) -> None:
+    """Refuse a file whose reader takes very much for each byte, where none is that long.
 
-    Their readers are written in Python and take seconds for a megabyte.
+    Args:
+        path: the file; the default is for settings (YAML, TOML), whose readers are written in
+            Python and take seconds for a megabyte.
+        most: bytes that it may have.
 
     Raises:
         InputError: it is longer.
     """
     size = path.stat().st_size if path.is_file() else 0
-    if size > _WRITTEN_BY_HAND:
+    if size > most:
         raise InputError(
-            f"{path}: {size >> 10} KiB are more than the {_WRITTEN_BY_HAND >> 10} of any such file"
+            f"{path}: {size >> 10} KiB are more than the {most >> 10} of any such file"
         )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.files import PARSE_ERRORS, inside, read_text, write_bytes
-from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.limits import Limit, require_short
 from ultraface_deploy.train.data.labelled import (
     NO_LANDMARKS,
     LabelledBox,
@@ -30,6 +30,8 @@ from ultraface_deploy.train.data.samples import Sample
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _POINTS = [f"{axis}{number}" for number in range(1, 6) for axis in "xy"]
 _DAMAGED = "a damaged or missing annotation"
+# Five thousand faces with landmarks take three; a tree of elements takes a hundred times its text.
+_MOST_BYTES = 4 << 20
 
 
 def read_voc(root: Path, split: str, left_out: LeftOut) -> Iterator[LabelledImage]:
@@ -84,7 +86,7 @@ def read_annotations(
     pictures = Pictures(images)
     for path in paths:
         try:
-            Limit.TEXT.check(path)
+            require_short(path, _MOST_BYTES)
             yield _image(pictures, path, parse(path).getroot())
         except damaged as error:
             left_out.add(_DAMAGED, f"{path}: {error}")

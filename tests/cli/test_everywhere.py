@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.conftest import Cli
 from ultraface_deploy import InputError
 from ultraface_deploy.cli.everywhere import Everywhere
 
@@ -21,3 +24,11 @@ def test_what_follows_two_dashes_is_left_alone() -> None:
 def test_a_log_needs_a_name(words: list[str]) -> None:
     with pytest.raises(InputError, match="file name"):
         Everywhere.of(words)
+
+
+def test_log_that_cannot_be_written_is_named(cli: Cli, tmp_path: Path) -> None:
+    log = tmp_path / "nix/log.txt"
+    done = cli("--log-file", log, "models", "list")
+    assert done.code == 2
+    assert f"--log-file {log}: cannot be written" in done.error
+    assert not done.out

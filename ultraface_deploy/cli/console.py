@@ -82,13 +82,20 @@ def set_up(quiet: bool, log_file: str | None) -> None:
     """Switch notes off, and open the log.
 
     Raises:
-        OSError: the log cannot be written.
+        InputError: the log cannot be written.
     """
+    from ultraface_deploy.errors import InputError
+
     global _log_stream
     notes.quiet = quiet
     if log_file is not None:
-        # Open until the process ends.
-        _log_stream = Path(log_file).open("a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        try:
+            # Open until the process ends.
+            _log_stream = Path(log_file).open("a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        except OSError as error:
+            raise InputError(
+                f"--log-file {log_file}: cannot be written ({error.strerror}); choose another place"
+            ) from error
 
 
 def spell(options: dict[str, str]) -> None:

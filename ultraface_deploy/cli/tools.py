@@ -34,7 +34,7 @@ def list_tools() -> None:
 
     table = Table()
     for heading in ("name", "what", "Python", "download", "installed"):
-        table.add_column(heading, no_wrap=heading == "name")
+        table.add_column(heading, no_wrap=heading == "name", overflow="fold")
     for tool in toolbox.TOOLS.values():
         there = toolbox.installed(tool.name)
         where = "no" if there is None else str(toolbox.folder_of(tool.name))

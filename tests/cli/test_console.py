@@ -6,7 +6,8 @@ import io
 
 from rich.table import Table
 
-from ultraface_deploy.cli.console import _Literal, counted
+from ultraface_deploy.cli.console import _Literal
+from ultraface_deploy.safe.text import counted
 
 
 def shown(content: object) -> str:

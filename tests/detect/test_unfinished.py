@@ -131,6 +131,45 @@ def test_a_line_that_was_cut_off_is_done_again(sources: list[str], tmp_path: Pat
             assert contents(tmp_path / "out") == contents(tmp_path / "alone"), (end, rest)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[" * 200_000,
+        "[]",
+        '{"file": "a"}',
+        '{"file": 5, "frame": null, "width": 1, "height": 1, "faces": [], "error": null,'
+        ' "damage": null}',
+        *(
+            '{"file": "a", "frame": null, "width": 1, "height": 1, "error": null, "damage": null,'
+            f' "faces": [{face}]}}'
+            for face in ("5", "{}", '{"box": [0, 1, 2, 1e999], "score": 1, "label": 1}')
+        ),
+    ],
+)
+def test_a_line_that_no_run_has_written_is_done_again(
+    sources: list[str], tmp_path: Path, line: str
+) -> None:
+    go(sources, tmp_path / "alone")
+    rows = tmp_path / "out" / unfinished_name("f.jsonl")
+    go(sources, tmp_path / "out", 5)
+    begun = rows.read_bytes()
+    for before in (begun, b""):
+        rows.write_bytes(before + line.encode() + b"\n")
+        if before or line.startswith("["):
+            go(sources, tmp_path / "out")
+            assert contents(tmp_path / "out") == contents(tmp_path / "alone")
+
+
+def test_a_link_is_not_followed(sources: list[str], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    other = tmp_path / "other"
+    other.write_bytes(b"kept")
+    (tmp_path / "out" / unfinished_name("f.jsonl")).symlink_to(other)
+    with pytest.raises(InputError, match="cannot write here"):
+        go(sources, tmp_path / "out")
+    assert other.read_bytes() == b"kept"
+
+
 def test_a_folder_that_has_grown(sources: list[str], tmp_path: Path) -> None:
     go(sources[:1], tmp_path / "out", 6)
     folder = Path(sources[0])

@@ -26,9 +26,15 @@ from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.detect.tables import open_tables
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
-from ultraface_deploy.safe.files import sha256_of, unfinished_name
+from ultraface_deploy.safe.files import PARSE_ERRORS, sha256_of, unfinished_name
 
 _SCHEMA = 1
+_COLUMNS: Mapping[str, Any] = {
+    "file": str,
+    **dict.fromkeys(("frame", "width", "height"), int | None),
+    "faces": list | None,
+    **dict.fromkeys(("error", "damage"), str | None),
+}
 # After a power failure at most so much is done again.
 _SYNC_S = 1.0
 
@@ -90,7 +96,7 @@ class Unfinished(Sink):
         written: Counter[str] = Counter()
         end = pictures = 0
         for line in lines:
-            if (row := _parsed(line)) is None or "file" not in row:
+            if (row := _parsed(line)) is None or not _is_row(row):
                 break
             end += len(line)
             written[row["file"]] += 1
@@ -184,7 +190,7 @@ def _place(targets: Sequence[str]) -> Path:
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise InputError(f"{path}: cannot write here ({error.strerror})") from error
     try:
@@ -222,7 +228,26 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 def _parsed(line: bytes) -> Row | None:
     if line.endswith(b"\n"):
-        with suppress(ValueError):
+        with suppress(*PARSE_ERRORS):
             row = json.loads(line)
+            json.dumps(row, allow_nan=False)
             return row if isinstance(row, dict) else None
     return None
+
+
+def _is_row(row: Row) -> bool:
+    """Whether a line that stands there can have been written by a run."""
+    faces = row.get("faces")
+    return (
+        row.keys() == _COLUMNS.keys()
+        and all(isinstance(row[name], kind) for name, kind in _COLUMNS.items())
+        and all(_is_face(face) for face in faces or [])
+    )
+
+
+def _is_face(face: Any) -> bool:
+    with suppress(*PARSE_ERRORS):
+        numbers = [*face["box"], face["score"], face["label"]]
+        points = [number for point in face.get("landmarks", []) for number in point]
+        return len(numbers) == 6 and all(isinstance(each, int | float) for each in numbers + points)
+    return False

@@ -50,8 +50,9 @@ def test_other_precisions(converted: Convert, tmp_path: Path, format: str, preci
     folder = converted(models.FOLDER / "slim-320.pth", "onnxsim", size=(64, 64))
     written = []
     for run in ("a", "b"):
-        (tmp_path / run).mkdir()
         outputs = tuple(tmp_path / run / f"net{suffix}" for suffix in record.suffixes)
+        for output in outputs:
+            output.parent.mkdir(parents=True, exist_ok=True)
         sources = folder.files(folder.find(str(record.source_for(precision))))
         record.convert(Conversion(sources, folder.spec, precision, outputs))
         written.append([path.read_bytes() for path in outputs])

@@ -110,7 +110,7 @@ def test_folder_that_cannot_be_written(tmp_path: Path, mode: int) -> None:
         text=True,
     )
     out.chmod(0o755)
-    assert "cannot be written; choose another with -o" in done.stderr
+    assert "cannot be written; choose another with `output`" in done.stderr
     assert (out / "keep").read_text() == "kept"
 
 

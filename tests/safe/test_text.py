@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ultraface_deploy.safe.text import cell, file_cell, printable, printable_lines, reason
+from ultraface_deploy.safe.text import (
+    cell,
+    counted,
+    file_cell,
+    printable,
+    printable_lines,
+    reason,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +79,7 @@ def test_why_a_file_is_not_understood_is_said_of_the_file() -> None:
     assert reason(KeyError("images")) == "'images' is missing"
     assert reason(ValueError("two\nlines")) == "two lines"
     assert reason(ValueError()) == "ValueError"
+
+
+def test_counted() -> None:
+    assert [counted(n, "face") for n in (0, 1, 2)] == ["0 faces", "1 face", "2 faces"]

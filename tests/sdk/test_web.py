@@ -330,7 +330,10 @@ def test_it_works_without_a_network(site: Path, browser: Browser, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--runtime", "web", "--precision", "fp16"), "--precision fp16: --runtime web has int8"),
+        (
+            ("--runtime", "web", "--precision", "fp16"),
+            "--precision fp16: for the browser there are",
+        ),
         (("--runtime", "web", "--embed-model"), "--embed-model: --runtime web always"),
         (("--runtime", "web", "--fetch-runtime"), "--fetch-runtime: "),
         (("--runtime", "wasm"), "--runtime wasm: unknown; choose from ncnn, mnn, c, web"),

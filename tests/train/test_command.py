@@ -138,7 +138,7 @@ def test_data_prepare(cli: Cli, tmp_path: Path) -> None:
     labels.parent.mkdir(parents=True)
     labels.write_text("a/b.jpg\n1\n1 2 30 40 0 0 0 0 0 0\n")
     done = cli("data", "prepare", tmp_path / "wider", "-o", tmp_path / "voc")
-    assert done.code == 0 and "1 damaged images" in done.out and "b.jpg" in done.err
+    assert done.code == 0 and "1 damaged image" in done.out and "b.jpg" in done.err
     refused = cli("data", "prepare", tmp_path / "nothing", "-o", tmp_path / "voc")
     assert refused.code == 2 and "nothing" in refused.error
 

@@ -332,7 +332,7 @@ def test_it_works_without_a_network(site: Path, browser: Browser, tmp_path: Path
     [
         (
             ("--runtime", "web", "--precision", "fp16"),
-            "--precision fp16: for the browser there are",
+            "--precision fp16: for the browser",
         ),
         (("--runtime", "web", "--embed-model"), "--embed-model: --runtime web always"),
         (("--runtime", "web", "--fetch-runtime"), "--fetch-runtime: "),

@@ -7,7 +7,6 @@ import io
 from rich.table import Table
 
 from ultraface_deploy.cli.console import _Literal
-from ultraface_deploy.safe.text import counted
 
 
 def shown(content: object) -> str:
@@ -30,7 +29,3 @@ def test_escape_sequences_in_a_cell_are_shown() -> None:
     table.add_column("name")
     table.add_row("a\x1b]0;title\x07b")
     assert "a\\x1b]0;title\\x07b" in shown(table)
-
-
-def test_counted() -> None:
-    assert [counted(n, "face") for n in (0, 1, 2)] == ["0 faces", "1 face", "2 faces"]

@@ -84,7 +84,8 @@ def test_no_scratch_is_left(converted: Convert, make_checkpoint: MakeCheckpoint)
         make_checkpoint(), "onnx", "onnxsim", "mnn", "ncnn", size=(128, 96)
     )
     files = {name for artifact in folder.artifacts for name in artifact.files}
-    on_disk = {path.name for path in folder.path.iterdir()}
+    found = (path for path in folder.path.rglob("*") if path.is_file())
+    on_disk = {path.relative_to(folder.path).as_posix() for path in found}
     assert on_disk - files <= {"manifest.json", ".lock"}
 
 

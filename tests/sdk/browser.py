@@ -112,6 +112,24 @@ class Browser:
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file)])
 
+    def tabbed(self, count: int) -> list[str]:
+        """Press Tab again and again; returns the id, or else the tag, of what it reached."""
+        reached = []
+        for _ in range(count):
+            self.press("Tab")
+            reached.append(
+                self.run("return document.activeElement.id || document.activeElement.tagName")
+            )
+        return reached
+
+    def read_aloud(self) -> set[tuple[str, str]]:
+        """Return role and name of what a screen reader meets."""
+        return {
+            (node["role"]["value"], node.get("name", {}).get("value", ""))
+            for node in self.call("Accessibility.getFullAXTree")["nodes"]
+            if not node["ignored"]
+        }
+
     def press(self, key: str) -> None:
         codes = {"Tab": 9, "ArrowLeft": 37, "ArrowRight": 39, "Enter": 13, " ": 32, "End": 35}
         for kind in ("keyDown", "keyUp"):

@@ -269,19 +269,9 @@ def test_the_page_fits(page: Browser, width: int) -> None:
 
 
 def test_keyboard_and_screen_reader(page: Browser) -> None:
-    reached = []
-    for _ in range(8):
-        page.press("Tab")
-        reached.append(
-            page.run("return document.activeElement.id || document.activeElement.tagName")
-        )
+    reached = page.tabbed(8)
     assert reached[:5] == ["file", "camera", "threshold", "overlap", "SUMMARY"]
-    nodes = page.call("Accessibility.getFullAXTree")["nodes"]
-    named = {
-        (node["role"]["value"], node.get("name", {}).get("value", ""))
-        for node in nodes
-        if not node["ignored"]
-    }
+    named = page.read_aloud()
     assert {
         ("slider", "Score above which a box is a face"),
         ("slider", "Overlap above which two boxes are one face"),

@@ -19,6 +19,7 @@ from ultraface_deploy.train.data.prepare import prepare
 from ultraface_deploy.train.loop import save
 from ultraface_deploy.train.recipe import Recipe, Stage
 from ultraface_deploy.train.run import train
+from ultraface_deploy.train.score_report import ScoreView, score_tables
 from ultraface_deploy.train.scores import Judged, matching_map, rescaled
 
 
@@ -129,15 +130,61 @@ def test_a_recipe_ends_with_the_scores_of_another(
     assert float((matched.state_dict[head] / flat[head]).mean()) == pytest.approx(0.8, abs=0.1)
 
 
+@pytest.fixture
+def labelled(tiny: list[Sample], tmp_path: Path) -> Path:
+    prepare({"train": tiny}, tmp_path / "voc")
+    return tmp_path / "voc"
+
+
 def test_false_alarms_are_counted_where_no_face_is(
-    tiny: list[Sample],
+    labelled: Path,
     tmp_path: Path,
     make_checkpoint: Callable[..., Path],
     cli: Callable[..., Any],
 ) -> None:
-    prepare({"train": tiny}, tmp_path / "voc")
-    options = ("--data", tmp_path / "voc", "--holdout", 1, "--faceless", 3)
-    done = cli("models", "scores", make_checkpoint("slim"), *options)
+    """In both geometries and every size asked for; the curve is a picture."""
+    card, curve = tmp_path / "card.md", tmp_path / "curve.svg"
+    card.write_text("before\n<!-- scores:begin -->\nold\n<!-- scores:end -->\nafter\n")
+    done = cli(
+        *("models", "scores", make_checkpoint("slim"), "--data", labelled, "--holdout", 1),
+        *("--faceless", 3, "--input-size", "64x64", "--input-size", "128x64"),
+        *("--plot", curve, "--into", card),
+    )
     assert done.code == 0, done.err
-    *_, last = done.out.splitlines()
-    assert last.startswith("at 0.8: ") and "image of 8, " in last and "of 3 without faces" in last
+    assert "old" not in card.read_text() and card.read_text().endswith("after\n")
+    alarms, reliability = card.read_text().split("\n\n")
+    for view in (
+        "64x64",
+        "longest side 64, aspect kept",
+        "128x64",
+        "longest side 128, aspect kept",
+    ):
+        assert f"| {view}, 8 of the data | " in alarms
+        assert f"| {view}, 3 without faces | " in alarms
+        assert f"| {view} | " in reliability
+    assert curve.read_text().startswith("<?xml") and "<svg" in curve.read_text()
+
+
+def test_shares_of_faces_by_score() -> None:
+    scores, right = np.array([0.15, 0.62, 0.66, 0.95]), np.array([False, True, False, True])
+    judged = Judged(scores, right, 2)
+    text = score_tables([ScoreView(320, 240, False, judged, judged)])
+    assert "| 320x240, 2 of the data | 0.500 | 0.500 | 0.500 | 0.500 | 0.000 | 0.000 |" in text
+    *_, last = text.splitlines()
+    assert last == ("| 320x240 | 0.00 of 1 | - | - | - | - | 0.50 of 2 | - | - | 1.00 of 1 |")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("nosuch",), "no model named 'nosuch'"),
+        (("slim-320", "--plot", "curve.jpg"), ".png, .svg"),
+        (("slim-320", "--input-size", "320"), "320"),
+        (("slim-320", "--holdout", "0"), "leaves no image"),
+    ],
+)
+def test_what_scores_refuses(
+    options: tuple[str, ...], named: str, labelled: Path, cli: Callable[..., Any]
+) -> None:
+    done = cli("models", "scores", *options, "--data", labelled)
+    assert done.code == 2 and named in done.err and len(done.err.splitlines()) == 1

@@ -10,7 +10,7 @@ from typing import Annotated, Optional
 import typer
 from rich.progress import Progress, TaskID
 
-from ultraface_deploy.cli.console import line, note, progress, results, write_json
+from ultraface_deploy.cli.console import line, note, progress, results, write_json, write_output
 from ultraface_deploy.cli.options import JsonTarget
 
 
@@ -141,7 +141,9 @@ def match_scores(
 
 
 def scores(
-    checkpoint: Annotated[Path, typer.Argument(help="The .pth whose scores are looked at.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="The .pth whose scores are looked at, or the name of a model.")
+    ],
     data: Annotated[
         list[Path],
         typer.Option("--data", help="Data set that it was not trained on; repeats."),
@@ -152,27 +154,51 @@ def scores(
     faceless: Annotated[
         int, typer.Option("--faceless", min=1, help="How many pictures without faces to make.")
     ] = 120,
+    input_size: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--input-size", metavar="WxH", help="Look at this size; repeat."),
+    ] = None,
+    plot: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--plot", metavar="FILE", help="Draw the reliability: .svg, .png."),
+    ] = None,
+    into: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--into", help="Put the tables between the scores markers of this Markdown."),
+    ] = None,
 ) -> None:
     """Say what a checkpoint's scores are worth: reliability, and false alarms where no face is.
 
-    Reliability is the share of boxes of a score that are faces. False positives an image are
+    Reliability is the share of boxes of a score that are faces. False positives a picture are
     counted on the data, and on pictures without faces that are made for it: clouds, grain,
-    stripes, discs, bricks and landscapes.
+    stripes, discs, bricks and landscapes. Pictures are stretched to the input, and then looked at
+    once more with kept proportions.
     """
+    from ultraface_deploy.family.spec import parse_input_size
+    from ultraface_deploy.pages.plots import require_matplotlib
+    from ultraface_deploy.safe.marked import insert
     from ultraface_deploy.train import require_torch
 
+    sizes = [parse_input_size(size) for size in input_size or ()]
     require_torch()
-    from ultraface_deploy.train.scores import FITTED, report_scores
+    from ultraface_deploy.train.score_report import (
+        check_picture,
+        draw_reliability,
+        report_scores,
+        score_tables,
+    )
 
+    if plot is not None:
+        check_picture(plot)
+        require_matplotlib(wanted="drawing the reliability")
     with progress() as display:
         task = display.add_task("detecting", total=None)
-        found = report_scores(checkpoint, data, holdout, faceless, lambda: display.advance(task))
-    for mean, share, count in found.reliability:
-        line(f"score {mean:.2f}: {share:.2f} of {count} boxes are faces")
-    for threshold in FITTED:
-        labelled = found.judged.false_positives(threshold)
-        made = found.alarms.false_positives(threshold)
-        line(
-            f"at {threshold}: {labelled:.3f} false positives an image of {found.judged.images}, "
-            f"{made:.3f} a picture of {found.alarms.images} without faces"
+        found = report_scores(
+            checkpoint, data, holdout, faceless, sizes, lambda: display.advance(task)
         )
+    if plot is not None:
+        draw_reliability(found, plot)
+    if into is None:
+        write_output(score_tables(found), "-")
+    else:
+        insert(score_tables(found), into, "scores")

@@ -76,7 +76,7 @@ def output_path(option: str, path: Path) -> None:
     _require_writable(option, path, above)
 
 
-def recipe_file(option: str, path: Path) -> None:
+def named_file(option: str, path: Path) -> None:
     """Refuse a file that is not there; without a suffix and a folder it may be a name."""
     if path.suffix or len(path.parts) > 1 or path.exists():
         input_file(option, path)
@@ -123,7 +123,7 @@ CHECKS: dict[str, Check] = {
     "--predictions": input_path,
     "--folder": input_folder,
     "--labels": input_path,
-    "--recipe": recipe_file,
+    "--recipe": named_file,
     "--teacher": input_file,
     "--init": input_file,
     "--into": input_file,
@@ -139,7 +139,7 @@ CHECKS: dict[str, Check] = {
     "eval table [NAME=]FILE...": result_file,
     "data prepare ROOT": input_path,
     "models match-scores CHECKPOINT": input_file,
-    "models scores CHECKPOINT": input_file,
+    "models scores CHECKPOINT": named_file,
     "--like": input_file,
     "--json": output_file,
     "--csv": output_file,

@@ -12,18 +12,22 @@ Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Rng = np.random.Generator
 _SIZE = (640, 480)
+# Height and width cut out of it, so that kept proportions are not those of every input.
+_SHAPES = ((480, 640), (480, 360), (360, 640))
 
 
 def pictures(count: int, seed: int = 1) -> Iterator[tuple[str, Image]]:
-    """Yield kind and (480, 640, 3) uint8 BGR of `count` pictures, the kinds in turn.
+    """Yield kind and (H, W, 3) uint8 BGR of `count` pictures, kinds and shapes in turn.
 
-    The same count and seed give the same pictures.
+    Of each kind one is wide (640x480), one upright (360x480), one wider (640x360), and so on. The
+    same count and seed give the same pictures.
     """
     kinds = list(_KINDS)
     for number in range(count):
         kind = kinds[number % len(kinds)]
         levels = _KINDS[kind](np.random.default_rng((seed, number)))
-        yield kind, np.clip(levels, 0, 255).astype(np.uint8)
+        height, width = _SHAPES[number // len(kinds) % len(_SHAPES)]
+        yield kind, np.clip(levels[:height, :width], 0, 255).astype(np.uint8)
 
 
 def _clouds(rng: Rng) -> Floats:

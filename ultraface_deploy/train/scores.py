@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -24,11 +23,9 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import Checkpoint, load_checkpoint
 from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
-from ultraface_deploy.safe.files import write_bytes
 from ultraface_deploy.train.data import Sample, read_dataset
 from ultraface_deploy.train.data.cache import ImageCache
 from ultraface_deploy.train.distill import fused
-from ultraface_deploy.train.faceless import pictures
 from ultraface_deploy.train.loop import save, split
 from ultraface_deploy.train.validate import judged_scores
 
@@ -203,58 +200,6 @@ def write_matched(
         ],
         after.reliability(np.linspace(0.1, 1.0, 10).tolist()),
     )
-
-
-@dataclass(frozen=True)
-class ScoreReport:
-    """What scores are worth: `judged` on labelled pictures, `alarms` on pictures without faces."""
-
-    judged: Judged
-    alarms: Judged
-
-    @property
-    def reliability(self) -> list[tuple[float, float, int]]:
-        """Return mean score, share of faces and boxes in each tenth of the scores from 0.1."""
-        return self.judged.reliability(np.linspace(0.1, 1.0, 10).tolist())
-
-
-def report_scores(
-    checkpoint: Path,
-    data: Sequence[Path],
-    holdout: float,
-    faceless: int = 120,
-    on_image: Callable[[], None] = lambda: None,
-) -> ScoreReport:
-    """Judge the scores of a checkpoint on labelled pictures and on made ones without faces.
-
-    Args:
-        checkpoint: whose scores.
-        data: data sets; best what it was not trained on.
-        holdout: share of the images to use, chosen by a hash of the name.
-        faceless: how many pictures without faces to make, see `faceless.pictures`.
-        on_image: called after each image that is decoded.
-
-    Raises:
-        InputError: a file cannot be used, or no image is left.
-    """
-    every = [sample for root in data for sample in read_dataset(root, "train")]
-    _, held = split(every, holdout)
-    samples = [every[index] for index in held]
-    if not samples:
-        raise InputError(f"`holdout` {holdout:g} leaves no image; give more images or a larger one")
-    own = load_checkpoint(checkpoint)
-    net, nothing = fused(own.build()), np.empty((0, 4), np.float32)
-    with tempfile.TemporaryDirectory() as folder:
-        made = []
-        for number, (kind, picture) in enumerate(pictures(faceless)):
-            made.append(Sample(Path(folder, f"{number}-{kind}.png"), nothing, np.empty(0, bool)))
-            write_bytes(made[-1].image, cv2.imencode(".png", picture)[1].tobytes())
-        found = []
-        for each in (samples, made):
-            side = 2 * max(own.spec.width, own.spec.height)
-            cache = ImageCache(each, Path(folder), side, on_image, "ram")
-            found.append(judge(net, own.spec, each, cache, range(len(each))))
-    return ScoreReport(*found)
 
 
 def _logit(score: float) -> float:

@@ -131,6 +131,14 @@ def test_the_commands_make_one_table(
     assert refused.code == 2
 
 
+def test_quoted_figures_are_marked_and_of_the_same_size() -> None:
+    text = peer_table(PeerReport(1, "640x480", 1), None)
+    assert "| libfacedetection v2 * | 0.773 / 0.718 / 0.485 | - | - | - | 3340 kB |" in text
+    assert "| RetinaFace-mobilenet-0.25 * | - | 0.879 / 0.807 / 0.481 | - | - | 1680 kB |" in text
+    assert text.endswith("on all 3226 validation images.\n") and "\n\n\\* quoted" in text
+    assert "*" not in peer_table(PeerReport(1, "128x96", 1), None)
+
+
 def test_table_of_one_side() -> None:
     assert peer_table(None, None).count("\n") == 2
     assert PeerReport(1, "320x240", 1).to_dict()["accuracy"] == ()

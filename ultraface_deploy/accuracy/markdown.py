@@ -1,4 +1,4 @@
-"""The accuracy table of a README: what was measured here, beside what others published."""
+"""The accuracy table of a README."""
 
 from __future__ import annotations
 
@@ -11,21 +11,11 @@ from ultraface_deploy.wider import SETS
 _HEADINGS = ("model", "input", "artifact", "runtime", "size", *SETS, "as FP32")
 _BRIEF = ("precision", "artifacts")
 
-# Name, megabytes, input, AP. From the README of Linzaer/Ultra-Light-Fast-Generic-Face-Detector-1MB.
-_PUBLISHED = (
-    ("libfacedetection v1", 2.58, "320x240", (0.65, 0.5, 0.233)),
-    ("libfacedetection v2", 3.34, "320x240", (0.714, 0.585, 0.306)),
-    ("RetinaFace-mobilenet-0.25", 1.68, "longest side 320", (0.745, 0.553, 0.232)),
-    ("libfacedetection v1", 2.58, "640x480", (0.741, 0.683, 0.421)),
-    ("libfacedetection v2", 3.34, "640x480", (0.773, 0.718, 0.485)),
-    ("RetinaFace-mobilenet-0.25", 1.68, "longest side 640", (0.879, 0.807, 0.481)),
-)
-
 
 def accuracy_table(
     models: Sequence[tuple[str | None, Sequence[Result]]], brief: bool = False
 ) -> str:
-    """Return the Markdown: a row for each artifact, then the published figures of others.
+    """Return the Markdown: a row for each artifact.
 
     Of several runtimes that ran the same artifact the first stands for all.
 
@@ -36,20 +26,14 @@ def accuracy_table(
     """
     images = sorted({len(each.tally.names) for _, results in models for each in results})
     rows = [row for name, results in models for row in _rows(name, results, brief)]
-    rows += [
-        (f"{name} *", size, "-", "-", f"{megabytes:.2f} MB", *(f"{ap:.3f}" for ap in aps), "-")
-        for name, megabytes, size, aps in _PUBLISHED
-    ]
     headings = [*_HEADINGS[:2], *(_BRIEF if brief else _HEADINGS[2:4]), *_HEADINGS[4:]]
     counts = " and ".join(str(count) for count in images)
     return (
         "\n".join([_row(headings), _row(["---"] * 4 + ["---:"] * 5), *map(_row, rows)])
         + "\n\n"
         + f"AP on {counts} images of the WIDER FACE validation set, official protocol. *as FP32*: "
-        "F1 of the detections at score 0.5 against those of the FP32 network.\n"
-        + ("Each figure is the worst over the artifacts of the row.\n" if brief else "")
-        + "\\* not measured here: figures that the authors of UltraFace published, on all 3226 "
-        "validation images.\n"
+        "F1 of the detections at score 0.5 against those of the FP32 network."
+        + (" Each figure is the worst over the artifacts of the row.\n" if brief else "\n")
     )
 
 

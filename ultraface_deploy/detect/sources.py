@@ -16,13 +16,12 @@ from ultraface_deploy.detect.frames import Frame, Pending, Read, Stopped, Unread
 from ultraface_deploy.detect.live import LiveStream, shown_url
 from ultraface_deploy.detect.picamera import PiCamera
 from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.safe.animations import is_animated, read_animation
 from ultraface_deploy.safe.files import native_name, require_file
 from ultraface_deploy.safe.images import (
     IMAGE_SUFFIXES,
     as_bgr,
-    is_animated,
     list_images,
-    read_animation,
     read_picture,
 )
 from ultraface_deploy.safe.limits import PIXELS

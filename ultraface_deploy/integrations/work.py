@@ -26,8 +26,9 @@ from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.integrations.shards import Shard, file_system, packed_pictures, place, shown
 from ultraface_deploy.pipeline import Faces
+from ultraface_deploy.safe.animations import is_animated
 from ultraface_deploy.safe.files import write_bytes
-from ultraface_deploy.safe.images import decode_picture, is_animated
+from ultraface_deploy.safe.images import decode_picture
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.text import file_cell
 

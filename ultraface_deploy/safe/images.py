@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe import opencv
-from ultraface_deploy.safe.files import native_name, refuse_pointer
-from ultraface_deploy.safe.jpeg import QUALITY, decode_jpeg, encode_jpeg
-from ultraface_deploy.safe.limits import PIXELS, Limit
+from ultraface_deploy.safe.files import refuse_pointer
+from ultraface_deploy.safe.heic import decode_heic, is_heic
+from ultraface_deploy.safe.jpeg import END_MARKER, QUALITY, decode_jpeg, encode_jpeg, is_cut_off
+from ultraface_deploy.safe.limits import PIXELS, Limit, too_many_pixels
 from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.safe.overheard import overhear
 from ultraface_deploy.safe.reduced import Reduction, reduction
@@ -31,11 +32,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 _log = logging.getLogger(__name__)
 _JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
-_JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-_ANIMATION_PIXELS = 64_000_000
-_MOST_ANIMATED = 20_000_000_000
-"""Pixels decoded for one animation. Some kilobytes can hold millions of pictures of one pixel each
-that stand on a large canvas."""
+_JPEG = b"\xff\xd8\xff"
 # EXIF: from 5 on the picture lies on its side.
 _ORIENTATION, _TURNED = 0x0112, 5
 
@@ -84,8 +81,8 @@ def decode_picture(data: bytes, name: str, least: tuple[int, int] | None = None)
         name: how the picture is called in errors.
         least: as for `read_picture`.
     """
-    if _is_heic(data):
-        return Picture(as_bgr(_decode_heic(name, data)))
+    if is_heic(data):
+        return Picture(as_bgr(decode_heic(name, data)))
     if _claims_more_than_it_has(data):
         raise InputError(f"{name}: not an image that OpenCV can decode, or damaged")
     if not (opencv.available() or data.startswith(_JPEG)):
@@ -101,9 +98,9 @@ def decode_picture(data: bytes, name: str, least: tuple[int, int] | None = None)
 
 
 def _read_jpeg(name: str, data: bytes, smaller: Reduction | None) -> Picture:
-    cut, factor = _is_cut_off(data), 1 if smaller is None else smaller.factor
+    cut, factor = is_cut_off(data), 1 if smaller is None else smaller.factor
     # With an end marker libjpeg returns the lines that are there.
-    image, said = overhear(lambda: _decode(name, data + _JPEG_END if cut else data, factor))
+    image, said = overhear(lambda: _decode(name, data + END_MARKER if cut else data, factor))
     if smaller is not None and image.shape[1::-1] != smaller.size:
         # OpenCV reads the orientation otherwise: we would not know where the faces are.
         return _read_jpeg(name, data, None)
@@ -178,110 +175,11 @@ def _decode(name: str, data: bytes, factor: int = 1) -> npt.NDArray[Any]:
         image = cv2.imdecode(buffer, flags) if data else None
     except (cv2.error, MemoryError) as error:
         if "MAX_IMAGE_PIXELS" in str(error):
-            raise InputError(
-                f"{name}: has more than {os.environ[PIXELS]} pixels; "
-                f"for a picture you trust set {PIXELS}"
-            ) from error
+            raise too_many_pixels(name) from error
         raise InputError(f"{name}: cannot be decoded ({error})") from error
     if image is None:
         raise InputError(f"{name}: not an image that OpenCV can decode, or damaged")
     return image
-
-
-def _is_heic(data: bytes) -> bool:
-    """Whether the file is of the HEIF family with HEVC inside, by its brand (ISO/IEC 23008-12)."""
-    return data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"mif1")
-
-
-def _decode_heic(name: str, data: bytes) -> npt.NDArray[Any]:
-    try:
-        import pillow_heif
-    except ImportError as error:
-        raise MissingDependency.package("pillow-heif", "heic", f"reading {name}") from error
-    try:
-        opened = pillow_heif.open_heif(data, convert_hdr_to_8bit=True)
-        width, height = opened.size
-        if width * height > int(os.environ[PIXELS]):
-            raise InputError(
-                f"{name}: has more than {os.environ[PIXELS]} pixels; "
-                f"for a picture you trust set {PIXELS}"
-            )
-        rgb = np.asarray(opened)
-    except (ValueError, RuntimeError, EOFError, OSError, MemoryError) as error:
-        raise InputError(f"{name}: the HEIC picture cannot be decoded ({error})") from error
-    return np.ascontiguousarray(rgb[..., 2::-1]) if rgb.ndim == 3 else rgb
-
-
-def _is_cut_off(jpeg: bytes) -> bool:
-    """Whether the end marker is missing after the last scan.
-
-    Within a scan 0xFF is always followed by a zero or a restart marker (ITU T.81, B.1.1.5), so the
-    markers found last are those of the picture itself and not of a thumbnail.
-    """
-    return jpeg.rfind(_JPEG_END) < jpeg.rfind(b"\xff\xda")
-
-
-def is_animated(path: Path) -> bool:
-    """Whether a GIF, WebP, PNG or AVIF file holds several pictures; False for what cannot be read.
-
-    WebP: container specification, chunk VP8X; PNG: third edition, chunk acTL; AVIF: brand avis.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(4096)
-    except OSError:
-        return False
-    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
-        return bool(head[20:21] and head[20] & 2)
-    if head.startswith(b"\x89PNG"):
-        return b"acTL" in head
-    if head[4:12] == b"ftypavis":
-        return True
-    if head[:6] not in (b"GIF87a", b"GIF89a") or not hasattr(cv2, "imreadanimation"):
-        return False
-    try:
-        with native_name(path) as native:
-            return cv2.imcount(native) > 1
-    except cv2.error:
-        return False
-
-
-def read_animation(path: Path) -> Iterator[tuple[Image, float]]:
-    """Yield the pictures of an animated file, each with the seconds it is shown.
-
-    Memory does not grow with their number.
-
-    Raises:
-        InputError: unreadable, or OpenCV is too old.
-    """
-    Limit.PICTURE.check(path)
-    if not hasattr(cv2, "imreadanimation"):
-        raise InputError(f"{path}: animated pictures need OpenCV 4.11 or newer")
-    start, wanted, decoded, pixels = 0, 1, 0, 0
-    while True:
-        # Every call decodes from the beginning.
-        decoded += (start + wanted) * pixels
-        if decoded > _MOST_ANIMATED:
-            raise InputError(
-                f"{path}: more than {start} pictures of {pixels} pixels take too long to decode; "
-                "convert the animation to a video first"
-            )
-        try:
-            with native_name(path) as native:
-                read, part = cv2.imreadanimation(native, start, wanted)
-        except (cv2.error, MemoryError) as error:
-            raise InputError(f"{path}: cannot be decoded ({error})") from error
-        frames = list(part.frames) if read else []
-        if not (frames or start):
-            raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
-        for frame, milliseconds in zip(frames, part.durations, strict=False):
-            yield as_bgr(frame), milliseconds / 1000
-        if len(frames) < wanted:
-            return
-        start += len(frames)
-        pixels = frames[0].shape[0] * frames[0].shape[1]
-        # As many at a time as a few hundred MB hold.
-        wanted = max(1, min(256, _ANIMATION_PIXELS // pixels))
 
 
 def picture_size(path: Path) -> tuple[int, int]:

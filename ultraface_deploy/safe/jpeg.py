@@ -14,6 +14,7 @@ Image = npt.NDArray[np.uint8]
 
 QUALITY = 95
 """OpenCV's."""
+END_MARKER = b"\xff\xd9"
 _ORIENTATION = 0x0112
 
 
@@ -48,6 +49,15 @@ def decode_jpeg(data: bytes, most_pixels: int) -> tuple[Image, str | None]:
         except ValueError:
             raise InputError(f"not a JPEG that can be decoded ({error})") from error
     return upright(image, orientation(data)), damage
+
+
+def is_cut_off(jpeg: bytes) -> bool:
+    """Whether the end marker is missing after the last scan.
+
+    Within a scan 0xFF is always followed by a zero or a restart marker (ITU T.81, B.1.1.5), so the
+    markers found last are those of the picture itself and not of a thumbnail.
+    """
+    return jpeg.rfind(END_MARKER) < jpeg.rfind(b"\xff\xda")
 
 
 def encode_jpeg(bgr: Image, quality: int = QUALITY) -> bytes:

@@ -23,6 +23,13 @@ def limit_pixels() -> None:
     os.environ.setdefault(PIXELS, str(_DEFAULT_PIXELS))
 
 
+def too_many_pixels(name: str) -> InputError:
+    """Return what refuses a picture with more pixels than that, called by its name."""
+    return InputError(
+        f"{name}: has more than {os.environ[PIXELS]} pixels; for a picture you trust set {PIXELS}"
+    )
+
+
 _WRITTEN_BY_HAND = 256 << 10
 
 

@@ -17,7 +17,9 @@ from ultraface_deploy.errors import BackendError, InputError
 from ultraface_deploy.family.anchors import make_anchors
 from ultraface_deploy.family.boxes import decode_points
 from ultraface_deploy.family.checkpoint import load_checkpoint
-from ultraface_deploy.family.spec import WITH_LANDMARKS, Known, ModelSpec, parse_known
+from ultraface_deploy.family.known import Known, parse_known
+from ultraface_deploy.family.landmarks import WITH_LANDMARKS
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import PostprocessOptions, postprocess, preprocess
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
@@ -214,23 +216,3 @@ def test_a_fixed_file_at_another_size_names_its_own(tmp_path: Path) -> None:
     path = foreign(tmp_path / "lm.onnx", tmp_path, 10)
     with pytest.raises((InputError, BackendError), match="is fixed at 128x96"):
         Detector.open(path, input_size=(320, 240))
-
-
-@pytest.mark.parametrize(
-    ("mean", "std", "color"),
-    [
-        ("1,2", None, None),
-        ("a", None, None),
-        (None, "0", None),
-        (None, "1,2,3", None),
-        (None, "-1", None),
-        (None, None, "hsv"),
-        ("nan", None, None),
-        ("", None, None),
-    ],
-)
-def test_normalisations_that_make_no_sense(
-    mean: str | None, std: str | None, color: str | None
-) -> None:
-    with pytest.raises(InputError):
-        parse_known(mean, std, color)

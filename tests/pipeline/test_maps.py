@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ultraface_deploy.backends.base import bind_outputs
 from ultraface_deploy.errors import BackendError, InputError
-from ultraface_deploy.family.spec import WITH_LANDMARKS, ModelSpec
+from ultraface_deploy.family.landmarks import WITH_LANDMARKS
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.maps import join_maps, map_outputs, read_head, write_head
 
 SPEC = ModelSpec("slim", "slim", 128, 96, head="conv")

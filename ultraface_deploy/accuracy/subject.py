@@ -21,7 +21,8 @@ from ultraface_deploy.artifacts.recognition import sound_files, stated_size
 from ultraface_deploy.artifacts.single import SingleFile
 from ultraface_deploy.backends import Backend, Session, get_backend
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.spec import NOTHING, Known, ModelSpec
+from ultraface_deploy.family.known import NOTHING, Known
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.files import sha256_of
 
 

@@ -13,7 +13,8 @@ from ultraface_deploy.artifacts.source import owning_folder
 from ultraface_deploy.backends import Backend, backend_names, get_backend
 from ultraface_deploy.converters import Format, format_and_files
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.family.spec import NOTHING, Head, Known, ModelSpec
+from ultraface_deploy.family.known import NOTHING, Known
+from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.safe.files import require_file
 
 

@@ -19,7 +19,9 @@ from ultraface_deploy.converters import Format, format_and_files, get_format
 from ultraface_deploy.errors import BackendError, InputError, ToolFailed, UltraFaceError
 from ultraface_deploy.family.anchors import make_anchors
 from ultraface_deploy.family.checkpoint import model_name
-from ultraface_deploy.family.spec import NOTHING, WITH_LANDMARKS, Head, Known, ModelSpec
+from ultraface_deploy.family.known import NOTHING, Known
+from ultraface_deploy.family.landmarks import WITH_LANDMARKS
+from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.limits import Limit

@@ -13,7 +13,8 @@ from ultraface_deploy.artifacts.source import owning_folder
 from ultraface_deploy.backends import Backend, get_backend
 from ultraface_deploy.converters import format_and_files
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.spec import NOTHING, Known, ModelSpec
+from ultraface_deploy.family.known import NOTHING, Known
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.files import require_file, sha256_of
 
 

@@ -12,7 +12,8 @@ from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.converters import format_names, format_of, get_format
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.family.spec import NOTHING, Head, Known, ModelSpec
+from ultraface_deploy.family.known import NOTHING, Known
+from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.models import RegistryEntry
 from ultraface_deploy.safe.files import require_file, sha256_of
 

@@ -23,7 +23,8 @@ from ultraface_deploy.artifacts.single import SingleFile
 from ultraface_deploy.backends import Backend, get_backend
 from ultraface_deploy.converters import get_format
 from ultraface_deploy.errors import CheckFailed, InputError, UltraFaceError
-from ultraface_deploy.family.spec import NOTHING, Known, ModelSpec
+from ultraface_deploy.family.known import NOTHING, Known
+from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.images import Image, embedded_images
 from ultraface_deploy.safe.limits import Limit

@@ -18,7 +18,7 @@ from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.artifacts.single import SingleFile
 from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.spec import NOTHING, Known
+from ultraface_deploy.family.known import NOTHING, Known
 
 # What `convert` has an option of its own for, besides FP32.
 _MADE: tuple[Precision, ...] = ("fp16", "int8")

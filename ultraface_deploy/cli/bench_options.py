@@ -16,7 +16,7 @@ from ultraface_deploy.cli.options import chosen_backends
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.plan import Configuration
-    from ultraface_deploy.family.spec import Known
+    from ultraface_deploy.family.known import Known
 
 Folders = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads it at run time on Python 3.10
@@ -60,7 +60,8 @@ def configurations_of(
     from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.bench.machine import parse_numbers
     from ultraface_deploy.bench.plan import configurations
-    from ultraface_deploy.family.spec import NOTHING, parse_input_size
+    from ultraface_deploy.family.known import NOTHING
+    from ultraface_deploy.family.spec import parse_input_size
 
     names = dict.fromkeys(precision or ["fp32"])
     return configurations(

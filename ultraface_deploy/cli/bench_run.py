@@ -142,7 +142,7 @@ def run(
     """
     from ultraface_deploy.bench.machine import choose_cores
     from ultraface_deploy.bench.ssh import destination
-    from ultraface_deploy.family.spec import parse_known
+    from ultraface_deploy.family.known import parse_known
 
     targets = {"json": json, "csv": csv, "markdown": markdown}
     require_writable(targets)

@@ -155,7 +155,9 @@ def convert(
     from ultraface_deploy.artifacts.source import parse_head, resolve_source
     from ultraface_deploy.converters.ethosu.vela import require_accelerator
     from ultraface_deploy.converters.rknn.chips import require_chip
-    from ultraface_deploy.family.spec import parse_class_names, parse_input_size, parse_known
+    from ultraface_deploy.family.classes import parse_class_names
+    from ultraface_deploy.family.known import parse_known
+    from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.quantize import Int8Options
 
     flags = {"int8": int8, "fp16": fp16, "w8": weight_only}

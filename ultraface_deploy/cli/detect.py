@@ -193,7 +193,8 @@ def detect(
     from ultraface_deploy.detect.sources import open_sources
     from ultraface_deploy.detect.unfinished import settings_of
     from ultraface_deploy.errors import InputError
-    from ultraface_deploy.family.spec import parse_input_size, parse_known
+    from ultraface_deploy.family.known import parse_known
+    from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.pipeline.nms import parse_nms
     from ultraface_deploy.pipeline.postprocess import PostprocessOptions
     from ultraface_deploy.pipeline.view import View, parse_roi, parse_tiles

@@ -39,7 +39,7 @@ from ultraface_deploy.safe.text import counted
 if TYPE_CHECKING:
     from ultraface_deploy.accuracy import Evaluation, Subject
     from ultraface_deploy.accuracy.compare import Pairing
-    from ultraface_deploy.family.spec import Known
+    from ultraface_deploy.family.known import Known
 
 # Typer reads annotations at run time, and Python 3.10 is still there.
 OptionalPath = Optional[Path]  # noqa: UP045
@@ -168,7 +168,7 @@ def run(
     from ultraface_deploy.accuracy.coco_metrics import require_coco
     from ultraface_deploy.accuracy.curves import check_picture, draw, write_csv
     from ultraface_deploy.accuracy.own_data import read_truth
-    from ultraface_deploy.family.spec import parse_known
+    from ultraface_deploy.family.known import parse_known
     from ultraface_deploy.pipeline.nms import parse_nms
     from ultraface_deploy.train.data.classes import Classes
     from ultraface_deploy.wider.ground_truth import require_ground_truth

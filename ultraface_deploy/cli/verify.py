@@ -28,7 +28,7 @@ from ultraface_deploy.safe.text import counted
 
 if TYPE_CHECKING:
     from ultraface_deploy.agreement.comparison import Comparison
-    from ultraface_deploy.family.spec import Known
+    from ultraface_deploy.family.known import Known
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +60,8 @@ def verify(
     from ultraface_deploy.artifacts.ensure import ensure
     from ultraface_deploy.artifacts.verify import verify_file, verify_folder
     from ultraface_deploy.errors import CheckFailed
-    from ultraface_deploy.family.spec import parse_input_size, parse_known
+    from ultraface_deploy.family.known import parse_known
+    from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.safe.images import embedded_images, list_images, read_images
     from ultraface_deploy.safe.records import SCHEMA
 

@@ -20,7 +20,8 @@ from ultraface_deploy.artifacts.choose import (
 )
 from ultraface_deploy.backends import Backend, Outputs, Session, get_backend
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.spec import NOTHING, Head, Known, ModelSpec
+from ultraface_deploy.family.known import NOTHING, Known
+from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess
 from ultraface_deploy.pipeline.view import Rectangle, View, merge, network_input
 from ultraface_deploy.safe.images import Image, as_bgr

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.landmarks import WITH_LANDMARKS
 from ultraface_deploy.family.spec import (
     MAX_CLASSES,
     METADATA_KEY,
-    WITH_LANDMARKS,
     Architecture,
     ModelSpec,
 )

@@ -6,9 +6,10 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.family.classes import check_class_names
 from ultraface_deploy.safe.records import convert, decode, plain
 
 # `unknown` is for other people's compiled files, which run without our knowing.
@@ -26,11 +27,9 @@ MAX_CLASSES = 100
 # Twice what the published anchors come to at the largest input; a description that asks for more
 # is not of this family, and would fill the memory.
 MAX_ANCHORS = 2_000_000
-# The name becomes file names and source code, and may come from a stranger's file.
 # Far above every sensible number of a description; what lies beyond would overflow.
 _LARGEST = 100_000
-# Names stand in CSV cells, which a spreadsheet runs where they begin with one of = + - @.
-_CLASS = re.compile(r"\w[\w.+ ()/'&-]{0,59}")
+# The name becomes file names and source code, and may come from a stranger's file.
 _NAME = re.compile(r"\w[\w.+ -]{0,99}")
 
 
@@ -245,83 +244,6 @@ class ModelSpec:
         return cls.from_description(found)
 
 
-# The second member of the family, slim and RFB with five landmarks: what its networks are trained
-# with. Source: github.com/biubug6/Face-Detector-1MB-with-landmark, data/config.py and detect.py.
-WITH_LANDMARKS: dict[str, Any] = {
-    "mean": (104.0, 117.0, 123.0),
-    "std": (1.0, 1.0, 1.0),
-    "color": "bgr",
-    "anchors": AnchorSpec(centers="stride", clip=False),
-    "landmarks": 5,
-}
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the user knows of a file that does not state it; None for what its kind usually has.
-
-    `ignore_outputs`: run a network whose further outputs nobody knows, without them.
-    """
-
-    mean: tuple[float, float, float] | None = None
-    std: tuple[float, float, float] | None = None
-    color: Color | None = None
-    ignore_outputs: bool = False
-
-    @property
-    def says_input(self) -> bool:
-        """Whether it says anything about the input."""
-        return any(value is not None for value in (self.mean, self.std, self.color))
-
-    def of(self, spec: ModelSpec) -> ModelSpec:
-        """Return the spec with what is known."""
-        return replace(
-            spec,
-            mean=self.mean or spec.mean,
-            std=self.std or spec.std,
-            color=self.color or spec.color,
-        )
-
-
-NOTHING = Known()
-
-
-def parse_known(
-    mean: str | None, std: str | None, color: str | None, ignore_outputs: bool = False
-) -> Known:
-    """Read `--mean 104,117,123 --std 1 --color bgr`; one number stands for all channels.
-
-    Raises:
-        InputError: no numbers, or no such order of colours.
-    """
-    if color is not None and color not in get_args(Color):
-        raise InputError(f"`color` {color}: choose from {', '.join(get_args(Color))}")
-    divisors = _channels("std", std)
-    if divisors is not None and not min(divisors) > 0:
-        raise InputError(f"`std` {std}: pixels are divided by it; give a number above 0")
-    known = Known(
-        _channels("mean", mean),
-        divisors,
-        cast("Color | None", color),
-        ignore_outputs,
-    )
-    known.of(ModelSpec("model", "unknown"))
-    return known
-
-
-def _channels(name: str, text: str | None) -> tuple[float, float, float] | None:
-    if text is None:
-        return None
-    try:
-        values = [float(word) for word in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) not in (1, 3) or not all(math.isfinite(value) for value in values):
-        raise InputError(f"`{name}` {text}: give one number or three, such as 104,117,123")
-    first, second, third = values * (3 // len(values))
-    return first, second, third
-
-
 @dataclass(frozen=True)
 class Input:
     """The network input in the JSON form; see `ModelSpec`."""
@@ -346,30 +268,6 @@ class Description:
     score_threshold: float = 0.5
     landmarks: int = 0
     class_names: tuple[str, ...] = ()
-
-
-def check_class_names(names: tuple[str, ...], num_classes: int) -> None:
-    """Refuse names that do not tell the classes apart; no names at all are well.
-
-    Raises:
-        InputError: there are more or fewer than classes, or one is empty, odd or there twice.
-    """
-    if not names:
-        return
-    if len(names) != num_classes - 1:
-        raise InputError(
-            f"`class_names` {','.join(names)!r}: {len(names)} for {num_classes - 1} besides the "
-            "background; give one for each, in the order of the labels"
-        )
-    if not all(map(_CLASS.fullmatch, names)) or len(set(names)) < len(names):
-        raise InputError(
-            f"`class_names` {','.join(names)[:80]!r}: give different names, such as face,mask"
-        )
-
-
-def parse_class_names(text: str | None) -> tuple[str, ...]:
-    """Read `face,mask`; none without a text."""
-    return () if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def check_input_size(width: int, height: int) -> None:

@@ -44,7 +44,7 @@ class Mutant(NamedTuple):
 _FOLDER = "ultraface_deploy/artifacts/folder.py", "tests/artifacts/test_folder.py"
 _CHOOSE = "ultraface_deploy/artifacts/choose.py", "tests/artifacts/test_choose.py"
 _VERIFY = "ultraface_deploy/artifacts/verify.py", "tests/artifacts/test_verify.py"
-_CONVERT = "ultraface_deploy/artifacts/convert.py", "tests/artifacts/test_convert.py"
+_MAKING = "ultraface_deploy/artifacts/making.py", "tests/artifacts/test_convert.py"
 _RECOGNITION = "ultraface_deploy/artifacts/recognition.py", "tests/artifacts/test_recognition.py"
 _GATE = "ultraface_deploy/quantize/gate.py", "tests/quantize/test_gate.py"
 _TABLE = "ultraface_deploy/quantize/table.py", "tests/quantize/test_table.py"
@@ -114,13 +114,13 @@ MUTANTS = (
         "replace(measured, reason",
     ),
     _in(
-        _CONVERT,
+        _MAKING,
         "a checkpoint changed between reading and converting",
         "self.source.require_unchanged(copy)",
         "pass",
     ),
     _in(
-        _CONVERT,
+        _MAKING,
         "an ONNX file changed between reading and converting",
         "self.source.require_unchanged()",
         "pass",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
-from ultraface_deploy.artifacts import convert as convert_module
+from ultraface_deploy.artifacts import making
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.artifacts.plan import Step, plan
@@ -96,9 +96,9 @@ def test_asking_again_reuses_the_steps_on_the_way(
     folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    original = convert_module._Work.make
+    original = making.Work.make
     monkeypatch.setattr(
-        convert_module._Work,
+        making.Work,
         "make",
         lambda self, step: (made.append(step.format), original(self, step))[1],
     )
@@ -130,7 +130,7 @@ def test_artifact_that_fails_is_not_published(
 
     broken = replace(other, precisions={"fp32": lying})
     monkeypatch.setattr(
-        convert_module,
+        making,
         "get_format",
         lambda name: broken if name == "mnn" else get_format(name),
     )
@@ -151,7 +151,7 @@ def test_converter_that_crashes_leaves_the_folder_as_it_was(
 
     broken = replace(converter, precisions={"fp32": crash})
     monkeypatch.setattr(
-        convert_module,
+        making,
         "get_format",
         lambda name: broken if name == "ncnn" else get_format(name),
     )

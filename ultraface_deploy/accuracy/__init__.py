@@ -1,9 +1,8 @@
 """Accuracy of artifacts: on WIDER FACE, on one's own pictures, and compared with each other."""
 
 from ultraface_deploy.accuracy.compare import compare_results, pair_up
-from ultraface_deploy.accuracy.result import Result, read_results
+from ultraface_deploy.accuracy.result import Evaluation, Result, read_results
 from ultraface_deploy.accuracy.run import (
-    Evaluation,
     Options,
     evaluate_folder,
     evaluate_wider,

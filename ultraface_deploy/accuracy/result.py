@@ -1,4 +1,4 @@
-"""The result of one artifact: figures for people, and the counts to compare it with another."""
+"""Results: figures for people, and the counts to compare one artifact with another."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import numpy as np
 from ultraface_deploy.accuracy.classes import ClassAp
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import PARSE_ERRORS
-from ultraface_deploy.safe.records import Amount, Natural, Positive, Version, plain, read
+from ultraface_deploy.safe.records import SCHEMA, Amount, Natural, Positive, Version, plain, read
+from ultraface_deploy.safe.text import counted
 from ultraface_deploy.wider import Tally
 
 # All of WIDER FACE at a thousand thresholds takes a tenth of this.
@@ -65,6 +66,38 @@ class Result:
             **self.details,
             "counts": pack(self.tally),
         }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The results, and the protocol they were reached under."""
+
+    protocol: Mapping[str, Any]
+    results: Sequence[Result]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "schema": SCHEMA,
+            "protocol": dict(self.protocol),
+            "results": [result.to_dict() for result in self.results],
+        }
+
+    def remarks(self) -> list[str]:
+        """Say what a reader of the figures must know: missing images, broken predictions."""
+        remarks = []
+        if missing := self.results[0].missing:
+            remarks.append(
+                f"{counted(missing, 'image')} of the ground truth missing: "
+                "the figures are of the other images only"
+            )
+        for result in self.results:
+            if invalid := result.details["invalid_predictions"]:
+                remarks.append(
+                    f"{result.label}: {invalid} of {result.details['predictions']} predictions "
+                    "are not finite or inverted; they count as false alarms"
+                )
+        return remarks
 
 
 @dataclass(frozen=True)

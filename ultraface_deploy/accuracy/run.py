@@ -12,15 +12,13 @@ from ultraface_deploy.accuracy import statistics
 from ultraface_deploy.accuracy.as_reference import agreement
 from ultraface_deploy.accuracy.classes import by_class, tally_by_score
 from ultraface_deploy.accuracy.coco_metrics import coco_metrics, require_coco
-from ultraface_deploy.accuracy.result import Result
+from ultraface_deploy.accuracy.result import Evaluation, Result
 from ultraface_deploy.accuracy.settings import EvalSettings
 from ultraface_deploy.accuracy.store import prediction_folders
 from ultraface_deploy.accuracy.subject import Subject
 from ultraface_deploy.accuracy.workers import Job, Spread, detect_images
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.records import SCHEMA
-from ultraface_deploy.safe.text import counted
 from ultraface_deploy.wider import (
     Detections,
     Matches,
@@ -61,38 +59,6 @@ class Options:
     spread: Spread | None = None
     on_start: Callable[[int], Any] = lambda count: None
     on_image: Callable[[], Any] = lambda: None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The results, and the protocol they were reached under."""
-
-    protocol: Mapping[str, Any]
-    results: Sequence[Result]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return {
-            "schema": SCHEMA,
-            "protocol": dict(self.protocol),
-            "results": [result.to_dict() for result in self.results],
-        }
-
-    def remarks(self) -> list[str]:
-        """Say what a reader of the figures must know: missing images, broken predictions."""
-        remarks = []
-        if missing := self.results[0].missing:
-            remarks.append(
-                f"{counted(missing, 'image')} of the ground truth missing: "
-                "the figures are of the other images only"
-            )
-        for result in self.results:
-            if invalid := result.details["invalid_predictions"]:
-                remarks.append(
-                    f"{result.label}: {invalid} of {result.details['predictions']} predictions "
-                    "are not finite or inverted; they count as false alarms"
-                )
-        return remarks
 
 
 def evaluate_wider(

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from ultraface_deploy.accuracy.compare import Pairing
-from ultraface_deploy.accuracy.run import Evaluation
+from ultraface_deploy.accuracy.result import Evaluation
 from ultraface_deploy.safe.text import counted
 
 

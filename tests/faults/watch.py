@@ -84,6 +84,22 @@ _PACKAGE = """
 from ultraface_deploy.cli.app import main
 main(["package", {folder!r}, "--runtime", {name!r}, "--precision", "fp32", "-o", {output!r}])
 """
+# Its detector, with two threads, lives on in Node.js.
+_WEB = f"""
+import os
+from pathlib import Path
+from ultraface_deploy.cli.app import main
+main(["package", {{folder!r}}, "--runtime", "web", "--precision", "fp32", "-o", {{output!r}}])
+program = Path({{output!r}}, "program.mjs")
+program.write_text(
+    "import {{{{ Detector }}}} from './detector.js';"
+    "const detector = await Detector.load({{{{ threads: 2 }}}});"
+    "const picture = {{{{ data: new Uint8Array(32 * 24 * 4), width: 32, height: 24 }}}};"
+    "await detector.detect(picture);"
+    "setTimeout(() => detector.detect(picture).then(() => process.exit()), {SECONDS * 1000});"
+)
+os.execvp("node", ["node", str(program)])
+"""
 _LIVE_ON = f"\nimport time; time.sleep({SECONDS})\n"
 _HOST = """
 import sys
@@ -120,6 +136,8 @@ def programs(folder: Path, scratch: Path) -> Iterator[tuple[str, str]]:
             f"packaging for {name}",
             _PACKAGE.format(folder=str(folder), name=name, output=output) + _LIVE_ON,
         )
+    if find_spec("ziglang") is not None and shutil.which("node"):
+        yield "web", _WEB.format(folder=str(folder), output=str(scratch / "web"))
     for name in imported():
         alone = _IMPORT.format(names=[name])
         yield f"importing {name}", (_IMPORT_OPENVINO if name == "openvino" else alone) + _LIVE_ON

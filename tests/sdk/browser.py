@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +18,11 @@ from typing import Any
 import pytest
 
 _PATIENCE_S = 60
+NO_HEADERS: Mapping[str, str] = {}
+ISOLATING: Mapping[str, str] = {
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+}
 
 
 class Browser:
@@ -167,16 +172,28 @@ class Browser:
 
 
 class _Handler(SimpleHTTPRequestHandler):
-    """Static files without headers of their own, as the simplest server has them."""
+    """Static files, without headers of their own as the simplest server has them, or with some."""
+
+    def __init__(self, *arguments: Any, headers: Mapping[str, str], **named: Any) -> None:
+        self._headers = headers
+        super().__init__(*arguments, **named)
+
+    def end_headers(self) -> None:
+        for name, value in self._headers.items():
+            self.send_header(name, value)
+        super().end_headers()
 
     def log_message(self, *arguments: Any) -> None:
         pass
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[str, ThreadingHTTPServer]]:
+def served(
+    folder: Path, headers: Mapping[str, str] = NO_HEADERS
+) -> Iterator[tuple[str, ThreadingHTTPServer]]:
     """Serve a folder on a port of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
+    handler = partial(_Handler, directory=str(folder), headers=headers)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

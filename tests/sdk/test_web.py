@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import Cli
-from tests.sdk.browser import Browser, served
+from tests.sdk.browser import ISOLATING, Browser, served
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder, describe_files
@@ -24,7 +26,7 @@ from ultraface_deploy.backends import get_backend
 from ultraface_deploy.converters import get_format
 from ultraface_deploy.converters.onnx.network import load_network
 from ultraface_deploy.detect.detector import Detector
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed
 from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.quantize.int8 import Int8, Int8Job
 from ultraface_deploy.quantize.plan import Scheme, make_plan
@@ -77,6 +79,13 @@ def url(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def isolated(site: Path) -> Iterator[str]:
+    """The same folder from a server that sends the headers for several threads."""
+    with served(site, ISOLATING) as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video of a face that moves, as Chromium's fake camera reads it."""
     photo = cv2.resize(read_image(DEMO_PHOTO), (480, 480))
@@ -104,6 +113,10 @@ def browser(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Br
 
 @pytest.fixture
 def page(browser: Browser, url: str) -> Browser:
+    return visited(browser, url)
+
+
+def visited(browser: Browser, url: str) -> Browser:
     browser.resize(1200, 800)
     browser.events.clear()
     browser.open(url)
@@ -119,6 +132,16 @@ def assert_same(found: Sequence[dict[str, Any]], wanted: Faces, scores: float = 
     for box in wanted.boxes:
         nearest = min(range(len(left)), key=lambda place: np.abs(left[place] - box).max())
         np.testing.assert_allclose(left.pop(nearest), box, rtol=1e-4, atol=0.05)
+
+
+@needs_node
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_several_threads_compute_the_same_numbers(site: Path, threads: int) -> None:
+    image = read_image(DEMO_PHOTO)
+    rgba, (height, width) = cv2.cvtColor(image, cv2.COLOR_BGR2RGBA).tobytes(), image.shape[:2]
+    alone = web.run_in_node(site, rgba, width, height)
+    assert alone
+    assert web.run_in_node(site, rgba, width, height, threads) == alone
 
 
 @needs_node
@@ -140,11 +163,13 @@ def test_two_packages_are_the_same_bytes(
 
 def test_it_is_small_and_imports_nothing(site: Path) -> None:
     files = {path.name: path.stat().st_size for path in site.iterdir()}
-    assert sum(files.values()) < 500_000, files
+    assert sum(files.values()) < 1_000_000, files
     described = json.loads((site / "package.json").read_text())
     assert described["name"] == "ultraface-slim-320"
-    assert set(described["files"]) <= set(files)
     assert not re.search(r"@[A-Z]+@", "".join(p.read_text() for p in site.glob("*.*s*n")))
+    assert re.findall(rb"\x03env\x06\w+", (site / "ultraface-threads.wasm").read_bytes()) == [
+        b"\x03env\x06memory"
+    ]
     # A section of imports has the number 2; there is none before the functions' (3).
     content = (site / "ultraface.wasm").read_bytes()
     assert content[:4] == b"\0asm"
@@ -165,6 +190,78 @@ def _sections(content: bytes) -> Iterator[int]:
                 break
         yield kind
         at += size
+
+
+@needs_node
+def test_npm_packs_what_is_imported(site: Path, tmp_path: Path) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("needs npm")
+    done = subprocess.run(
+        ["npm", "pack", "--json", "--offline", "--pack-destination", tmp_path],
+        **{"cwd": site, "capture_output": True, "text": True, "check": True},
+    )
+    (packed,) = json.loads(done.stdout)
+    names = {file["path"] for file in packed["files"]}
+    assert names == {
+        *("README.md", "package.json", "detector.js", "detector.d.ts", "engine.js", "helper.js"),
+        *("model.js", "threads.js", "worker.js", "ultraface.wasm", "ultraface-threads.wasm"),
+    }
+    modules = tmp_path / "node_modules" / "ultraface-slim-320"
+    modules.mkdir(parents=True)
+    shutil.unpack_archive(tmp_path / packed["filename"], tmp_path, "gztar", filter="data")
+    shutil.copytree(tmp_path / "package", modules, dirs_exist_ok=True)
+    program = tmp_path / "program.mjs"
+    program.write_text(
+        'import { Detector, model } from "ultraface-slim-320";\n'
+        "const grey = { data: new Uint8Array(32 * 24 * 4).fill(99), width: 32, height: 24 };\n"
+        "const detector = await Detector.load({ threads: 2 });\n"
+        "const faces = await detector.detect(grey);\n"
+        "detector.close();\n"
+        "console.log(model.width, detector.threads, faces.length);\n"
+        "for (const threads of [0, 1.5, '2'])\n"
+        "  await Detector.load({ threads }).catch((error) => console.log(error.message));\n"
+    )
+    said = subprocess.run(
+        ["node", program], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.splitlines()
+    refused = [f"threads {each}: give a whole number from 1" for each in ("0", "1.5", "2")]
+    assert said == ["320 2 0", *refused]
+
+
+@needs_node
+def test_one_thread_where_the_file_for_several_is_missing(site: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(site, tmp_path / "copy")
+    (copy / "ultraface-threads.wasm").unlink()
+    with pytest.raises(ToolFailed, match="Node.js failed"):
+        web.run_in_node(copy, bytes(4), 1, 1, 2)
+    assert web.run_in_node(copy, bytes(4), 1, 1, 1) == []
+
+
+def test_the_types_are_those_of_the_module(site: Path, tmp_path: Path) -> None:
+    compiler = shutil.which("tsc")
+    if compiler is None:
+        pytest.skip("needs tsc: apt-get install node-typescript")
+    good = (
+        f"import {{ Detector, Face, model }} from {json.dumps(str(site / 'detector'))};\n"
+        "const detector: Detector = await Detector.load({ threads: 2, threadsUrl: 'x.wasm' });\n"
+        "const count: number = detector.threads + model.width;\n"
+        "const faces: Face[] = await detector.detect({ data: new Uint8Array(4), width: 1, "
+        "height: 1 });\n"
+        "detector.close();\n"
+        "export { count, faces };\n"
+    )
+    bad = {
+        "Detector.load({ threads: 'all' });": "number",
+        "detector.threads = 3;": "read-only",
+        "new Detector();": "private",
+    }
+    options = [*("--strict", "--noEmit", "--target", "es2022", "--module", "es2022")]
+    for line, said in {"": "", **bad}.items():
+        (tmp_path / "program.ts").write_text(good + line + "\n")
+        done = subprocess.run(
+            [compiler, *options, "program.ts"], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert said in done.stdout and (done.returncode == 0) == (not line), (line, done.stdout)
 
 
 # ---- In the browser ----
@@ -189,6 +286,54 @@ def test_the_same_faces_in_the_browser(
     cv2.imwrite(str(site / "photo.png"), image)
     found = page.run(IN_PAGE.format(worker=worker, name="photo.png"))
     assert_same(found, python.detect(image))
+
+
+SHARING = """
+const {{ Detector }} = await import('./detector.js');
+const detector = await Detector.load({{ threads: {threads}, worker: {worker} }});
+const blob = await (await fetch('photo.png')).blob();
+const picture = await createImageBitmap(blob, {{ colorSpaceConversion: 'none' }});
+const faces = [];
+for (let i = 0; i < 5; i++) faces.push(await detector.detect(picture));
+detector.close();
+return {{ faces, threads: detector.threads, isolated: crossOriginIsolated }};
+"""
+
+
+def test_threads_of_a_page_share_a_picture(
+    browser: Browser, isolated: str, site: Path, python: Detector, photos: list[Path]
+) -> None:
+    page = visited(browser, isolated)
+    for photo in photos[:6]:
+        image = read_image(photo)
+        cv2.imwrite(str(site / "photo.png"), image)
+        one, two = (page.run(SHARING.format(threads=n, worker="true")) for n in (1, 2))
+        assert (one["isolated"], one["threads"], two["threads"]) == (True, 1, 2)
+        assert all(faces == one["faces"][0] for faces in one["faces"] + two["faces"])
+        assert_same(two["faces"][0], python.detect(image))
+
+
+def test_the_page_says_how_many_threads_it_has(
+    browser: Browser, isolated: str, url: str, site: Path
+) -> None:
+    said = "return document.getElementById('threads').textContent"
+    cores = min(os.cpu_count() or 1, 4)
+    expected = f"{cores} threads look at a picture together." if cores > 1 else "One thread: "
+    assert visited(browser, isolated).run(said).startswith(expected)
+    page = visited(browser, url)
+    alone = "One thread: with two headers" if cores > 1 else "One thread: "
+    assert page.run(said).startswith(alone)
+    cv2.imwrite(str(site / "photo.png"), read_image(DEMO_PHOTO))
+    asked = page.run(SHARING.format(threads=2, worker="true"))
+    assert (asked["isolated"], asked["threads"]) == (False, 1)
+    assert len(asked["faces"][0]) == 1
+
+
+def test_a_thread_of_the_page_waits_for_nobody(browser: Browser, isolated: str, site: Path) -> None:
+    cv2.imwrite(str(site / "photo.png"), read_image(DEMO_PHOTO))
+    asked = visited(browser, isolated).run(SHARING.format(threads=2, worker="false"))
+    assert (asked["isolated"], asked["threads"]) == (True, 1)
+    assert len(asked["faces"][0]) == 1
 
 
 def test_photographs_as_the_browser_decodes_them(
@@ -284,7 +429,12 @@ def test_keyboard_and_screen_reader(page: Browser) -> None:
     assert live == "polite"
 
 
-def test_nothing_is_asked_of_anywhere_else(page: Browser, url: str) -> None:
+@pytest.mark.parametrize("server", ["url", "isolated"])
+def test_nothing_is_asked_of_anywhere_else(
+    browser: Browser, server: str, request: pytest.FixtureRequest
+) -> None:
+    url: str = request.getfixturevalue(server)
+    page = visited(browser, url)
     page.choose("#file", DEMO_PHOTO)
     page.wait("document.getElementById('status').textContent.includes('found in')")
     asked = [
@@ -303,8 +453,11 @@ def test_nothing_is_asked_of_anywhere_else(page: Browser, url: str) -> None:
     assert refused == "connect-src"
 
 
-def test_it_works_without_a_network(site: Path, browser: Browser, tmp_path: Path) -> None:
-    with served(site) as (address, _):
+@pytest.mark.parametrize("headers", [{}, ISOLATING])
+def test_it_works_without_a_network(
+    site: Path, browser: Browser, headers: Mapping[str, str]
+) -> None:
+    with served(site, headers) as (address, _):
         browser.open(address)
         browser.run("await navigator.serviceWorker.ready")
         browser.wait("(await caches.keys()).length > 0")
@@ -312,6 +465,7 @@ def test_it_works_without_a_network(site: Path, browser: Browser, tmp_path: Path
     browser.wait("document.getElementById('status').textContent === 'Ready'")
     browser.choose("#file", DEMO_PHOTO)
     browser.wait("document.getElementById('count').textContent === '1'")
+    assert browser.run("return crossOriginIsolated") == bool(headers)
 
 
 # ---- What is refused ----

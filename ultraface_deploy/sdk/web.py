@@ -31,7 +31,10 @@ NAME = "web"
 PRECISIONS: tuple[Precision, ...] = ("int8", "fp32")
 _TEMPLATES = Path(__file__).parent / "template" / NAME
 _DETECTOR = Path(__file__).parent / "template" / "wasm"
-_WASM = "ultraface.wasm"
+_WASM, _SHARED_WASM = "ultraface.wasm", "ultraface-threads.wasm"
+_THREADS = 8
+# Bytes, for the largest picture that a canvas holds, 16384x16384, and the network.
+_MOST_MEMORY = 0x41000000
 # What the service worker keeps for use without a network.
 _PAGE = ("./", "index.html", "page.css", "page.js", "icon.svg")
 _TIMEOUT_S = 300.0
@@ -75,10 +78,11 @@ def write_web(folder: ArtifactFolder, output: Path, precision: Precision = "int8
     texts = require_our_code(files)
     with new_folder(output) as site:
         _compile(compiler, texts, files[1].name, site / _WASM)
+        _compile(compiler, texts, files[1].name, site / _SHARED_WASM, _THREADS)
         for template in _TEMPLATES.iterdir():
             if template.suffix != ".in":
                 shutil.copyfile(template, site / template.name)
-        values = _values(folder.spec, precision)
+        values = _values(folder.spec, precision) | {"MEMORY": _memory_of(site / _SHARED_WASM)}
         _fill(site, "model.js", values)
         compared = _compare(site, folder.spec, files, precision)
         values |= {"COMPARED": compared}
@@ -115,17 +119,44 @@ def _values(spec: ModelSpec, precision: Precision) -> dict[str, str]:
     }
 
 
+def _memory_of(wasm: Path) -> str:
+    """What the memory must be that the file imports, as JavaScript has it."""
+    content = wasm.read_bytes()
+    # The one import: module, name, kind 2 for memory, shared with a maximum; then two LEB128.
+    _, found, limits = content.partition(b"\x03env\x06memory\x02\x03")
+    if not found:
+        raise ToolFailed("the compiler made a file that shares no memory")
+    initial, rest = _leb128(limits)
+    maximum, _ = _leb128(rest)
+    return json.dumps({"initial": initial, "maximum": maximum})
+
+
+def _leb128(content: bytes) -> tuple[int, bytes]:
+    """Read a number of seven bits a byte, the lowest first; returns it and what follows."""
+    length = next(place for place, byte in enumerate(content) if byte < 128) + 1
+    value = sum((byte & 127) << (7 * place) for place, byte in enumerate(content[:length]))
+    return value, content[length:]
+
+
 def _kept(site: Path) -> dict[str, str]:
     """The files of the page, and a name for them that changes with each."""
-    names = sorted({path.name for path in site.glob("*.js")} | {_WASM, *_PAGE})
+    code = {path.name for pattern in ("*.js", "*.wasm") for path in site.glob(pattern)}
+    names = sorted(code | {*_PAGE})
     digest = hashlib.sha256()
     for name in names:
         digest.update((site / name).read_bytes() if name != "./" else b"")
     return {"CACHE": f"ultraface-{digest.hexdigest()[:16]}", "FILES": json.dumps(names)}
 
 
-def _compile(compiler: list[str], texts: tuple[str, str], header: str, wasm: Path) -> None:
+def _compile(
+    compiler: list[str], texts: tuple[str, str], header: str, wasm: Path, threads: int = 1
+) -> None:
     """Compile what was checked, not what may since lie in the folder."""
+    shared = [
+        # Zig 0.13 reads the number as hexadecimal, with the prefix or without.
+        *("-matomics", "-Wl,--shared-memory", "-Wl,--import-memory"),
+        *(f"-Wl,--max-memory={_MOST_MEMORY:#x}", "-Wl,--export=__stack_pointer"),
+    ]
     with tempfile.TemporaryDirectory(prefix="ultraface-web-") as name:
         # The names of a model's files may hold what a compiler takes for something else.
         scratch = Path(name)
@@ -133,8 +164,8 @@ def _compile(compiler: list[str], texts: tuple[str, str], header: str, wasm: Pat
             (scratch / file).write_text(text, encoding="utf-8")
         command = [
             *(*compiler, "-O3", "-msimd128", "-mbulk-memory", "-nostdlib"),
-            *("-Wl,--no-entry", "-Wl,--strip-all"),
-            *("-DULTRAFACE_NO_ENVIRONMENT", "-DULTRAFACE_THREADS=1"),
+            *("-Wl,--no-entry", "-Wl,--strip-all", *(shared if threads > 1 else ())),
+            *("-DULTRAFACE_NO_ENVIRONMENT", f"-DULTRAFACE_THREADS={threads}"),
             *(f'-DULTRAFACE_HEADER="{header}"', f"-I{scratch}", "-isystem", str(_DETECTOR)),
             *("-o", str(scratch / _WASM), str(_DETECTOR / "detector.c"), "network.c"),
         ]
@@ -155,16 +186,18 @@ def _compare(site: Path, spec: ModelSpec, files: tuple[Path, ...], precision: Pr
         outputs = session.run(preprocess(image, spec))
         size = (image.shape[1], image.shape[0])
         wanted = postprocess(outputs["scores"], outputs["boxes"], spec, size)
-        found = run_in_node(site, rgba.tobytes(), *size)
-        _require_same(found, wanted)
+        for threads in (1, 2):
+            _require_same(run_in_node(site, rgba.tobytes(), *size, threads), wanted)
         count += len(wanted)
     return (
         f"Node.js found the same {counted(count, 'face')} in the photographs that ship with the "
-        "tool as the C file does here."
+        "tool as the C file does here, with one thread and with two."
     )
 
 
-def run_in_node(site: Path, rgba: bytes, width: int, height: int) -> list[dict[str, object]]:
+def run_in_node(
+    site: Path, rgba: bytes, width: int, height: int, threads: int = 1
+) -> list[dict[str, object]]:
     """Return what the package's `Detector` finds in a picture of four bytes a pixel, in Node.js.
 
     Raises:
@@ -174,7 +207,8 @@ def run_in_node(site: Path, rgba: bytes, width: int, height: int) -> list[dict[s
         f"import {{ Detector }} from {json.dumps((site / 'detector.js').resolve().as_uri())};\n"
         "import { readFileSync } from 'node:fs';\n"
         f"const picture = {{ data: readFileSync('picture'), width: {width}, height: {height} }};\n"
-        "const detector = await Detector.load();\n"
+        f"const detector = await Detector.load({{ threads: {threads} }});\n"
+        f"if (detector.threads !== {threads}) throw new Error('no threads');\n"
         "console.log(JSON.stringify(await detector.detect(picture)));\n"
     )
     with tempfile.TemporaryDirectory(prefix="ultraface-node-") as name:

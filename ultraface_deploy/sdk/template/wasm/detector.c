@@ -4,6 +4,10 @@
 
 #define EXPORT(name) __attribute__((export_name(#name)))
 
+#if ULTRAFACE_THREADS > 1
+#include "threads.h"
+#endif
+
 enum {
     WIDTH = ULTRAFACE_WIDTH,
     HEIGHT = ULTRAFACE_HEIGHT,
@@ -102,9 +106,11 @@ static void resize(const uint8_t *rgba, int width, int height)
     }
 }
 
-/* Find the faces of the picture that was written into `room`, best first, in its pixels. Returns
-   how many, or a negative error of the detector's header. */
-EXPORT(detect) int detect(int width, int height, float threshold, float overlap, int most)
+/* Find the faces of the picture that was written into `room`, best first, in its pixels; helpers
+   may be fewer than `threads` less one. Returns how many, or a negative error of the detector's
+   header. */
+EXPORT(detect)
+int detect(int width, int height, float threshold, float overlap, int most, int threads)
 {
     if (width < 1 || height < 1)
         return ULTRAFACE_BAD_PICTURE;
@@ -113,6 +119,12 @@ EXPORT(detect) int detect(int width, int height, float threshold, float overlap,
     options.score_threshold = threshold;
     options.iou_threshold = overlap;
     options.format = ULTRAFACE_RGB;
+#if ULTRAFACE_THREADS > 1
+    options.threads = clamp(threads, ULTRAFACE_THREADS);
+    options.parallel_for = share;
+#else
+    (void)threads;
+#endif
     const int limit = most < 1 || most > FACES ? FACES : most;
     const int count = ultraface_detect_with(&options, resized, WIDTH, HEIGHT, 3 * WIDTH, arena,
                                             sizeof arena, faces, limit);

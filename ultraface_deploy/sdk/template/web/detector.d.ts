@@ -23,13 +23,27 @@ export interface Pixels {
 
 export type Source = Pixels | ImageData | CanvasImageSource;
 
-export class Detector {
+export interface LoadOptions {
+  /** Compute in a worker (the default where there are workers) or here. */
+  worker?: boolean;
   /**
-   * Load the detector.
-   * @param options.worker compute in a worker (the default where there are workers) or here.
-   * @param options.url where ultraface.wasm is; default: beside this module.
+   * The most threads that look at a picture together. Default: the cores of the device, at most 4,
+   * where the page is cross-origin isolated, else 1; in Node.js 1. Where threads cannot share
+   * memory, and on a page's own thread, there is one: see `Detector.threads`.
    */
-  static load(options?: { worker?: boolean; url?: string | URL }): Promise<Detector>;
+  threads?: number;
+  /** Where ultraface.wasm is; default: beside this module. */
+  url?: string | URL;
+  /** Where ultraface-threads.wasm is; default: beside this module. */
+  threadsUrl?: string | URL;
+}
+
+export class Detector {
+  private constructor();
+  /** Load the detector. */
+  static load(options?: LoadOptions): Promise<Detector>;
+  /** How many threads look at a picture together. */
+  readonly threads: number;
   /** Find the faces of a picture, best first. */
   detect(source: Source, options?: Options): Promise<Face[]>;
   /** The same with the milliseconds that resize, network and decoding took. */

@@ -11,17 +11,29 @@ export { model };
 export class Detector {
   #worker;
   #engine;
+  #threads = 1;
   #waiting = new Map();
   #next = 0;
   #closed = false;
 
-  /** Load the detector; `worker: false` keeps it in this thread. */
-  static async load({ worker = typeof Worker !== "undefined", url } = {}) {
-    const bytes = await read(new URL(url ?? "./ultraface.wasm", import.meta.url));
+  /** Load the detector; `worker: false` keeps it in this thread; see detector.d.ts. */
+  static async load({ worker = typeof Worker !== "undefined", threads, url, threadsUrl } = {}) {
+    if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1)) {
+      throw new RangeError(`threads ${threads}: give a whole number from 1`);
+    }
+    const files = {
+      one: new URL(url ?? "./ultraface.wasm", import.meta.url).href,
+      several: new URL(threadsUrl ?? "./ultraface-threads.wasm", import.meta.url).href,
+    };
     const detector = new Detector();
-    if (worker) await detector.#start(bytes);
-    else detector.#engine = await open(bytes);
+    if (worker) await detector.#start(files, threads);
+    else detector.#threads = (detector.#engine = await open(files, threads)).threads;
     return detector;
+  }
+
+  /** How many threads look at a picture together. */
+  get threads() {
+    return this.#threads;
   }
 
   /** Find the faces of a picture, best first; see detector.d.ts. */
@@ -40,15 +52,16 @@ export class Detector {
     return this.#ask({ picture, options: chosen }, transfer);
   }
 
-  /** Stop the worker; what waits is refused. */
+  /** Stop the workers; what waits is refused. */
   close() {
     this.#closed = true;
     this.#worker?.terminate();
+    this.#engine?.end();
     this.#fail("the detector was closed");
     this.#engine = undefined;
   }
 
-  async #start(bytes) {
+  async #start(files, threads) {
     this.#worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data: { id, result, problem } }) => {
       const { resolve, reject } = this.#waiting.get(id);
@@ -57,10 +70,10 @@ export class Detector {
       else reject(new Error(problem));
     };
     this.#worker.onerror = (event) => this.#fail(event.message ?? "worker.js cannot be loaded");
-    await this.#ask({ bytes }, [bytes]);
+    this.#threads = (await this.#ask({ files, threads })).threads;
   }
 
-  #ask(message, transfer) {
+  #ask(message, transfer = []) {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
@@ -101,15 +114,4 @@ function pixelsOf(source) {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(source, 0, 0, width, height);
   return { data: context.getImageData(0, 0, width, height).data, width, height };
-}
-
-async function read(url) {
-  if (url.protocol === "file:") {
-    const { readFile } = await import("node:fs/promises");
-    const bytes = await readFile(url);
-    return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
-  }
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`${url}: the server says ${answer.status}`);
-  return answer.arrayBuffer();
 }

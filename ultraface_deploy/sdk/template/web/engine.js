@@ -1,5 +1,7 @@
 // The detector itself: WebAssembly in, faces out. Used in a worker, or directly.
 
+import { allowed, share, usual } from "./threads.js";
+
 const BYTES = 4; // of a pixel, and of a number
 const FIELDS = 6; // x1 y1 x2 y2 score label
 const PROBLEMS = {
@@ -9,9 +11,22 @@ const PROBLEMS = {
   "-4": "this build has no kernels for WebAssembly",
 };
 
-/** Turn the bytes of ultraface.wasm into a detector. */
-export async function open(bytes) {
+/**
+ * Load the detector.
+ * @param files addresses: { one, several }, the detector of one thread and of several.
+ * @param threads how many to use at most; undefined for what suits this place.
+ * @returns what `detect` takes; `threads` is how many there are.
+ */
+export async function open({ one, several }, threads = usual()) {
+  if (threads > 1 && allowed()) {
+    try {
+      return await share(await WebAssembly.compile(await read(several)), threads);
+    } catch {
+      // A server without the file, or without headers for it; a browser without room: one thread.
+    }
+  }
   let module;
+  const bytes = await read(one);
   try {
     module = await WebAssembly.compile(bytes);
   } catch (error) {
@@ -21,7 +36,17 @@ export async function open(bytes) {
     );
   }
   const { exports } = await WebAssembly.instantiate(module, {});
-  return { exports, inputWidth: exports.input_width(), inputHeight: exports.input_height() };
+  return { exports, memory: exports.memory, threads: 1, end: () => {} };
+}
+
+async function read(url) {
+  if (url.startsWith("file:")) {
+    const { readFile } = await import("node:fs/promises");
+    return readFile(new URL(url));
+  }
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`${url}: the server says ${answer.status}`);
+  return answer.arrayBuffer();
 }
 
 /**
@@ -37,15 +62,16 @@ export function detect(engine, picture, options) {
     throw new RangeError(`${width}x${height} pixels take ${width * height * BYTES} bytes, ` +
       `not ${data.length}`);
   }
-  const { exports } = engine;
+  const { exports, memory, threads } = engine;
   const began = performance.now();
   const room = exports.room(width, height);
   if (room === 0) throw new RangeError(`no memory for a picture of ${width}x${height} pixels`);
   // Growing the memory replaces its buffer, so that it is looked up anew each time.
-  new Uint8Array(exports.memory.buffer, room, data.length).set(data);
-  const count = exports.detect(width, height, options.threshold, options.overlap, options.limit);
+  new Uint8Array(memory.buffer, room, data.length).set(data);
+  const { threshold, overlap, limit } = options;
+  const count = exports.detect(width, height, threshold, overlap, limit, threads);
   if (count < 0) throw new RangeError(PROBLEMS[count] ?? `error ${count}`);
-  const view = new DataView(exports.memory.buffer, exports.found(), count * FIELDS * BYTES);
+  const view = new DataView(memory.buffer, exports.found(), count * FIELDS * BYTES);
   const faces = Array.from({ length: count }, (_, index) => {
     const at = (field) => (index * FIELDS + field) * BYTES;
     const number = (field) => view.getFloat32(at(field), true);

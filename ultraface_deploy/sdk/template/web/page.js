@@ -27,6 +27,13 @@ function say(text, problem = false) {
   status.classList.toggle("problem", problem);
 }
 
+function threadsUsed(count) {
+  if (count > 1) return `${count} threads look at a picture together.`;
+  if (navigator.hardwareConcurrency === 1) return "One thread: this device has one core.";
+  if (crossOriginIsolated) return "One thread: this browser starts no more.";
+  return "One thread: with two headers from the server there would be more, see README.md.";
+}
+
 function counted(count) {
   return count === 1 ? "1 face" : `${count} faces`;
 }
@@ -249,6 +256,7 @@ for (const [name, slider] of Object.entries(sliders)) {
 
 try {
   detector = await Detector.load();
+  part("threads").textContent = threadsUsed(detector.threads);
   say("Ready");
   look();
 } catch (error) {

@@ -4,11 +4,11 @@ import { detect, open } from "./engine.js";
 
 let engine;
 
-self.onmessage = async ({ data: { id, bytes, picture, options } }) => {
+self.onmessage = async ({ data: { id, files, threads, picture, options } }) => {
   try {
-    if (bytes) {
-      engine = await open(bytes);
-      self.postMessage({ id, result: { width: engine.inputWidth, height: engine.inputHeight } });
+    if (files) {
+      engine = await open(files, threads);
+      self.postMessage({ id, result: { threads: engine.threads } });
     } else {
       self.postMessage({ id, result: detect(engine, picture, options) });
     }

@@ -23,6 +23,7 @@ __all__ = [
     "format_names",
     "format_of",
     "get_format",
+    "model_file",
     "target_names",
 ]
 
@@ -79,6 +80,16 @@ def get_format(name: str) -> Format:
 def format_of(path: Path) -> Format | None:
     """Return the format of a model file of other people's making, by its suffix."""
     return next((record for record in _formats() if path.suffix in record.known_by), None)
+
+
+def model_file(path: Path) -> Path:
+    """Return the file that stands for a model: of a package, which is a folder, the one within."""
+    if path.suffix and path.is_dir():
+        for record in _formats():
+            package, _, inner = record.suffixes[0].partition("/")
+            if inner and path.suffix == package:
+                return path / inner
+    return path
 
 
 def format_and_files(path: Path) -> tuple[Format, tuple[Path, ...]]:

@@ -15,7 +15,7 @@ from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.quantize.int8 import Int8
 from ultraface_deploy.safe import toolbox
-from ultraface_deploy.safe.files import refuse_pointer
+from ultraface_deploy.safe.files import refuse_pointer, require_within
 
 if TYPE_CHECKING:
     import onnx
@@ -171,6 +171,7 @@ class Format:
             files = tuple(root / suffix.partition("/")[2] for suffix in self.suffixes)
             if files[0] != path.absolute():
                 raise InputError(f"{path}: is read as a part of its folder, {inner} in it")
+            require_within(root, files)
         else:
             others = (Path(f"x{suffix}").suffix for suffix in self.suffixes[1:])
             files = (path, *(path.with_suffix(suffix) for suffix in others))

@@ -232,7 +232,7 @@ def test_npm_packs_what_is_imported(site: Path, tmp_path: Path) -> None:
 def test_one_thread_where_the_file_for_several_is_missing(site: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(site, tmp_path / "copy")
     (copy / "ultraface-threads.wasm").unlink()
-    with pytest.raises(ToolFailed, match="Node.js failed"):
+    with pytest.raises(ToolFailed, match=r"Node\.js failed"):
         web.run_in_node(copy, bytes(4), 1, 1, 2)
     assert web.run_in_node(copy, bytes(4), 1, 1, 1) == []
 

@@ -20,6 +20,7 @@ from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.recognition import sound_files, stated_size
 from ultraface_deploy.artifacts.single import SingleFile
 from ultraface_deploy.backends import Backend, Session, get_backend
+from ultraface_deploy.converters import model_file
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.known import NOTHING, Known
 from ultraface_deploy.family.spec import ModelSpec
@@ -87,7 +88,7 @@ def find_subjects(
         InputError: nothing is there for a backend and precision, or not at this input size.
         MissingDependency: a runtime is not installed.
     """
-    path = Path(model)
+    path = model_file(Path(model))
     if path.is_dir() and known != NOTHING:
         raise InputError(
             f"{model}: states itself what its network reads; leave out `mean`, `std`, `color` and "

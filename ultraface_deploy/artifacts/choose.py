@@ -11,7 +11,7 @@ from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
 from ultraface_deploy.artifacts.recognition import recognise, sound_files
 from ultraface_deploy.artifacts.source import owning_folder
 from ultraface_deploy.backends import Backend, backend_names, get_backend
-from ultraface_deploy.converters import Format, format_and_files
+from ultraface_deploy.converters import Format, format_and_files, model_file
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.known import NOTHING, Known
 from ultraface_deploy.family.spec import Head, ModelSpec
@@ -95,6 +95,7 @@ def find_files(
         MissingDependency: the runtime is not installed.
         BackendError: the runtime cannot run the file.
     """
+    model = model_file(model)
     if model.is_dir():
         folder = ArtifactFolder.open(model)
         runtime, artifact = choose_artifact(folder, backend, precision)

@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.converters import model_file
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Description, ModelSpec
 from ultraface_deploy.safe.files import (
@@ -120,7 +121,7 @@ class ArtifactFolder:
         Raises:
             InputError: there is no folder or manifest, or it is damaged.
         """
-        path = Path(path)
+        path = model_file(Path(path))
         if path.is_file():
             raise InputError(
                 f"{path}: is a single file, not an artifact folder; detect, verify, bench and eval "

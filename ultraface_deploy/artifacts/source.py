@@ -10,7 +10,7 @@ from typing import cast, get_args
 
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
-from ultraface_deploy.converters import format_names, format_of, get_format
+from ultraface_deploy.converters import format_names, format_of, get_format, model_file
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.known import NOTHING, Known
 from ultraface_deploy.family.spec import Head, ModelSpec
@@ -111,7 +111,7 @@ def _as_known(source: ModelSource, known: Known) -> ModelSource:
 def _open_source(
     model: str | Path, name: str | None, size_known: bool, known: Known
 ) -> ModelSource:
-    path = Path(model)
+    path = model_file(Path(model))
     if path.is_dir():
         return _from_folder(path)
     if not path.exists() and str(model) in models.registry():

@@ -17,6 +17,7 @@ from ultraface_deploy.artifacts.plan import Step, find_step, step_for
 from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.artifacts.single import SingleFile
 from ultraface_deploy.backends import backend_names, get_backend
+from ultraface_deploy.converters import model_file
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.known import NOTHING, Known
 
@@ -90,8 +91,9 @@ def configurations(
     found: list[Configuration] = []
     sizes: Sequence[Size | None] = input_sizes or (None,)
     for model, size in product(models or (registry.DEFAULT_MODEL,), sizes):
-        if Path(model).is_file():
-            file = SingleFile.open(Path(model), backends, _only(precisions), size, known)
+        path = model_file(Path(model))
+        if path.is_file():
+            file = SingleFile.open(path, backends, _only(precisions), size, known)
             found += _of_file(file.timed(), threads, note)
             continue
         folder = ensure(model, _steps(backends, precisions), size, note)

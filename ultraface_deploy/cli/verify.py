@@ -59,6 +59,7 @@ def verify(
     from ultraface_deploy.agreement.comparison import Comparisons
     from ultraface_deploy.artifacts.ensure import ensure
     from ultraface_deploy.artifacts.verify import verify_file, verify_folder
+    from ultraface_deploy.converters import model_file
     from ultraface_deploy.errors import CheckFailed
     from ultraface_deploy.family.known import parse_known
     from ultraface_deploy.family.spec import parse_input_size
@@ -70,8 +71,8 @@ def verify(
     size = None if input_size is None else parse_input_size(input_size)
     backends = chosen_backends(backend)
     photos = embedded_images() if images is None else read_images(list_images(images))
-    if folder is not None and folder.is_file():
-        subject = folder
+    subject = None if folder is None else model_file(folder)
+    if subject is not None and subject.is_file():
         with notes.status(f"verifying {subject}"):
             comparisons = verify_file(subject, photos, backends, known, size)
         runtimes = {comparison.backend for comparison in comparisons}

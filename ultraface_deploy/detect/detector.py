@@ -19,6 +19,7 @@ from ultraface_deploy.artifacts.choose import (
     stated_precision,
 )
 from ultraface_deploy.backends import Backend, Outputs, Session, get_backend
+from ultraface_deploy.converters import model_file
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.known import NOTHING, Known
 from ultraface_deploy.family.spec import Head, ModelSpec
@@ -89,10 +90,11 @@ class Detector:
             MissingDependency: the runtime is not installed.
             BackendError: the runtime cannot run the file.
         """
-        runtime, files, spec = find_files(Path(model), backend, precision, input_size, head, known)
+        model = model_file(Path(model))
+        runtime, files, spec = find_files(model, backend, precision, input_size, head, known)
         halves = passed_in_halves(files[0])
         session = runtime.load(files, spec, threads, precision, halves)
-        stored = stated_precision(files[0]) if Path(model).is_file() else precision
+        stored = stated_precision(files[0]) if model.is_file() else precision
         return cls(session, runtime, options, view, stored, files)
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -103,6 +103,18 @@ def inside(folder: Path, name: str) -> Path:
     if longest > _NAME_MAX:
         raise InputError(f"{folder}: the name {name[:80]!r}... is longer than a file's can be")
     return folder / name
+
+
+def require_within(folder: Path, files: Sequence[Path]) -> None:
+    """Refuse files that are links to what lies elsewhere.
+
+    Raises:
+        InputError: names the first that leads out of the folder.
+    """
+    root = folder.resolve()
+    for file in files:
+        if not file.resolve().is_relative_to(root):
+            raise InputError(f"{file}: is a link that leads out of {folder.name}")
 
 
 def sha256_of(path: Path) -> str:

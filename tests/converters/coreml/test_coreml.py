@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.converters import get_format
 from ultraface_deploy.converters.coreml.convert import convert_onnx
+from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import load_checkpoint
 from ultraface_deploy.family.nets import deployed
 from ultraface_deploy.pipeline import preprocess
+from ultraface_deploy.safe.images import DEMO_PHOTO
 
 pytest.importorskip("coremltools", reason="coremltools is not installed")
 torch = pytest.importorskip("torch", reason="the reference is the torch network")
@@ -102,8 +105,9 @@ def test_a_package_of_its_own(trained: ArtifactFolder, tmp_path: Path, cli: Cli)
     package = trained.path / trained.find("coreml").files[0].partition("/")[0]
     copy = Path(shutil.copytree(package, tmp_path / 'a "b".mlpackage'))
     model = copy / "Data" / "com.apple.CoreML" / "model.mlmodel"
-    done = cli("verify", model)
-    assert done.code == 0, done.err
+    for given in (copy, model):
+        done = cli("verify", given)
+        assert done.code == 0, done.err
     shutil.rmtree(model.parent / "weights")
     done = cli("verify", model)
     assert done.code == 2
@@ -112,6 +116,89 @@ def test_a_package_of_its_own(trained: ArtifactFolder, tmp_path: Path, cli: Cli)
     done = cli("verify", alone)
     assert done.code == 2
     assert "a part of its folder" in done.error
+
+
+@pytest.fixture
+def package(trained: ArtifactFolder, tmp_path: Path) -> Path:
+    """A package alone, as somebody hands it on."""
+    name = trained.find("coreml").files[0].partition("/")[0]
+    return Path(shutil.copytree(trained.path / name, tmp_path / "given.mlpackage"))
+
+
+def test_a_package_as_it_is(package: Path, trained: ArtifactFolder, cli: Cli) -> None:
+    """Where a model is given, the folder of the package stands for it."""
+    detector = Detector.open(package)
+    assert (detector.backend.name, detector.spec) == ("coreml", trained.spec)
+    done = cli("detect", DEMO_PHOTO, "--model", package, "--json", "-")
+    assert done.code == 0, done.err
+    assert len(json.loads(done.out)["results"][0]["faces"]) == 1
+    for command in ("convert", "package", "quantize report", "bench count"):
+        done = cli(*command.split(), package)
+        assert done.code == 2
+        assert done.error.count("\n") == 0
+        assert "manifest.json" not in done.error
+
+
+def _without(manifest: Path, *fields: str) -> None:
+    said = json.loads(manifest.read_text())
+    for field in fields:
+        del said[field]
+    manifest.write_text(json.dumps(said))
+
+
+def _naming(manifest: Path, path: str) -> None:
+    said = json.loads(manifest.read_text())
+    said["itemInfoEntries"][said["rootModelIdentifier"]]["path"] = path
+    manifest.write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda m: m.write_text("{"), "not the manifest of an .mlpackage, or damaged"),
+        (lambda m: m.write_text(""), "the manifest of an .mlpackage is empty"),
+        (lambda m: m.write_text("[" * 100_000), "not the manifest of an .mlpackage, or damaged"),
+        (lambda m: m.write_text(" " * (1 << 26)), "Manifest.json"),
+        (lambda m: m.write_text('{"rootModelIdentifier": 3, "itemInfoEntries": {}}'), "expected"),
+        (lambda m: m.unlink(), "needs Manifest.json"),
+        (lambda m: _without(m, "rootModelIdentifier"), "rootModelIdentifier"),
+        (lambda m: _without(m, "itemInfoEntries"), "itemInfoEntries"),
+        (lambda m: _naming(m, "../../../etc/passwd"), "names the model '../../../etc/passwd'"),
+        (lambda m: _naming(m, "com.apple.CoreML/other.mlmodel"), "only com.apple.CoreML/model"),
+    ],
+)
+def test_a_manifest_that_misleads(
+    package: Path, damage: Callable[[Path], object], said: str, cli: Cli
+) -> None:
+    damage(package / "Manifest.json")
+    done = cli("verify", package)
+    assert done.code == 2
+    assert said in done.error
+    assert len(done.error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("part", ["model.mlmodel", "weights/weight.bin", "weights"])
+def test_links_that_lead_out(package: Path, tmp_path: Path, part: str, cli: Cli) -> None:
+    inner = package / "Data" / "com.apple.CoreML" / part
+    inner.rename(tmp_path / "elsewhere")
+    inner.symlink_to(tmp_path / "elsewhere")
+    done = cli("verify", package)
+    assert done.code == 2
+    assert "is a link that leads out of given.mlpackage" in done.error
+    with pytest.raises(InputError, match="leads out"):
+        data = package / "Data" / "com.apple.CoreML"
+        names = ("model.mlmodel", "weights/weight.bin")
+        get_format("coreml").check([*(data / name for name in names), package / "Manifest.json"])
+
+
+@pytest.mark.parametrize("part", ["model.mlmodel", "weights", ""])
+def test_what_is_missing(package: Path, part: str, cli: Cli) -> None:
+    inner = package / "Data" / "com.apple.CoreML" / part
+    inner.unlink() if inner.is_file() else shutil.rmtree(inner)
+    done = cli("detect", DEMO_PHOTO, "--model", package)
+    assert done.code == 2
+    assert len(done.error.splitlines()) == 1
+    assert str(package) in done.error
 
 
 def test_what_is_changed_is_refused(trained: ArtifactFolder, tmp_path: Path, cli: Cli) -> None:
@@ -140,7 +227,9 @@ def test_an_unknown_operator_is_named(small: ArtifactFolder, tmp_path: Path) -> 
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("content", [b"", b"no network", bytes(500)])
 def test_damaged_files(small: ArtifactFolder, tmp_path: Path, place: int, content: bytes) -> None:
-    files = [Path(shutil.copy(file, tmp_path)) for file in small.files(small.find("coreml"))]
+    package = small.files(small.find("coreml"))[2].parent
+    copy = Path(shutil.copytree(package, tmp_path / package.name))
+    files = [copy / file.relative_to(package) for file in small.files(small.find("coreml"))]
     files[place].write_bytes(content)
     with pytest.raises(InputError, match=files[place].name):
         get_format("coreml").check(files)

@@ -54,19 +54,21 @@ class StoredInput:
         self.index: int = details["index"]
         self._channels_last = details["shape"][-1] == _COLOURS
         self._dtype = np.dtype(details["dtype"])
-        self._scale, zero = 1.0, 0.0
+        self._scale, zero = 1.0, np.zeros((1, 1, 1))
+        mean = np.reshape(spec.mean[: spec.channels], (-1, 1, 1))
         if self._dtype in _BYTES:
-            self._scale, zero = details["quantization"]
+            self._scale, zero[:] = details["quantization"]
             if self._scale == 0:
                 # value = (pixel - mean) / std: the integer is the pixel.
-                self._scale, zero = 1 / spec.std[0], spec.mean[0]
+                self._scale, zero = 1 / spec.std[0], mean
         elif self._dtype not in (np.float32, np.float16):
             raise BackendError(f"its input is {self._dtype}")
         # Signed bytes are computed as unsigned ones, 128 higher.
         self._offset = np.float32(zero + 128 if self._dtype == np.int8 else zero)
-        pixels = np.array([[0], [255]]) - np.array(spec.mean)
-        bytes_of_pixels = pixels / spec.std[0] / self._scale + self._offset
-        self._clip = bytes_of_pixels.min() < -0.5 or bytes_of_pixels.max() > 255.5
+        darkest, brightest = (
+            (pixel - mean) / spec.std[0] / self._scale + self._offset for pixel in (0, 255)
+        )
+        self._clip = darkest.min() < -0.5 or brightest.max() > 255.5
 
     def stored(self, tensor: Tensor) -> npt.NDArray[Any]:
         """A network input (1, 3, H, W) float32 as the file takes it."""

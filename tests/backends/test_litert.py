@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,14 @@ def test_every_input_gets_the_training_normalisation(
     far = np.abs(found - wanted) > 1e-3
     assert far.mean() < 0.05
     assert np.abs(found - wanted).max() <= step + 1e-3
+
+
+def test_bytes_without_numbers_are_pixels_whatever_the_mean_of_each_colour(tmp_path: Path) -> None:
+    spec = replace(SPEC, mean=(104.0, 117.5, 123.0), std=(1.0, 1.0, 1.0), color="bgr")
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    session = get_backend("litert").load([echo(tmp_path, np.uint8, None, False)], spec)
+    found = session.run(preprocess(photo, spec))["boxes"].ravel()
+    np.testing.assert_array_equal(found, photo.ravel()[: found.size])
 
 
 def test_two_inputs_are_refused(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from ultraface_deploy.bench.count.sysroot import (
     require_programs,
 )
 from ultraface_deploy.bench.plan import Configuration, configurations
+from ultraface_deploy.benchmarks.litert import parts
 from ultraface_deploy.errors import InputError, MissingDependency
 
 CHOSEN = os.environ.get("ARM_CORES", ",".join(CORES)).split(",")
@@ -32,6 +33,7 @@ WHEELS = {
     "ncnn": "1.0.20261020",
     "MNN": "3.6.1",
     "opencv-python-headless": "4.14.0.94",
+    "ai-edge-litert": "2.3.0",
 }
 COUNTS = {
     "cortex-a53": {"mnn": 36.7, "ncnn": 49.6, "opencv": 56.7, "onnxruntime": 66.8},
@@ -41,6 +43,8 @@ COUNTS = {
 # INT8 with the rest in half floats.
 HALVES = {"ncnn": 18.8, "mnn": 26.3}
 MNN_INT8 = {"cortex-a53": 47.7, "cortex-a72": 47.7, "cortex-a76": 23.2}
+# LiteRT's INT8, the interpreter without what the session does for it.
+LITERT_INT8 = {"cortex-a53": 41.5, "cortex-a72": 39.4, "cortex-a76": 21.0}
 TOLERANCE = 0.02
 
 
@@ -95,7 +99,7 @@ def int8_folder(sysroot: Sysroot, tmp_path_factory: pytest.TempPathFactory) -> A
     """The shipped network in INT8 for each runtime, by the calibration table that ships with it."""
     source = resolve_source(models.DEFAULT_MODEL)
     path = tmp_path_factory.mktemp("int8") / source.spec.name
-    return convert(source, ["onnx", "mnn", "ncnn"], "int8", path)
+    return convert(source, ["onnx", "mnn", "ncnn", "tflite"], "int8", path)
 
 
 @pytest.mark.slow
@@ -103,7 +107,7 @@ def int8_folder(sysroot: Sysroot, tmp_path_factory: pytest.TempPathFactory) -> A
 def test_int8_finds_the_same_on_arm(
     core: str, int8_folder: ArtifactFolder, sysroot: Sysroot
 ) -> None:
-    found = configurations([int8_folder.path], ["onnxruntime", "mnn", "ncnn"], ["int8"])
+    found = configurations([int8_folder.path], ["onnxruntime", "mnn", "ncnn", "litert"], ["int8"])
     for count in count_instructions(found, core, sysroot):
         assert count.passed, count.reason
         assert count.as_here == 1.0
@@ -124,6 +128,20 @@ def test_published_int8_executes_the_known_number_of_instructions(
     assert count.instructions / 1e6 == pytest.approx(MNN_INT8[core], rel=TOLERANCE)
     assert (count.dot_product or 0) > 3e6 if core == "cortex-a76" else count.dot_product == 0
     assert (count.integer_multiply or 0) > 0.7e6
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("known_wheels")
+@pytest.mark.parametrize("core", CHOSEN)
+def test_litert_int8_executes_the_known_number_of_instructions(
+    core: str, int8_folder: ArtifactFolder
+) -> None:
+    """What the session adds is its own work on the input: as much on every core, and little."""
+    (file,) = int8_folder.files(int8_folder.find("tflite", "int8"))
+    found = parts(file, core)
+    assert found["invoke"] / 1e6 == pytest.approx(LITERT_INT8[core], rel=TOLERANCE)
+    assert found["input as bytes"] < 0.8e6
+    assert found["all of run"] < found["invoke"] + 1e6
 
 
 @pytest.mark.slow

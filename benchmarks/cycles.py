@@ -172,8 +172,8 @@ def estimate(steps: str, cpu: str) -> tuple[int, float, float]:
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     """Return Spearman's coefficient of two rankings without ties."""
-    ranks = [np.argsort(np.argsort(values)) for values in (first, second)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    ranks = [np.argsort(np.argsort(values)).astype(float) for values in (first, second)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
 def measured(folder: ArtifactFolder, rounds: int, cpu: str) -> Iterator[Estimate]:

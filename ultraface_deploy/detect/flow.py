@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
-from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
-from queue import Queue
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +15,8 @@ from ultraface_deploy.detect.frames import Frame, Pending, Stopped, Unread
 from ultraface_deploy.detect.sink import Sink
 from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.pipeline import Faces
+from ultraface_deploy.safe import opencv
+from ultraface_deploy.safe.opencv import cv2
 
 # Pictures under way per worker: one that is worked on and one that waits for its turn.
 _AHEAD = 2
@@ -33,19 +33,18 @@ class Done:
     prepared: list[Any]
 
 
-@dataclass
-class _Task:
-    read: Pending | None = None
-    result: Future[Done | Unread | Stopped] = field(default_factory=Future)
+# What became of a picture, or what was raised on the way.
+_Outcome = Done | Unread | Stopped | BaseException
 
 
 class Flow:
     """Works on several pictures at a time, one per employed detector, and yields them in order.
 
-    One thread goes through the source, which reads videos and cameras; each worker takes a free
-    detector and the next picture, and does everything that needs no order. Memory is bounded: the
-    source waits while twice as many pictures as workers are under way. What a worker raises is
-    raised where its picture's turn comes. Leaving the context ends all threads.
+    Each worker takes a free detector and the source's next picture, which of a video is decoded
+    then, and does everything that needs no order: nothing is handed from thread to thread but the
+    result. Memory is bounded: workers wait while twice as many pictures as workers are under way.
+    What a worker raises is raised where its picture's turn comes. Leaving the context ends all
+    threads.
     """
 
     def __init__(
@@ -67,16 +66,23 @@ class Flow:
             sinks: what prepares each result.
             limit: frames after which the caller stops; a camera is not asked for more.
         """
-        self._frames, self._sinks, self._limit = frames, sinks, limit
-        self._another = another
+        self._sinks, self._another = sinks, another
         self._opened: list[Detector] = []
         self._idle = [detector]
         self._employed = 0
-        self._free: Queue[Detector | None] = Queue()
-        self._todo: Queue[_Task | None] = Queue()
-        self._ordered: Queue[_Task | None] = Queue(_AHEAD * most)
+        # Queues of C's own kind: where a picture takes milliseconds, others are felt.
+        self._free: SimpleQueue[Detector | None] = SimpleQueue()
+        self._room: SimpleQueue[None] = SimpleQueue()
+        # The caller holds one more.
+        for _ in range(_AHEAD * most + 1):
+            self._room.put(None)
+        self._ordered: SimpleQueue[SimpleQueue[_Outcome] | None] = SimpleQueue()
+        self._reading = threading.Lock()
+        self._pending = frames.pending()
+        # Of pictures some may be unreadable, which do not count.
+        counts = frames.kind not in ("images", "several")
+        self._next = islice(self._pending, limit if counts else None)
         self._stopping = False
-        self._source = threading.Thread(target=self._feed, name="source", daemon=True)
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True)
             for number in range(most)
@@ -96,8 +102,11 @@ class Flow:
             self._employed -= 1
 
     def __enter__(self) -> Flow:
-        for thread in (self._source, *self._workers):
-            thread.start()
+        # OpenCV's own threads would contend with the workers for the cores.
+        self._threads_of_opencv = cv2.getNumThreads() if opencv.available() else 0
+        _set_threads_of_opencv(min(1, self._threads_of_opencv))
+        for worker in self._workers:
+            worker.start()
         return self
 
     def __exit__(
@@ -107,52 +116,63 @@ class Flow:
         traceback: TracebackType | None,
     ) -> None:
         self._stopping = True
-        # The source may wait for room.
-        while not self._ordered.empty():
-            self._ordered.get()
         for _ in self._workers:
-            self._todo.put(None)
+            self._room.put(None)
             self._free.put(None)
-        for thread in (self._source, *self._workers):
-            thread.join(_PATIENCE_S)
+        for worker in self._workers:
+            worker.join(_PATIENCE_S)
+        # Whoever still waits for a picture closes the source when it has come.
+        if self._reading.acquire(blocking=False):
+            self._pending.close()
+            self._reading.release()
         for detector in self._opened:
             detector.close()
+        _set_threads_of_opencv(self._threads_of_opencv)
 
     def __iter__(self) -> Iterator[Done | Unread | Stopped]:
-        while (task := self._ordered.get()) is not None:
-            yield task.result.result()
-
-    def _feed(self) -> None:
-        try:
-            # Of pictures some may be unreadable, which do not count.
-            limit = None if self._frames.kind in ("images", "several") else self._limit
-            with closing(self._frames.pending()) as pending:
-                for read in islice(pending, limit):
-                    task = _Task(read)
-                    self._ordered.put(task)
-                    if self._stopping:
-                        break
-                    self._todo.put(task)
-        except BaseException as error:
-            failed = _Task()
-            failed.result.set_exception(error)
-            self._ordered.put(failed)
-        self._ordered.put(None)
+        while (outcome := self._ordered.get()) is not None:
+            done = outcome.get()
+            if isinstance(done, BaseException):
+                raise done
+            yield done
+            self._room.put(None)
 
     def _work(self) -> None:
-        while (task := self._todo.get()) is not None:
+        while True:
+            self._room.get()
             # The detector first: without one nothing is read, or memory would fill.
             if (detector := self._free.get()) is None or self._stopping:
                 return
+            outcome: SimpleQueue[_Outcome] = SimpleQueue()
             try:
-                task.result.set_result(self._done(task.read, detector))
+                if (read := self._take(outcome)) is None:
+                    return
+                outcome.put(self._done(read, detector))
             except BaseException as error:
-                task.result.set_exception(error)
-            self._free.put(detector)
+                outcome.put(error)
+            finally:
+                self._free.put(detector)
 
-    def _done(self, read: Pending | None, detector: Detector) -> Done | Unread | Stopped:
-        assert read is not None
+    def _take(self, outcome: SimpleQueue[_Outcome]) -> Pending | None:
+        """Take the next picture and its place in the order; None where there is no more."""
+        with self._reading:
+            try:
+                read = next(self._next, None)
+            except BaseException:
+                self._ordered.put(outcome)
+                raise
+            self._ordered.put(None if read is None else outcome)
+            if self._stopping:
+                self._pending.close()
+            return read
+
+    def _done(self, read: Pending, detector: Detector) -> Done | Unread | Stopped:
         if isinstance(frame := read(), Unread | Stopped):
             return frame
         faces = detector.detect(frame.image, frame.reduction)
         return Done(frame, faces, [sink.prepare(frame, faces) for sink in self._sinks])
+
+
+def _set_threads_of_opencv(number: int) -> None:
+    if number:
+        cv2.setNumThreads(number)

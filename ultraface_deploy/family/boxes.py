@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,9 +26,15 @@ def decode(
     Returns:
         (N, 4) corners x1 y1 x2 y2 in the anchors' unit.
     """
-    centers = offsets[:, :2] * center_variance * anchors[:, 2:] + anchors[:, :2]
-    half_sizes = np.exp(offsets[:, 2:] * size_variance) * anchors[:, 2:] * 0.5
-    return np.concatenate([centers - half_sizes, centers + half_sizes], axis=1)
+    moves, anchors = _planes(offsets), _planes(anchors)
+    centers, sizes = moves[:2] * center_variance, moves[2:] * size_variance
+    centers *= anchors[2:]
+    centers += anchors[:2]
+    half_sizes = np.exp(sizes, out=sizes)
+    half_sizes *= anchors[2:]
+    half_sizes *= 0.5
+    corners = np.concatenate([centers - half_sizes, centers + half_sizes])
+    return np.ascontiguousarray(corners.T)
 
 
 def decode_points(offsets: Floats, anchors: Floats, center_variance: float) -> Floats:
@@ -69,23 +78,62 @@ def iou(box: Floats, boxes: Floats, pixel: float = 0.0) -> Floats:
 
 def iou_matrix(first: Floats, second: Floats, pixel: float = 0.0) -> Floats:
     """Return the IoU of every box of (M, 4) with every box of (N, 4) as (M, N); see `iou`."""
-    # One plane an axis: reducing over a last axis of two takes numpy ten times as long.
-    one, other = (np.ascontiguousarray(boxes[:, :4].T) for boxes in (first, second))
+    one, other = _planes(first), _planes(second)
     shared = np.minimum(one[2:, :, None], other[2:, None, :])
     shared -= np.maximum(one[:2, :, None], other[:2, None, :])
     if pixel:
         shared += shared.dtype.type(pixel)
+    return _iou(shared, np.add(_area(one, pixel)[:, None], _area(other, pixel)))
+
+
+def overlapping(boxes: Floats, iou_threshold: float) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of (N, 4) boxes whose IoU is above a threshold of 0 or more.
+
+    As indices, the smaller first, in ascending order. The IoU, bit for bit that of `iou_matrix`,
+    is computed only of boxes that touch: few of those in a picture do.
+    """
+    planes, count = _planes(boxes), len(boxes)
+    begins_before_end = planes[:2, :, None] < planes[2:, None, :]
+    crossing = np.logical_and(*begins_before_end)
+    touching = crossing & crossing.T
+    touching &= _later(1 << count.bit_length())[:count, :count]
+    first, second = np.divmod(touching.ravel().nonzero()[0], max(count, 1))
+    one, other = planes[:, first], planes[:, second]
+    shared = np.minimum(one[2:], other[2:])
+    shared -= np.maximum(one[:2], other[:2])
+    area = _area(planes)
+    above = _iou(shared, area[first] + area[second]) > iou_threshold
+    return zip(first[above].tolist(), second[above].tolist(), strict=True)
+
+
+@lru_cache(maxsize=4)
+def _later(size: int) -> npt.NDArray[np.bool_]:
+    """Say of each pair of indices whether the second is the larger, (size, size)."""
+    return np.triu(np.ones((size, size), dtype=bool), 1)
+
+
+def _planes(boxes: Floats) -> Floats:
+    """Lay (N, 4 or more) boxes out as (4, N): numpy takes ten times as long over rows of two."""
+    return np.ascontiguousarray(boxes[:, :4].T)
+
+
+def _iou(shared: Floats, areas: Floats) -> Floats:
+    """Return the IoU of pairs.
+
+    Args:
+        shared: (2, ...) how far they overlap on each axis, below 0 where they do not; overwritten.
+        areas: (...) the sum of both areas; overwritten.
+    """
     np.maximum(shared, 0, out=shared)
     overlap = np.multiply(shared[0], shared[1], out=shared[0])
-    union = np.add(_area(one, pixel)[:, None], _area(other, pixel), out=shared[1])
-    union -= overlap
+    areas -= overlap
     # Where the union is empty so is the overlap; this only keeps 0/0 from being NaN.
-    np.maximum(union, _TINY[union.dtype.char], out=union)
-    ious: Floats = np.divide(overlap, union, out=overlap)
+    np.maximum(areas, _TINY[areas.dtype.char], out=areas)
+    ious: Floats = np.divide(overlap, areas, out=overlap)
     return ious
 
 
-def _area(corners: Floats, pixel: float) -> Floats:
+def _area(corners: Floats, pixel: float = 0.0) -> Floats:
     """Area (N,) of boxes as (4, N)."""
     sides = corners[2:] - corners[:2]
     if pixel:

@@ -7,7 +7,7 @@ from typing import Literal, cast, get_args
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.boxes import Floats, iou, iou_matrix
+from ultraface_deploy.family.boxes import Floats, iou, iou_matrix, overlapping
 
 NmsKind = Literal["hard", "soft", "blend"]
 
@@ -43,7 +43,7 @@ def nms(
             Gaussian of the IoU (Bodla et al. 2017; `sigma`, dropped below `score_threshold`);
             `blend` averages a cluster's boxes and scores with weights exp(score), with an IoU
             that counts whole pixels (the C++ demos' default).
-        iou_threshold: overlap above which `hard` and `blend` take two boxes for one face.
+        iou_threshold: overlap, 0..1, above which `hard` and `blend` take two boxes for one face.
         score_threshold: for `soft`, the score under which a box is dropped.
         sigma: for `soft`, width of the Gaussian.
 
@@ -51,7 +51,7 @@ def nms(
         Boxes (M, as many columns) and scores (M,), best first.
     """
     order = np.argsort(-scores, kind="stable")
-    boxes, scores = boxes[order], scores[order]
+    boxes, scores = boxes.take(order, axis=0), scores[order]
     if kind == "hard":
         keep = _hard(boxes, iou_threshold)
         return boxes[keep], scores[keep]
@@ -60,17 +60,14 @@ def nms(
     return _blend(boxes, scores, iou_threshold)
 
 
-def _hard(boxes: Floats, iou_threshold: float) -> list[int]:
-    overlaps = np.packbits(iou_matrix(boxes, boxes) > iou_threshold, axis=1, bitorder="little")
-    content, width = overlaps.tobytes(), overlaps.shape[1]
-    # Whole numbers of as many bits as boxes: Python handles them faster than numpy short rows.
-    suppressed, keep = 0, []
-    for index in range(len(boxes)):
-        if not suppressed >> index & 1:
-            keep.append(index)
-            row = content[index * width : (index + 1) * width]
-            suppressed |= int.from_bytes(row, "little")
-    return keep
+def _hard(boxes: Floats, iou_threshold: float) -> list[bool]:
+    """Say of each box, the best first, whether it stays."""
+    stays = [True] * len(boxes)
+    # By the better box, so that each has its own answer before it suppresses others.
+    for better, other in overlapping(boxes, iou_threshold):
+        if stays[better]:
+            stays[other] = False
+    return stays
 
 
 def _soft(

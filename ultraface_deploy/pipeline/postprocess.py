@@ -79,7 +79,7 @@ def _faces_of_class(
 ) -> Faces:
     threshold = options.threshold(spec)
     # Few anchors pass the threshold, so everything after this line works on a handful of rows.
-    chosen = np.flatnonzero(scores > threshold)
+    chosen = (scores > threshold).nonzero()[0]
     if len(chosen) > options.candidates:
         # Stable, because scores in INT8 are often equal: of those the first anchors enter, on every
         # machine and in the generated C++.
@@ -87,9 +87,9 @@ def _faces_of_class(
         chosen = chosen[np.sort(best[: options.candidates])]
     if not len(chosen):
         return Faces.from_rows(rows[:0], scores[:0], np.empty(0, np.int64), spec.class_names)
-    found, sure = rows[chosen], scores[chosen]
+    found, sure = rows.take(chosen, axis=0), scores[chosen]
     if spec.head != "decoded":
-        coding, anchors = spec.anchors, make_anchors(spec)[chosen]
+        coding, anchors = spec.anchors, make_anchors(spec).take(chosen, axis=0)
         corners = decode(found[:, :4], anchors, coding.center_variance, coding.size_variance)
         if found.shape[1] > 4:
             points = decode_points(found[:, 4:], anchors, coding.center_variance)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,17 +27,32 @@ def preprocess(bgr: Image, spec: ModelSpec) -> Tensor:
     Returns:
         (1, channels, height, width) float32 `(pixel - mean) / std`. The aspect ratio is not kept:
         the networks were trained that way. Bit-for-bit what cvtColor, bilinear resize, subtract
-        and divide give, at about a ninth of the cost.
+        and divide give, at a fraction of the cost: the network's own few pixels are looked up in
+        a table of the 256 values that a sample can have.
     """
-    size, scale = (spec.width, spec.height), 1.0 / spec.std[0]
+    pixels: npt.NDArray[Any] = bgr
     if spec.color == "gray":
-        image = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
-        return cv2.dnn.blobFromImage(image, scale, size, spec.mean)  # type: ignore[return-value]
-    if not opencv.available():
+        pixels = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
+    elif not opencv.available():
         return _without_opencv(bgr, spec)
+    planes = cv2.split(cv2.resize(pixels, (spec.width, spec.height)))
+    if spec.color == "rgb":
+        planes = planes[::-1]
+    tensor = np.empty((1, len(planes), spec.height, spec.width), np.float32)
+    for plane, mean, normalised in zip(planes, spec.mean, tensor[0], strict=False):
+        cv2.LUT(plane, _table(mean, spec.std[0]), normalised)
+    return tensor
+
+
+@lru_cache(maxsize=16)
+def _table(mean: float, std: float) -> npt.NDArray[np.float32]:
+    """Normalise each value of a sample, (256,) float32."""
     # One scale for all channels; so have all networks of this family.
-    swap = spec.color == "rgb"
-    return cv2.dnn.blobFromImage(bgr, scale, size, spec.mean, swap)  # type: ignore[return-value]
+    values = np.arange(256, dtype=np.float32)
+    values -= np.float32(mean)
+    values *= np.float32(1.0 / std)
+    values.setflags(write=False)
+    return values
 
 
 def _without_opencv(bgr: Image, spec: ModelSpec) -> npt.NDArray[np.float32]:

@@ -11,4 +11,4 @@ def test_each_stage_has_a_time(folder: ArtifactFolder, monkeypatch: pytest.Monke
     monkeypatch.setattr(pipeline, "_ROUNDS", 3)
     stages = pipeline.stage_ms(DEMO_PHOTO, str(folder.path))
     assert list(stages) == ["preprocess", "inference", "postprocess"]
-    assert all(0 < value < 1000 for value in stages.values())
+    assert all(0 < value < 1000 for values in stages.values() for value in values)

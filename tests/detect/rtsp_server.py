@@ -1,4 +1,6 @@
-"""Serves a picture as an RTSP stream with GStreamer, on loopback; prints its port.
+"""Serves a picture as an RTSP stream with GStreamer, on loopback, at a port or a free one.
+
+Prints the port.
 
 Run by the system's Python, which has GStreamer's bindings: python3-gi,
 gir1.2-gst-rtsp-server-1.0 and gstreamer1.0-plugins-good on Debian.
@@ -17,7 +19,7 @@ from gi.repository import GLib, Gst, GstRtspServer  # type: ignore[import-not-fo
 Gst.init(None)
 server = GstRtspServer.RTSPServer()
 server.set_address("127.0.0.1")
-server.set_service("0")
+server.set_service(sys.argv[2])
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_launch(
     f"( multifilesrc location={sys.argv[1]} loop=true caps=image/jpeg,framerate=10/1 ! jpegdec "

@@ -366,8 +366,8 @@ def socket_to(server: Server) -> socket.socket:
     return made
 
 
-def until(condition: Any) -> None:
-    end = time.monotonic() + 20
+def until(condition: Any, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)

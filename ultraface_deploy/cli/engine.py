@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from ultraface_deploy.cli.console import line, progress
+from ultraface_deploy.cli.console import line, note, progress
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.safe.text import counted
 
@@ -99,6 +99,7 @@ def detect_with_ray(
             output,
             opening,
             on_part=lambda done, parts: bar.update(task, completed=done, total=parts),
+            report=note,
             **settings,
         )
     line(
@@ -116,4 +117,4 @@ def spread_of(engine: str | None, address: str | None) -> Spread | None:
         return None
     from ultraface_deploy.integrations import ray
 
-    return partial(ray.in_actors, address=address)
+    return partial(ray.in_actors, address=address, report=note)

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -76,6 +77,7 @@ def detect(
     full_decode: bool = False,
     pictures: int = PICTURES,
     on_part: Callable[[int, int], Any] = lambda done, parts: None,
+    report: Callable[[str], Any] = lambda message: None,
 ) -> Found:
     """Find faces in folders, globs, Parquet and tar files; write a Parquet file for each part.
 
@@ -90,6 +92,7 @@ def detect(
         full_decode: decode large JPEGs with all their pixels.
         pictures: of folders and globs, in a part.
         on_part: is told how many parts of how many are done.
+        report: hears what is waited for until the first part is done.
 
     Raises:
         InputError: a source is none, or the output holds something else.
@@ -103,7 +106,7 @@ def detect(
     _claim(output, settings, shards)
     items = [asdict(shard) for shard in shards]
     work, found = partial(_Looking, opening, output, full_decode), Found()
-    with _cluster(address):
+    with _cluster(address, report):
         for told in _spread(work, items, threads):
             found = found.plus(told)
             on_part(found.parts, len(shards))
@@ -122,7 +125,11 @@ class _Looking:
 
 
 def in_actors(
-    job: Job, images: Mapping[str, Path], processes: int, address: str | None = None
+    job: Job,
+    images: Mapping[str, Path],
+    processes: int,
+    address: str | None = None,
+    report: Callable[[str], Any] = lambda message: None,
 ) -> Iterator[tuple[str, str | None]]:
     """Write the predictions of an evaluation, found by actors; see `accuracy.workers`.
 
@@ -131,6 +138,7 @@ def in_actors(
         images: paths by name, which every node must reach, as it must the artifacts.
         processes: does not count: as many actors as the cluster has cores.
         address: of a cluster; None for one of this machine's cores, for this run.
+        report: hears what is waited for until the first images are done.
 
     Yields:
         Each name, with why the image could not be read, or None.
@@ -138,7 +146,7 @@ def in_actors(
     _require(address)
     named = [(name, str(path)) for name, path in images.items()]
     chunks = [named[at : at + _CHUNK] for at in range(0, len(named), _CHUNK)]
-    with _cluster(address):
+    with _cluster(address, report):
         for answers in _spread(partial(_Predicting, job), chunks, 1):
             for name, problem, found in answers:
                 for (_, folder), (boxes, scores) in zip(job.folders, found, strict=False):
@@ -215,7 +223,7 @@ def _keep_to_itself(address: str | None) -> None:
 
 
 @contextmanager
-def _cluster(address: str | None) -> Iterator[None]:
+def _cluster(address: str | None, report: Callable[[str], Any]) -> Iterator[None]:
     """Join a cluster, or have one of this machine's cores for as long as it takes."""
     import ray
 
@@ -223,6 +231,9 @@ def _cluster(address: str | None) -> Iterator[None]:
         yield
         return
     own: dict[str, Any] = {"include_dashboard": False}
+    place = f"joining the Ray cluster at {address}" if address else "starting Ray on this machine"
+    report(f"{place} ...")
+    began = time.perf_counter()
     try:
         ray.init(
             address=address or "local",
@@ -233,6 +244,8 @@ def _cluster(address: str | None) -> Iterator[None]:
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"`address` {address}: no Ray cluster answers there ({reason})") from error
+    took = time.perf_counter() - began
+    report(f"Ray answers after {took:.0f} s; its first workers load the network ...")
     try:
         yield
     finally:

@@ -80,6 +80,14 @@ def test_several_artifacts_in_one_go(command, cli, tmp_path: Path) -> None:
     assert curves.read_text().count("\n") == 1 + 2 * 3 * 1000
 
 
+def test_all_means_all_as_in_bench(command, cli) -> None:
+    named, plain = (cli(*command, *more, "--json", "-") for more in (["--precision", "all"], []))
+    found = [[each["artifact"] for each in json.loads(run.out)["results"]] for run in (named, plain)]
+    assert found[0] == found[1] and named.code == 0
+    refused = cli(*command, "--precision", "al")
+    assert refused.code == 2 and "'al' is unknown" in refused.error
+
+
 def test_a_killed_run_continues(command, cli, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
     assert cli(*command, "--save-predictions", saved, "--json", "-").code == 0

@@ -101,7 +101,7 @@ def run(
     backend: Backends = None,
     precision: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option("--precision", help="fp32, fp16 or int8; repeat for several."),
+        typer.Option("--precision", help="fp32, fp16, int8; repeat, or `all` (default)."),
     ] = None,
     input_size: InputSize = None,
     mean: Mean = None,
@@ -257,7 +257,7 @@ def _subjects(
     from ultraface_deploy.family.spec import parse_input_size
 
     size = None if input_size is None else parse_input_size(input_size)
-    kinds = [parse_precision(text) for text in precisions]
+    kinds = [] if "all" in precisions else [parse_precision(text) for text in precisions]
     if folder is None:
         named = [get_backend(name) for name in chosen_backends(backends) or ()]
         runtimes = [] if "all" in backends else named or [installed("onnx")]

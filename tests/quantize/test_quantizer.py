@@ -174,6 +174,19 @@ def test_depthwise_layers_stay_fp32_in_ncnn(slim: Case, tmp_path: Path, table_fi
     assert len({scheme.keep for scheme in schemes["ncnn"]}) > 1
 
 
+def test_for_half_floats_more_layers_are_left_to_mnn(
+    slim: Case, tmp_path: Path, table_file: Path
+) -> None:
+    """There they cost less than the conversions around INT8; ncnn's plan is the same for both."""
+    first: dict[tuple[str, bool], int] = {}
+    for halves in (False, True):
+        quantizer = quantizer_of(slim, Int8Options(table_file, halves=halves), tmp_path / "work")
+        for format in ("mnn", "ncnn"):
+            first[format, halves] = len(next(quantizer._schemes(record(format))).keep)
+    assert first["mnn", True] > 2 * first["mnn", False]
+    assert first["ncnn", True] == first["ncnn", False]
+
+
 def test_layer_to_keep_must_exist(slim: Case, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="none of that name"):
         quantizer_of(slim, Int8Options(keep=("base_net.99",)), tmp_path)

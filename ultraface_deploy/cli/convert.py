@@ -186,6 +186,7 @@ def convert(
         accelerator=accelerator,
         chip=chip,
         keep_aspect=keep_aspect,
+        halves=core is not None,
     )
     if "int8" in chosen:
         options.require_readable()

@@ -68,6 +68,7 @@ class Int8:
             same layers, and the calibration table of that.
         keep: names the layers that stay FP32 whatever their range.
         budgets: bytes to spend on further layers in FP32, in the order in which they are tried.
+        budgets_in_halves: the same for a core where those layers are computed in half floats.
         goal: what ends the search.
         others: further candidates, that need photographs and are no plan.
         plan_suffix: suffix of the foreign calibration tables that `read_plan` reads.
@@ -80,6 +81,7 @@ class Int8:
     rewrite: Callable[[Int8Job, CalibrationTable], tuple[Network, CalibrationTable]] = _as_it_is
     keep: Callable[[Network], Iterable[str]] = lambda network: ()
     budgets: tuple[int, ...] = (2_000, 8_000, 12_000, 20_000, 32_000, 64_000)
+    budgets_in_halves: tuple[int, ...] | None = None
     goal: Goal = Goal()
     others: Callable[[Int8Job], Iterator[Candidate]] = lambda job: iter(())
     plan_suffix: str | None = None

@@ -31,6 +31,7 @@ class Int8Options:
             ratio, as `View.keep_aspect` shows them, instead of stretched.
         accelerator: what a format for accelerators compiles for.
         chip: what a format for a maker's chips compiles for.
+        halves: what stays FP32 will be computed in half floats, where the format's runtime can.
     """
 
     calibration: Path | None = None
@@ -43,6 +44,7 @@ class Int8Options:
     accelerator: str = "ethos-u55-128"
     keep_aspect: bool = False
     chip: str = "rk3588"
+    halves: bool = False
 
     def __post_init__(self) -> None:
         if self.ranges is not None and self.ranges not in SEARCHED:

@@ -197,7 +197,8 @@ class Quantizer:
     def _schemes(self, int8: Int8) -> Iterator[Scheme]:
         ranges = SEARCHED if self.options.ranges is None else (self.options.ranges,)
         always = {*self.options.keep, *int8.keep(self.network)}
-        for budget in int8.budgets:
+        in_halves = int8.budgets_in_halves if self.options.halves else None
+        for budget in in_halves or int8.budgets:
             kept = {*sensitive_layers(self.network, self.table.costs, budget, always), *always}
             keep = tuple(layer.name for layer in self.network.layers if layer.name in kept)
             yield from (Scheme(method, keep) for method in ranges)

@@ -53,6 +53,8 @@ def test_restricted_to_backends(folder: ArtifactFolder) -> None:
     assert [(r.artifact, r.backend) for r in results] == [("mnn", "mnn")]
     with pytest.raises(InputError, match="nothing to verify with torch"):
         verify_folder(folder, images(), ["torch"])
+    with pytest.raises(InputError, match="with tflm; convert to ethosu first"):
+        verify_folder(folder, images(), ["tflm"])
 
 
 def scale_first_weight(path: Path, factor: float) -> None:

@@ -21,7 +21,7 @@ from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
 from ultraface_deploy.artifacts.recognition import TIMEOUT_S, require_sound, sound_files
 from ultraface_deploy.artifacts.single import SingleFile
 from ultraface_deploy.backends import Backend, get_backend
-from ultraface_deploy.converters import get_format
+from ultraface_deploy.converters import get_format, target_names
 from ultraface_deploy.errors import CheckFailed, InputError, UltraFaceError
 from ultraface_deploy.family.known import NOTHING, Known
 from ultraface_deploy.family.spec import ModelSpec
@@ -94,12 +94,21 @@ def verify_folder(
             if (not backends or backend.name in backends) and backend.available()
         ]
     if not loaded:
-        raise InputError(
-            f"{folder.path}: nothing to verify with {', '.join(backends or ['what is installed'])}"
-        )
+        raise InputError(f"{folder.path}: nothing to verify with {_none_with(folder, backends)}")
     runnable = [item for item in loaded if isinstance(item, LoadedArtifact)]
     compared = iter(compare_with_original(reference, runnable, images))
     return [item if isinstance(item, Comparison) else next(compared) for item in loaded]
+
+
+def _none_with(folder: ArtifactFolder, backends: Sequence[str] | None) -> str:
+    """Name the runtimes that were asked for, and what to convert to for them."""
+    if not backends:
+        return "what is installed"
+    formats = dict.fromkeys(each for name in backends for each in get_backend(name).formats)
+    there = {artifact.format for artifact in folder.artifacts}
+    missing = [name for name in formats if name in target_names() and name not in there]
+    hint = f"; convert to {' or '.join(missing)} first" if missing else ""
+    return ", ".join(backends) + hint
 
 
 def verify_file(

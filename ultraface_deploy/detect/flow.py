@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -119,8 +120,9 @@ class Flow:
         for _ in self._workers:
             self._room.put(None)
             self._free.put(None)
+        end = time.monotonic() + _PATIENCE_S
         for worker in self._workers:
-            worker.join(_PATIENCE_S)
+            worker.join(max(0.0, end - time.monotonic()))
         # Whoever still waits for a picture closes the source when it has come.
         if self._reading.acquire(blocking=False):
             self._pending.close()

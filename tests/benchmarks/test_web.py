@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ultraface_deploy.benchmarks.web import in_node
+from ultraface_deploy.errors import ToolFailed
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
@@ -20,7 +21,10 @@ def test_the_median_of_what_a_detection_takes(tmp_path: Path) -> None:
     (site / "detector.js").write_text(
         "let turn = 0;\n"
         "export class Detector {\n"
-        "  static async load(options) { if (options.worker) throw 1; return new Detector(); }\n"
+        "  static async load({ worker, threads }) {\n"
+        "    if (worker) throw 1;\n"
+        "    return Object.assign(new Detector(), { threads: Math.min(threads, 2) });\n"
+        "  }\n"
         "  async detect(picture) {\n"
         "    if (picture.data.length !== 4 * picture.width * picture.height) throw 2;\n"
         "    const wait = turn++ % 5 ? 4 : 200, start = process.cpuUsage();\n"
@@ -28,5 +32,9 @@ def test_the_median_of_what_a_detection_takes(tmp_path: Path) -> None:
         "  }\n"
         "}\n"
     )
-    found = in_node(site, np.zeros((6, 9, 3), np.uint8), 15)
-    assert 4 <= found < 40  # where the mean is more
+    image = np.zeros((6, 9, 3), np.uint8)
+    found = in_node(site, image, 15, threads=2)
+    assert 4 <= found.processor < 40  # where the mean is more
+    assert found.clock >= 0.9 * found.processor
+    with pytest.raises(ToolFailed, match=r"Node\.js failed"):
+        in_node(site, image, 1, threads=3)

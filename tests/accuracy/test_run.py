@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,9 @@ from ultraface_deploy.accuracy import (
     find_subjects,
 )
 from ultraface_deploy.accuracy.coco_metrics import coco_metrics
+from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 from ultraface_deploy.wider import TruthImage, read_predictions
@@ -80,11 +83,22 @@ def test_several_artifacts_in_one_go(command, cli, tmp_path: Path) -> None:
     assert curves.read_text().count("\n") == 1 + 2 * 3 * 1000
 
 
-def test_all_means_all_as_in_bench(command, cli) -> None:
-    named = cli(*command, "--precision", "all", "--json", "-")
-    plain = cli(*command, "--json", "-")
-    first, second = (json.loads(run.out)["results"] for run in (named, plain))
-    assert [each["artifact"] for each in first] == [each["artifact"] for each in second]
+def test_all_precisions_are_all_that_the_runtimes_run(
+    folder: ArtifactFolder, cli, command, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(folder.path, tmp_path / "copy"))
+    convert(resolve_source(copy), ["mnn", "ncnn"], "fp16", copy)
+    found = find_subjects(copy, ["mnn", "ncnn"], None)
+    pairs = {(each.backend, each.precision) for each in found}
+    assert pairs == {("mnn", "fp32"), ("mnn", "fp16"), ("ncnn", "fp32"), ("ncnn", "fp16")}
+    everywhere = {each.label for each in find_subjects(copy, ["all"])}
+    assert {each.label for each in find_subjects(copy, [], None)} == everywhere
+    with pytest.raises(InputError, match="contains nothing that native runs"):
+        find_subjects(copy, ["mnn", "native"], None)
+    command[1] = copy
+    command[command.index("onnxruntime")] = "mnn"
+    run = cli(*command, "--precision", "all", "--json", "-")
+    assert [each["artifact"] for each in json.loads(run.out)["results"]] == ["mnn", "mnn-fp16"]
     refused = cli(*command, "--precision", "al")
     assert refused.code == 2 and "'al' is unknown" in refused.error
 

@@ -70,7 +70,7 @@ class Subject:
 def find_subjects(
     model: str | Path,
     backends: Sequence[str] = (),
-    precisions: Sequence[Precision] = (),
+    precisions: Sequence[Precision] | None = (),
     input_size: tuple[int, int] | None = None,
     known: Known = NOTHING,
 ) -> list[Subject]:
@@ -80,7 +80,8 @@ def find_subjects(
         model: an artifact folder, a single model file, or the name of an embedded model.
         backends: runtimes; none for the first that reads what is there, `all` for everything
             that an artifact folder holds, or a file, on every installed runtime.
-        precisions: which of a folder's artifacts; none for fp32, and with `all` for any.
+        precisions: which of a folder's artifacts; none of them for fp32, and with backend `all`
+            for any; None for any, on those backends or, where none is named, on every one.
         input_size: (width, height) to run at; None for the model's own.
         known: of single files that do not state it: normalisation, outputs to ignore.
 
@@ -94,7 +95,10 @@ def find_subjects(
             f"{model}: states itself what its network reads; leave out `mean`, `std`, `color` and "
             "`ignore_outputs`"
         )
-    if "all" not in backends or path.is_file():
+    if precisions is None and path.is_dir():
+        named = [] if "all" in backends else backends
+        found = _everything(ArtifactFolder.open(path), PRECISIONS, input_size, named)
+    elif "all" not in backends or path.is_file():
         names: list[str | None] = [*backends] or [None]
         if "all" in backends:
             names = [
@@ -128,18 +132,25 @@ def _subject(
 
 
 def _everything(
-    folder: ArtifactFolder, precisions: Sequence[Precision], size: tuple[int, int] | None
+    folder: ArtifactFolder,
+    precisions: Sequence[Precision],
+    size: tuple[int, int] | None,
+    named: Sequence[str] = (),
 ) -> list[Subject]:
+    for name in named:
+        get_backend(name).require()
     found = []
     for artifact in folder.artifacts:
         if artifact.precision in precisions:
             for runtime in runtimes_of(artifact.format, artifact.precision):
-                if runtime.available():
+                if runtime.available() and (not named or runtime.name in named):
                     files = sound_files(folder, artifact, runtime)
                     subject = Subject(
                         artifact.id, runtime.name, artifact.precision, files, folder.spec
                     )
                     found.append(_at_size(subject, runtime, size))
+    if idle := [name for name in named if name not in {each.backend for each in found}]:
+        raise InputError(f"{folder.path}: contains nothing that {', '.join(idle)} runs")
     if not found:
         raise InputError(
             f"{folder.path}: contains nothing in {', '.join(precisions)} that runs here"

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -23,7 +25,9 @@ from ultraface_deploy.cli.quantize import Calibration, CalibrationImages
 from ultraface_deploy.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from ultraface_deploy.agreement.precision import Precision
     from ultraface_deploy.artifacts.folder import ArtifactFolder
+    from ultraface_deploy.quantize import Int8Options
 
 
 def register(app: typer.Typer) -> None:
@@ -191,25 +195,33 @@ def convert(
     if "int8" in chosen:
         options.require_readable()
     source = resolve_source(model, size, wanted_head, name, ema, known, classes)
-    with progress() as bar:
-        task = bar.add_task(f"converting {source.spec.name}", total=None)
-        folder = convert_model(
-            source,
-            targets,
-            chosen,
-            output,
-            overwrite,
-            report=note,
-            needs_faces=not allow_no_faces,
-            opset=opset,
-            batch=inputs,
-            int8=options,
-            progress=lambda done, total: bar.update(
-                task, description="calibrating", completed=done, total=total
-            ),
-        )
+
+    def make(targets: list[str], chosen: list[Precision], options: Int8Options) -> ArtifactFolder:
+        with progress() as bar:
+            task = bar.add_task(f"converting {source.spec.name}", total=None)
+            return convert_model(
+                source,
+                targets,
+                chosen,
+                output,
+                overwrite,
+                report=note,
+                needs_faces=not allow_no_faces,
+                opset=opset,
+                batch=inputs,
+                int8=options,
+                progress=lambda done, total: bar.update(
+                    task, description="calibrating", completed=done, total=total
+                ),
+            )
+
+    folder = make(targets, chosen, options)
     if core is not None:
-        _try_halves(folder, core, validation)
+        folder = _try_halves(folder, core, validation)
+        if in_vain := _planned_in_vain(folder, core):
+            note(f"{', '.join(in_vain)}: converted again, as for cores without half floats")
+            folder = make(in_vain, ["int8"], replace(options, halves=False))
+            _try_halves(folder, core, validation, in_vain)
     note(f"done: {folder.path}")
 
 
@@ -223,10 +235,18 @@ def _require_core(core: str, int8: bool) -> None:
     require_halves(core)
 
 
-def _try_halves(folder: ArtifactFolder, core: str, photographs: Path | None) -> None:
+def _planned_in_vain(folder: ArtifactFolder, core: str) -> list[str]:
+    from ultraface_deploy.bench.count.halves import planned_in_vain
+
+    return planned_in_vain(folder, core)
+
+
+def _try_halves(
+    folder: ArtifactFolder, core: str, photographs: Path | None, formats: Sequence[str] = ()
+) -> ArtifactFolder:
     from ultraface_deploy.bench.count.halves import try_halves
     from ultraface_deploy.safe.images import list_images
 
     given = list_images(photographs) if photographs is not None else []
     with notes.status(f"trying half floats on an emulated {core}"):
-        try_halves(folder, core, given, report=note)
+        return try_halves(folder, core, given, formats=formats, report=note)

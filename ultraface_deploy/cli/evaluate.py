@@ -101,7 +101,7 @@ def run(
     backend: Backends = None,
     precision: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option("--precision", help="fp32, fp16, int8; repeat, or `all` (default)."),
+        typer.Option("--precision", help="fp32 (default), fp16, int8; repeat, or `all`."),
     ] = None,
     input_size: InputSize = None,
     mean: Mean = None,
@@ -257,13 +257,14 @@ def _subjects(
     from ultraface_deploy.family.spec import parse_input_size
 
     size = None if input_size is None else parse_input_size(input_size)
-    kinds = [] if "all" in precisions else [parse_precision(text) for text in precisions]
+    everything = "all" in precisions
+    kinds = [] if everything else [parse_precision(text) for text in precisions]
     if folder is None:
         named = [get_backend(name) for name in chosen_backends(backends) or ()]
         runtimes = [] if "all" in backends else named or [installed("onnx")]
         steps = [step_for(each, kind) for each in runtimes for kind in kinds or ["fp32"]]
         folder = ensure(None, steps, size, note).path
-    return find_subjects(folder, backends, kinds, size, known)
+    return find_subjects(folder, backends, None if everything else kinds, size, known)
 
 
 def _print(evaluation: Evaluation, quiet: bool) -> None:

@@ -89,6 +89,43 @@ def test_left_on_where_the_faces_agree_and_it_saves(
     assert passed_in_halves(int8.path / "net.mnn") is False
 
 
+def test_a_plan_for_halves_that_are_off_is_made_again(
+    cli: Cli, int8: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line makes it again as for other cores, and tries the halves on that."""
+    asked: list[tuple[list[str], bool]] = []
+    counts = iter([(GOOD, [20]), (GOOD, [21]), (GOOD, [19]), (GOOD, [18])])
+
+    def convert(
+        source: object,
+        targets: list[str],
+        precisions: object,
+        *rest: object,
+        int8: Any,
+        **more: Any,
+    ) -> ArtifactFolder:
+        asked.append((targets, int8.halves))
+        return ArtifactFolder.open(folder.path)
+
+    class Machine:
+        def run(self, configuration: Configuration) -> Answer:
+            return next(counts)
+
+    @contextmanager
+    def emulated(core: str, sysroot: object, given: Sequence[Path]) -> Iterator[Machine]:
+        yield Machine()
+
+    folder = int8
+    monkeypatch.setattr(halves, "emulated", emulated)
+    monkeypatch.setattr(halves, "require_halves", lambda core: None)
+    monkeypatch.setattr("ultraface_deploy.artifacts.convert.convert", convert)
+    done = cli("convert", "slim-320", "--to", "mnn", "--int8", "--for", CORE)
+    assert done.code == 0, done.error
+    assert asked == [(["mnn"], True), (["mnn"], False)]
+    assert "mnn: converted again, as for cores without half floats" in done.err
+    assert ArtifactFolder.open(folder.path).find("mnn", "int8").passed_in_halves
+
+
 def test_of_many_photographs_some(int8: ArtifactFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = emulate(monkeypatch, (GOOD, [2]), (GOOD, [1]))
     try_halves(int8, CORE, [Path(f"{number}.jpg") for number in range(1000)])

@@ -16,6 +16,7 @@ from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
 from ultraface_deploy.bench.count.instructions import Machine, emulated
 from ultraface_deploy.bench.count.sysroot import CORES, Sysroot, cpuinfo, require_programs
 from ultraface_deploy.bench.plan import Configuration
+from ultraface_deploy.converters import get_format
 from ultraface_deploy.errors import InputError
 
 # Emulated, a photograph takes seconds.
@@ -41,6 +42,7 @@ def try_halves(
     core: str,
     photographs: Sequence[Path] = (),
     sysroot: Sysroot | None = None,
+    formats: Sequence[str] = (),
     report: Callable[[str], None] = lambda message: None,
 ) -> ArtifactFolder:
     """Run each INT8 artifact on an emulated core with its runtime's half floats on.
@@ -54,6 +56,7 @@ def try_halves(
         core: for example `cortex-a76`.
         photographs: what to compare on besides the photographs that ship; of many, some.
         sysroot: the emulated machine; None for the default one.
+        formats: whose artifacts; none for all.
         report: called with a line for each artifact.
 
     Returns:
@@ -66,7 +69,10 @@ def try_halves(
         (artifact, backend.name)
         for artifact in folder.artifacts
         for backend in runtimes_of(artifact.format, artifact.precision)
-        if artifact.precision == "int8" and backend.halves and backend.available()
+        if artifact.precision == "int8"
+        and backend.halves
+        and backend.available()
+        and (not formats or artifact.format in formats)
     ]
     if not tried:
         raise InputError(
@@ -80,6 +86,17 @@ def try_halves(
             folder = folder.amend(replace(artifact, halves={**artifact.halves, core: found}))
             report(_line(artifact.id, core, found))
     return folder
+
+
+def planned_in_vain(folder: ArtifactFolder, core: str) -> list[str]:
+    """Return the formats whose INT8 was planned for half floats that are off: they do not pay."""
+    return [
+        artifact.format
+        for artifact in folder.artifacts
+        if core in artifact.halves and not artifact.halves[core]["passed"]
+        for int8 in (get_format(artifact.format).int8,)
+        if int8 is not None and int8.budgets_in_halves
+    ]
 
 
 def _has_halves(core: str) -> bool:

@@ -10,11 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -25,10 +21,10 @@ import numpy as np
 from ultraface_deploy import errors
 from ultraface_deploy.accuracy.workers import Job
 from ultraface_deploy.accuracy.workers import detect as detect_as_subject
-from ultraface_deploy.detect import parquet
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.detect.unfinished import require_same, settings_of
-from ultraface_deploy.errors import InputError, MissingDependency, UltraFaceError, WorkerFailed
+from ultraface_deploy.errors import InputError, UltraFaceError, WorkerFailed
+from ultraface_deploy.integrations.cluster import cluster, require
 from ultraface_deploy.integrations.shards import Shard, find_shards, shard_of
 from ultraface_deploy.integrations.work import (
     SETTINGS,
@@ -99,14 +95,14 @@ def detect(
         MissingDependency: ray or pyarrow is not installed.
         WorkerFailed: an actor failed again and again.
     """
-    _require(address)
+    require(address)
     with opening() as detector:
         settings = settings_of(detector, sources, full_decode)
     shards = find_shards(sources, pictures)
     _claim(output, settings, shards)
     items = [asdict(shard) for shard in shards]
     work, found = partial(_Looking, opening, output, full_decode), Found()
-    with _cluster(address, report):
+    with cluster(address, report):
         for told in _spread(work, items, threads):
             found = found.plus(told)
             on_part(found.parts, len(shards))
@@ -143,10 +139,10 @@ def in_actors(
     Yields:
         Each name, with why the image could not be read, or None.
     """
-    _require(address)
+    require(address)
     named = [(name, str(path)) for name, path in images.items()]
     chunks = [named[at : at + _CHUNK] for at in range(0, len(named), _CHUNK)]
-    with _cluster(address, report):
+    with cluster(address, report):
         for answers in _spread(partial(_Predicting, job), chunks, 1):
             for name, problem, found in answers:
                 for (_, folder), (boxes, scores) in zip(job.folders, found, strict=False):
@@ -199,57 +195,6 @@ class _Actor:
             return {"answer": self._work(json.loads(item))}
         except UltraFaceError as error:
             return {"raised": [type(error).__name__, str(error)]}
-
-
-def _require(address: str | None) -> None:
-    parquet.require()
-    if "ray" not in sys.modules:
-        _keep_to_itself(address)
-    try:
-        import pandas  # noqa: F401 - Ray Data cannot be imported without
-        import ray  # noqa: F401
-    except ImportError as error:
-        raise MissingDependency.package("ray", "ray", "`engine` ray") from error
-
-
-def _keep_to_itself(address: str | None) -> None:
-    """Set what Ray reads when it is imported, where the user has not."""
-    # Ray reports a cluster's use to its makers, or where that is off, that it is off.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_REPORT_URL", "http://127.0.0.1:9/")
-    if address is None:
-        # Whatever it is called: on all systems it keeps a cluster of one machine to 127.0.0.1.
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-
-
-@contextmanager
-def _cluster(address: str | None, report: Callable[[str], Any]) -> Iterator[None]:
-    """Join a cluster, or have one of this machine's cores for as long as it takes."""
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    own: dict[str, Any] = {"include_dashboard": False}
-    place = f"joining the Ray cluster at {address}" if address else "starting Ray on this machine"
-    report(f"{place} ...")
-    began = time.perf_counter()
-    try:
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **({} if address else own),
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"`address` {address}: no Ray cluster answers there ({reason})") from error
-    took = time.perf_counter() - began
-    report(f"Ray answers after {took:.0f} s; its first workers load the network ...")
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _spread(

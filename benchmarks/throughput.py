@@ -61,14 +61,22 @@ def make(folder: Path, pictures: int) -> Iterator[Load]:
     yield Load("video of 1280x720, marked", video, Wanted(folder / "marked.mp4"))
 
 
-def go(load: Load, detector: Detector, another: Callable[[], Detector], workers: int) -> float:
-    """Return pictures a second of `detect`, JPEGs decoded smaller where faces alone are wanted."""
-    frames, began = open_source(str(load.source)), time.perf_counter()
+def go(
+    load: Load, detector: Detector, another: Callable[[], Detector], workers: int
+) -> tuple[float, float]:
+    """Run `detect`, JPEGs decoded smaller where faces alone are wanted.
+
+    Returns:
+        Pictures a second, and how many cores were busy.
+    """
+    frames = open_source(str(load.source))
+    began, used = time.perf_counter(), time.process_time()
     if not load.wanted.pixels:
         frames.enough(_ENOUGH * detector.spec.width, _ENOUGH * detector.spec.height)
     with open_sinks(frames, load.wanted) as sinks:
         done = sum(1 for _ in run(detector, frames, sinks, None, Workers(workers, another)))
-    return done / (time.perf_counter() - began)
+    took = time.perf_counter() - began
+    return done / took, (time.process_time() - used) / took
 
 
 def plain(load: Load, detector: Detector, spent: dict[str, float]) -> float:
@@ -95,24 +103,29 @@ def plain(load: Load, detector: Detector, spent: dict[str, float]) -> float:
 def table(folder: Path, pictures: int, rounds: int, model: str) -> Iterator[str]:
     """Yield the lines of the result in Markdown."""
     cores = len(os.sched_getaffinity(0))
-    yield f"| load | plain loop, a second | {' | '.join(STAGES)} | one worker | {cores} workers |"
-    yield "|---|---:|" + "---:|" * (len(STAGES) + 2)
+    head = f"| load | plain loop, a second | {' | '.join(STAGES)} | one worker "
+    yield head + f"| {cores} workers | cores busy |"
+    yield "|---|---:|" + "---:|" * (len(STAGES) + 3)
     another = partial(open_detector, model)
     with another() as detector:
         for load in make(folder, pictures):
             spent = dict.fromkeys(STAGES, 0.0)
             rates: dict[int, list[float]] = {0: [], 1: [], cores: []}
+            busy: dict[int, list[float]] = {1: [], cores: []}
             for _ in range(rounds):
                 rates[0].append(plain(load, detector, spent))
                 for workers in sorted({1, cores}):
-                    rates[workers].append(go(load, detector, another, workers))
+                    rate, used = go(load, detector, another, workers)
+                    rates[workers].append(rate)
+                    busy[workers].append(used)
             loop = statistics.median(rates[0])
             shares = " | ".join(f"{spent[stage] / sum(spent.values()):.0%}" for stage in STAGES)
             gains = [
                 statistics.median(fast / slow for fast, slow in zip(fast, rates[0], strict=True))
                 for fast in (rates[1], rates[cores])
             ]
-            yield f"| {load.name} | {loop:.1f} | {shares} | {gains[0]:.2f}x | {gains[1]:.2f}x |"
+            row = f"| {load.name} | {loop:.1f} | {shares} | {gains[0]:.2f}x | {gains[1]:.2f}x "
+            yield row + f"| {statistics.median(busy[cores]):.2f} |"
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 _SIDE_BY_SIDE = ("backends", "benchmarks", "converters", "models")
-_PAGES = ("SECURITY.md", "CONTRIBUTING.md", "models/slim-320.md", "models/rfb-320.md")
+_CARDS = sorted(f"models/{path.name}" for path in (ROOT / "models").glob("*.md"))
+_PAGES = ("SECURITY.md", "CONTRIBUTING.md", *_CARDS)
 
 
 def on_startup(command: str, dirty: bool) -> None:
@@ -29,7 +30,8 @@ def on_startup(command: str, dirty: bool) -> None:
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that stand elsewhere in the repository."""
     for name in _PAGES:
-        content = (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
+        content = (ROOT / name).read_text(encoding="utf-8")
+        content = content.replace("](docs/", "](").replace("](../docs/", "](../")
         files.append(File.generated(config, name, content=content))
     return files
 

@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 
 from ultraface_deploy import __version__
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.models import RegistryEntry
+from ultraface_deploy.models import FOLDER, RegistryEntry
 from ultraface_deploy.models.pace import HTTPHandler, HTTPSHandler, Pace
 from ultraface_deploy.safe.files import make_folder, sha256_of
 
@@ -63,6 +63,16 @@ def cached_checkpoint(entry: RegistryEntry) -> Path:
     if sha256_of(path) != entry.sha256:
         raise CheckFailed(f"{path}: is not {entry.name} (SHA-256 differs); delete and pull again")
     return path
+
+
+def checkpoint_of(entry: RegistryEntry) -> Path:
+    """Return the checkpoint of an entry, one that ships or was pulled before; never downloads.
+
+    Raises:
+        InputError: it was not pulled yet.
+        CheckFailed: the pulled file was changed since.
+    """
+    return FOLDER / entry.file if entry.file else cached_checkpoint(entry)
 
 
 def pull(entry: RegistryEntry, progress: OnBytes = lambda done, total: None) -> Path:

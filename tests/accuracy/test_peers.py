@@ -100,3 +100,20 @@ def test_an_entry_point_is_a_peer(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_kind_without_its_file_says_so() -> None:
     with pytest.raises(InputError, match="give yunet=FILE"):
         open_peers(["yunet="])
+
+
+def test_one_name_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="same name"):
+        open_peers(["slim-320", "slim-320"])
+
+
+def test_a_published_checkpoint_is_run_where_it_was_pulled(
+    checkpoints: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="runs the checkpoint")
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="models pull published-slim-320"):
+        open_peers(["published-slim-320"])
+    shutil.copy(checkpoints / "version-slim-320.pth", tmp_path / "published-slim-320.pth")
+    (peer,) = open_peers(["published-slim-320"])
+    assert peer.name == "published-slim-320" and peer.peer.file is not None

@@ -77,7 +77,9 @@ def test_folding_maps_every_logit_and_no_box(architecture: Architecture, classes
     torch.testing.assert_close(after, 1.3 * before + 0.4, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("kept", [False, True])
 def test_a_checkpoint_gets_the_scores_of_another(
+    kept: bool,
     tiny: list[Sample],
     tmp_path: Path,
     make_checkpoint: Callable[..., Path],
@@ -97,6 +99,7 @@ def test_a_checkpoint_gets_the_scores_of_another(
     done = cli(
         *("models", "match-scores", tmp_path / "own.pth", "--like", tmp_path / "other.pth"),
         *("--data", tmp_path / "voc", "--holdout", 1, "-o", tmp_path / "new.pth"),
+        *(["--keep-aspect"] if kept else []),
     )
     assert done.code == 0, done.err
     assert "false positives an image" in done.out
@@ -180,6 +183,7 @@ def test_shares_of_faces_by_score() -> None:
         (("nosuch",), "no model named 'nosuch'"),
         (("slim-320", "--plot", "curve.jpg"), ".png, .svg"),
         (("slim-320", "--input-size", "320"), "320"),
+        (("slim-320", "--into", __file__), "scores:begin"),
         (("slim-320", "--holdout", "0"), "leaves no image"),
     ],
 )

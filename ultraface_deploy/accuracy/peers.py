@@ -22,6 +22,7 @@ from ultraface_deploy.backends import Session, get_backend
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.detect.yunet import GRID, YuNet, prove_harmless
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.models.pull import checkpoint_of
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, postprocess
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.safe.files import require_file
@@ -81,9 +82,8 @@ class Own:
     def __init__(self, model: str, threads: int, options: PostprocessOptions = OPTIONS) -> None:
         self._model, self._threads, self._options = model, threads, options
         entry = models.registry().get(model)
-        shipped = entry is not None and entry.onnx is not None
-        self.file = models.FOLDER / str(entry.onnx) if entry and shipped else Path(model)
-        self._checkpoint = models.FOLDER / str(entry.file) if entry and shipped else self.file
+        self._checkpoint = checkpoint_of(entry) if entry else Path(model)
+        self.file = models.FOLDER / entry.onnx if entry and entry.onnx else self._checkpoint
         backend = "torch" if self.file.suffix == ".pth" else self.runtime
         self._detector = Detector.open(self.file, backend, threads=threads, options=options)
         self.spec = self._detector.spec
@@ -231,9 +231,12 @@ def open_peers(
         options: thresholds and NMS; plug-ins and libfacedetection have their own.
 
     Raises:
-        InputError: no such kind or model, or a file that it cannot run.
+        InputError: no such kind or model, a file that it cannot run, or two of the same name.
     """
-    return [_open(text, threads, options) for text in given]
+    opened = [_open(text, threads, options) for text in given]
+    if len({each.name for each in opened}) != len(opened):
+        raise InputError("two detectors have the same name; give each once")
+    return opened
 
 
 def _open(text: str, threads: int, options: PostprocessOptions) -> NamedPeer:

@@ -114,6 +114,9 @@ def match_scores(
     holdout: Annotated[
         float, typer.Option("--holdout", min=0.0, max=1.0, help="Share of the images used.")
     ] = 0.04,
+    keep_aspect: Annotated[
+        bool, typer.Option("--keep-aspect", help="For pictures that are padded, not stretched.")
+    ] = False,
 ) -> None:
     """Fold a score calibration into a checkpoint, so that old thresholds fit it.
 
@@ -129,7 +132,8 @@ def match_scores(
     with progress() as display:
         task = display.add_task("detecting", total=None)
         found = match_checkpoint(
-            checkpoint, like, data, output, holdout, lambda: display.advance(task)
+            *(checkpoint, like, data, output, holdout, lambda: display.advance(task)),
+            keep_aspect=keep_aspect,
         )
     line(f"scale {found.scale:.4f}, shift {found.shift:.4f}")
     for threshold, own, theirs, now in found.false_positives:
@@ -176,7 +180,7 @@ def scores(
     """
     from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.pages.plots import require_matplotlib
-    from ultraface_deploy.safe.marked import insert
+    from ultraface_deploy.safe.marked import insert, require_markers
     from ultraface_deploy.train import require_torch
 
     sizes = [parse_input_size(size) for size in input_size or ()]
@@ -188,6 +192,8 @@ def scores(
         score_tables,
     )
 
+    if into is not None:
+        require_markers(into, "scores")
     if plot is not None:
         check_picture(plot)
         require_matplotlib(wanted="drawing the reliability")

@@ -60,7 +60,7 @@ def eval_peers(
     from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.wider import read_ground_truth
 
-    size, other = parse_input_size(input_size), _read(beside)
+    size, other = parse_input_size(input_size), _prepared(beside, into)
     peers = open_peers(detectors, threads)
     truth, folder = read_ground_truth(ground_truth), image_folder(data)
     images = {image.name: folder / f"{image.name}.jpg" for image in truth}
@@ -91,16 +91,20 @@ def bench_peers(
     from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.safe.images import PHOTOS, list_images
 
-    size, other = parse_input_size(input_size), _read(beside)
+    size, other = parse_input_size(input_size), _prepared(beside, into)
     peers = open_peers(detectors, threads, IN_USE)
     found = measure_cost(peers, list_images(pictures or PHOTOS), size, rounds)
     report = PeerReport(1, input_size, threads, cost=found)
     _write(report, other, markdown, into, json)
 
 
-def _read(beside: Path | None) -> PeerReport | None:
+def _prepared(beside: Path | None, into: Path | None) -> PeerReport | None:
+    """Read the other result, and see before anything is measured that the table has its place."""
     from ultraface_deploy.bench.peers import read_report
+    from ultraface_deploy.safe.marked import require_markers
 
+    if into is not None:
+        require_markers(into, "peers")
     return None if beside is None else read_report(beside)
 
 

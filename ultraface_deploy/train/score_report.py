@@ -15,8 +15,8 @@ import numpy as np
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import Checkpoint, load_checkpoint
-from ultraface_deploy.models import FOLDER, find
-from ultraface_deploy.models.pull import cached_checkpoint
+from ultraface_deploy.models import find
+from ultraface_deploy.models.pull import checkpoint_of
 from ultraface_deploy.pages.plots import COLOURS, LINES, MARKERS, legend, new_figure, render
 from ultraface_deploy.safe.files import write_bytes
 from ultraface_deploy.train.data import Sample, read_dataset
@@ -108,8 +108,7 @@ def report_scores(
 def _open(checkpoint: Path) -> Checkpoint:
     if checkpoint.suffix or checkpoint.exists():
         return load_checkpoint(checkpoint)
-    entry = find(str(checkpoint))
-    return load_checkpoint(FOLDER / entry.file if entry.file else cached_checkpoint(entry))
+    return load_checkpoint(checkpoint_of(find(str(checkpoint))))
 
 
 def _without_faces(count: int, folder: Path) -> list[Sample]:

@@ -145,6 +145,8 @@ def match_checkpoint(
     output: Path,
     holdout: float,
     on_image: Callable[[], None] = lambda: None,
+    *,
+    keep_aspect: bool = False,
 ) -> Matched:
     """Write a checkpoint again with scores that mean what another's mean.
 
@@ -155,6 +157,7 @@ def match_checkpoint(
         output: the new checkpoint.
         holdout: share of the images to use, chosen by a hash of the name.
         on_image: called after each image that is decoded.
+        keep_aspect: look at the images with kept proportions, not stretched to the input.
 
     Raises:
         InputError: a file cannot be used, or there are too few false positives to match.
@@ -166,7 +169,8 @@ def match_checkpoint(
     side = 2 * max(own.spec.width, own.spec.height)
     with tempfile.TemporaryDirectory() as folder:
         cache = ImageCache(samples, Path(folder), side, on_image, "ram")
-        return write_matched(own, reference, samples, cache, range(len(samples)), output)
+        held = range(len(samples))
+        return write_matched(own, reference, samples, cache, held, output, keep_aspect=keep_aspect)
 
 
 def write_matched(
@@ -176,6 +180,8 @@ def write_matched(
     cache: ImageCache,
     indices: Sequence[int],
     output: Path,
+    *,
+    keep_aspect: bool = False,
 ) -> Matched:
     """Write a checkpoint with the scores of another, matched on the given samples.
 
@@ -183,7 +189,8 @@ def write_matched(
         InputError: there are too few false positives to match.
     """
     before, wanted = (
-        judge(fused(each.build()), each.spec, samples, cache, indices) for each in (own, reference)
+        judge(fused(each.build()), each.spec, samples, cache, indices, keep_aspect=keep_aspect)
+        for each in (own, reference)
     )
     scale, shift = matching_map(before, wanted)
     changed = rescaled(own.state_dict, scale, shift, own.spec.num_classes)

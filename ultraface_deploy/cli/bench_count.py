@@ -12,13 +12,12 @@ import typer
 from ultraface_deploy.cli.bench_options import (
     Folders,
     InputSizes,
-    Precisions,
     configurations_of,
     require_folders,
     require_writable,
 )
 from ultraface_deploy.cli.console import note, progress, results, write_json
-from ultraface_deploy.cli.options import Backends, JsonTarget, chosen_backends
+from ultraface_deploy.cli.options import Backends, JsonTarget, Precisions, chosen_backends
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.count.instructions import Count

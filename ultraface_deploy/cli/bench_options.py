@@ -27,12 +27,6 @@ Folders = Annotated[
         show_default=False,
     ),
 ]
-Precisions = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option(
-        "--precision", metavar="NAME", help="fp32 (default), fp16, int8; repeat, or `all`."
-    ),
-]
 InputSizes = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--input-size", metavar="WxH", help="Convert to this input size first; repeat."),

@@ -14,7 +14,6 @@ from ultraface_deploy.cli.bench_hosts import measure_on_boards
 from ultraface_deploy.cli.bench_options import (
     Folders,
     InputSizes,
-    Precisions,
     configurations_of,
     require_folders,
     require_writable,
@@ -28,6 +27,7 @@ from ultraface_deploy.cli.options import (
     IgnoreOutputs,
     JsonTarget,
     Mean,
+    Precisions,
     Std,
     choose_device,
 )

@@ -20,6 +20,7 @@ from ultraface_deploy.cli.options import (
     InputSize,
     Mean,
     Std,
+    precision_option,
 )
 from ultraface_deploy.cli.quantize import Calibration, CalibrationImages
 from ultraface_deploy.models import DEFAULT_MODEL
@@ -55,9 +56,7 @@ def convert(
     fp16: Annotated[bool, typer.Option("--fp16", help="Store the targets in FP16.")] = False,
     precision: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(
-            "--precision", metavar="NAME", help="The same by name: fp16, int8, w8, ...; repeat."
-        ),
+        precision_option("; default fp32; repeat for several"),
     ] = None,
     input_size: InputSize = None,
     mean: Mean = None,

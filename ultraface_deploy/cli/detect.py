@@ -18,12 +18,15 @@ from ultraface_deploy.cli.engine import (
     require_engine,
 )
 from ultraface_deploy.cli.options import (
+    Backend,
     ColorOrder,
     Device,
     IgnoreOutputs,
     InputSize,
     JsonTarget,
     Mean,
+    Model,
+    Precision,
     ScoreThreshold,
     Std,
     Threads,
@@ -54,14 +57,9 @@ def detect(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", help="Artifact folder, model file or registry name.")
-    ] = DEFAULT_MODEL,
-    backend: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--backend", help="Runtime; default: the first installed that reads MODEL."),
-    ] = None,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
+    model: Model = DEFAULT_MODEL,
+    backend: Backend = None,
+    precision: Precision = "fp32",
     threads: Threads = 1,
     workers: Annotated[
         Optional[int],  # noqa: UP045

@@ -30,6 +30,7 @@ from ultraface_deploy.cli.options import (
     InputSize,
     JsonTarget,
     Mean,
+    Precisions,
     Std,
     choose_device,
     chosen_backends,
@@ -99,10 +100,7 @@ def run(
         ),
     ] = 0.1,
     backend: Backends = None,
-    precision: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option("--precision", help="fp32 (default), fp16, int8; repeat, or `all`."),
-    ] = None,
+    precision: Precisions = None,
     input_size: InputSize = None,
     mean: Mean = None,
     std: Std = None,

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
+
+from ultraface_deploy.agreement.precision import PRECISIONS
 
 Folder = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
@@ -32,11 +34,34 @@ InputSize = Annotated[
         "--input-size", metavar="WxH", help="Size of the network input, for example 320x240."
     ),
 ]
+Model = Annotated[
+    str, typer.Option("--model", help="Artifact folder, model file or registry name.")
+]
+Backend = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--backend",
+        metavar="NAME",
+        help="Runtime; default: the first installed that reads the model.",
+    ),
+]
 Backends = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option(
         "--backend", metavar="NAME", help="Runtime; repeat for several, or `all` for the installed."
     ),
+]
+
+
+def precision_option(more: str = "") -> Any:
+    """Return the option that names precisions, and says more of how a command takes them."""
+    return typer.Option("--precision", metavar="NAME", help=f"{', '.join(PRECISIONS)}{more}.")
+
+
+Precision = Annotated[str, precision_option()]
+Precisions = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    precision_option("; default fp32; repeat for several, or `all`"),
 ]
 JsonTarget = Annotated[
     Optional[str],  # noqa: UP045

@@ -12,7 +12,7 @@ from typing import Annotated, Optional
 import typer
 
 from ultraface_deploy.cli.console import note, notes
-from ultraface_deploy.cli.options import Folder
+from ultraface_deploy.cli.options import Folder, precision_option
 from ultraface_deploy.cli.quantize import Calibration
 from ultraface_deploy.errors import InputError
 
@@ -30,12 +30,7 @@ def package(
     ] = "ncnn",
     precision: Annotated[
         Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.10
-        typer.Option(
-            "--precision",
-            metavar="NAME",
-            help="fp32, fp16 or int8; default: fp32, for web int8.",
-            show_default=False,
-        ),
+        precision_option("; default fp32, for web int8"),
     ] = None,
     calibration: Calibration = None,
     embed_model: Annotated[

@@ -12,7 +12,16 @@ from typing import Annotated, Optional
 import typer
 
 from ultraface_deploy.cli.console import line, note
-from ultraface_deploy.cli.options import Device, InputSize, ScoreThreshold, Threads, choose_device
+from ultraface_deploy.cli.options import (
+    Backend,
+    Device,
+    InputSize,
+    Model,
+    Precision,
+    ScoreThreshold,
+    Threads,
+    choose_device,
+)
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.models import DEFAULT_MODEL
 
@@ -34,14 +43,9 @@ def serve(
             "without one only pictures that are sent are looked at.",
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", help="Artifact folder, model file or registry name.")
-    ] = DEFAULT_MODEL,
-    backend: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--backend", help="Runtime; default: the first installed that reads MODEL."),
-    ] = None,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or int8.")] = "fp32",
+    model: Model = DEFAULT_MODEL,
+    backend: Backend = None,
+    precision: Precision = "fp32",
     threads: Threads = 1,
     device: Device = None,
     input_size: InputSize = None,

@@ -23,8 +23,9 @@ demo: $(STAMP)
 		--backend mnn -o artifacts/demo.jpg
 	@echo 'The marked photograph: artifacts/demo.jpg'
 
+# Compiled modules are kept whatever the environment says: hundreds of children import them.
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 -m 'not native and not ray'
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not native and not ray'
 
 # The first ten minutes of a maker, an engineer and a researcher, in fresh environments.
 USERS ?= maker engineer researcher

@@ -16,6 +16,7 @@ from torch import distributed
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import load_checkpoint
+from ultraface_deploy.train import loop as loop_module
 from ultraface_deploy.train import stage as stage_module
 from ultraface_deploy.train.data import Sample
 from ultraface_deploy.train.loop import Trainer, split
@@ -43,6 +44,16 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return load_checkpoint(folder / "best.pth").state_dict
 
 
+def assert_equal(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+
+
+@pytest.fixture(autouse=True)
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots take longer than these runs; `test_page.py` and `test_command.py` look at them."""
+    monkeypatch.setattr(loop_module, "training_page", lambda *arguments: "")
+
+
 def test_eight_images_are_learnt_by_heart(tiny: list[Sample], tmp_path: Path) -> None:
     stage = replace(MEMORISE, epochs=10, lr=1e-2)
     trainer = Trainer(recipe_of(stage), [tiny * 10], tmp_path / "run")
@@ -66,8 +77,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(tiny: list[Sample], tmp_pat
         again = Trainer(recipe, [tiny], folder)
         again.resume(folder / "last.pth")
         again.fit()
-        for name, value in weights_of(tmp_path / "whole").items():
-            torch.testing.assert_close(weights_of(folder)[name], value, rtol=0, atol=0)
+        assert_equal(weights_of(folder), weights_of(tmp_path / "whole"))
 
 
 def test_a_run_that_was_killed_within_an_epoch_goes_on_from_there(
@@ -88,8 +98,7 @@ def test_a_run_that_was_killed_within_an_epoch_goes_on_from_there(
     again.resume(folder / "last.pth")
     assert again.position == (0, 0, 3) and again.images == 6
     again.fit()
-    for name, value in weights_of(tmp_path / "whole").items():
-        torch.testing.assert_close(weights_of(folder)[name], value, rtol=0, atol=0)
+    assert_equal(weights_of(folder), weights_of(tmp_path / "whole"))
     rows = [(tmp_path / name / "metrics.csv").read_text().split() for name in ("cut", "whole")]
     losses = [[row.split(",")[-6:] for row in run] for run in rows]
     assert losses[0] == losses[1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,33 +22,39 @@ from esp_ppq.executor import TorchExecutor
 def main() -> None:
     """Do it."""
     network, target, bits, method = sys.argv[1:]
+    # On a busy machine several wait for each other, fifty times as long.
+    torch.set_num_threads(1)
     # It writes its own simplification over the file that it reads; ours is simplified already.
     shutil.copyfile(network, "read.onnx")
     espdl_interface.simplify = lambda model: (model, False)
     setting = QuantizationSettingFactory.espdl_setting()
     setting.quantize_activation_setting.calib_algorithm = method
-    given = torch.from_numpy(np.load("inputs.npy"))
+    given = read("inputs.npy")
     graph = espdl_interface.espdl_quantize_onnx(
         "read.onnx",
         "made.espdl",
-        list(given.split(1)),
+        given,
         len(given),
-        [1, *given.shape[1:]],
+        list(given[0].shape),
         target=target,
         num_of_bits=int(bits),
         setting=setting,
         device="cpu",
         error_report=False,
+        skip_export=True,
         collate_fn=lambda tensor: tensor,
     )
     executor, names = TorchExecutor(graph, device="cpu"), list(graph.outputs)
     with torch.inference_mode():
-        computed = [
-            executor.forward(photo, output_names=names)
-            for photo in torch.from_numpy(np.load("photos.npy")).split(1)
-        ]
+        computed = [executor.forward(photo, output_names=names) for photo in read("photos.npy")]
     outputs = [torch.cat(values).numpy() for values in zip(*computed)]  # noqa: B905 - of one length
-    np.savez("outputs.npz", names=names, **{f"output{i}": each for i, each in enumerate(outputs)})
+    numbered: dict[str, Any] = {f"output{i}": each for i, each in enumerate(outputs)}
+    np.savez("outputs.npz", names=np.array(names), **numbered)
+
+
+def read(file: str) -> list[Any]:
+    """Read tensors, one for each picture."""
+    return [torch.from_numpy(each[None]) for each in np.load(file)]
 
 
 if __name__ == "__main__":

@@ -169,8 +169,10 @@ def match_checkpoint(
     side = 2 * max(own.spec.width, own.spec.height)
     with tempfile.TemporaryDirectory() as folder:
         cache = ImageCache(samples, Path(folder), side, on_image, "ram")
-        held = range(len(samples))
-        return write_matched(own, reference, samples, cache, held, output, keep_aspect=keep_aspect)
+        indices = range(len(samples))
+        return write_matched(
+            own, reference, samples, cache, indices, output, keep_aspect=keep_aspect
+        )
 
 
 def write_matched(

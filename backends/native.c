@@ -12,77 +12,93 @@
 #else
 #define PAUSE() (void)0
 #endif
-enum { PIXELS = ULTRAFACE_WIDTH * ULTRAFACE_HEIGHT, SPINS = 4000 };
+enum { PIXELS = ULTRAFACE_WIDTH * ULTRAFACE_HEIGHT, SPINS = 4000, MOST_THREADS = 32 };
 
-/* Threads that wait for numbered rounds of tasks; the caller works with them. */
+/* Threads that wait for tasks; the caller works with them. A bit of `unclaimed` is a task that
+   nobody has begun: who clears it runs it, so a thread that comes late finds nothing to do and
+   nobody waits for it. */
 typedef struct {
-    pthread_t threads[ULTRAFACE_THREADS];
-    pthread_mutex_t lock;
+    pthread_t threads[MOST_THREADS];
+    pthread_mutex_t lock; /* only for sleeping */
     pthread_cond_t begun;
-    int workers, stop;
-    unsigned round;
+    int workers, sleeping, stop;
     ultraface_task task;
     void *context;
-    int count, next, finished;
+    uint32_t unclaimed;
+    int finished;
 } pool;
+
+typedef struct {
+    pool *of;
+    uint32_t own; /* the bit of the task that this thread takes first, for its cache's sake */
+} member;
 
 struct native {
     ultraface_options options;
     pool pool;
+    member members[MOST_THREADS];
     uint8_t *arena;
     uint8_t *bgr;
 };
 
-/* Take tasks until none is left. */
-static void work(pool *p, ultraface_task task, void *context, int count)
+/* Run tasks until all are claimed. */
+static void work(pool *p, uint32_t own)
 {
-    for (int i; (i = __atomic_fetch_add(&p->next, 1, __ATOMIC_ACQ_REL)) < count;)
-        task(context, i);
+    uint32_t left;
+    while ((left = __atomic_load_n(&p->unclaimed, __ATOMIC_ACQUIRE)) != 0) {
+        const uint32_t bit = left & own ? own : left & (~left + 1);
+        if (!(__atomic_fetch_and(&p->unclaimed, ~bit, __ATOMIC_ACQ_REL) & bit))
+            continue; /* another was faster */
+        p->task(p->context, __builtin_ctz(bit));
+        __atomic_fetch_add(&p->finished, 1, __ATOMIC_RELEASE);
+    }
+}
+
+/* Sleep until there are tasks; returns whether to stop. */
+static int sleep_until_begun(pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    __atomic_fetch_add(&p->sleeping, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&p->unclaimed, __ATOMIC_SEQ_CST) && !p->stop)
+        pthread_cond_wait(&p->begun, &p->lock);
+    __atomic_fetch_sub(&p->sleeping, 1, __ATOMIC_SEQ_CST);
+    const int stop = p->stop;
+    pthread_mutex_unlock(&p->lock);
+    return stop;
 }
 
 static void *worker(void *argument)
 {
-    pool *p = (pool *)argument;
-    unsigned seen = 0;
+    const member *m = (const member *)argument;
+    pool *p = m->of;
     for (;;) {
         /* Rounds follow each other within microseconds, so sleeping comes last. */
-        for (int i = 0; i < SPINS && __atomic_load_n(&p->round, __ATOMIC_ACQUIRE) == seen; i++)
+        for (int i = 0; i < SPINS && !__atomic_load_n(&p->unclaimed, __ATOMIC_ACQUIRE); i++)
             PAUSE();
-        pthread_mutex_lock(&p->lock);
-        while (p->round == seen && !p->stop)
-            pthread_cond_wait(&p->begun, &p->lock);
-        seen = p->round;
-        const int stop = p->stop;
-        const ultraface_task task = p->task;
-        void *context = p->context;
-        const int count = p->count;
-        pthread_mutex_unlock(&p->lock);
-        if (stop)
+        if (!__atomic_load_n(&p->unclaimed, __ATOMIC_ACQUIRE) && sleep_until_begun(p))
             return 0;
-        work(p, task, context, count);
-        __atomic_fetch_add(&p->finished, 1, __ATOMIC_ACQ_REL);
+        work(p, m->own);
     }
 }
 
 static void parallel_for(void *argument, ultraface_task task, void *context, int count)
 {
     pool *p = (pool *)argument;
-    pthread_mutex_lock(&p->lock);
     p->task = task;
     p->context = context;
-    p->count = count;
-    __atomic_store_n(&p->next, 0, __ATOMIC_RELEASE);
-    __atomic_store_n(&p->finished, 0, __ATOMIC_RELEASE);
-    __atomic_store_n(&p->round, p->round + 1, __ATOMIC_RELEASE);
-    pthread_cond_broadcast(&p->begun);
-    pthread_mutex_unlock(&p->lock);
-    work(p, task, context, count);
-    /* All workers must have left the round before the next one may begin. */
-    for (int i = 0; __atomic_load_n(&p->finished, __ATOMIC_ACQUIRE) < p->workers; i++)
+    __atomic_store_n(&p->finished, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&p->unclaimed, ~(uint32_t)0 >> (32 - count), __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&p->sleeping, __ATOMIC_SEQ_CST)) {
+        pthread_mutex_lock(&p->lock);
+        pthread_cond_broadcast(&p->begun);
+        pthread_mutex_unlock(&p->lock);
+    }
+    work(p, 1);
+    for (int i = 0; __atomic_load_n(&p->finished, __ATOMIC_ACQUIRE) < count; i++)
         if (i < SPINS)
             PAUSE();
         else
-            sched_yield(); /* the worker may be waiting for this core */
+            sched_yield(); /* who runs the last task may be waiting for this core */
 }
 
 void native_close(native *n)
@@ -109,15 +125,19 @@ native *native_open(int threads)
     n->arena = (uint8_t *)malloc(ULTRAFACE_ARENA_BYTES);
     n->bgr = (uint8_t *)calloc(PIXELS, 3);
     n->options = ultraface_defaults();
-    n->options.threads = threads < ULTRAFACE_THREADS ? threads : ULTRAFACE_THREADS;
+    const int most = ULTRAFACE_THREADS < MOST_THREADS ? ULTRAFACE_THREADS : MOST_THREADS;
+    n->options.threads = threads < most ? threads : most;
     n->options.parallel_for = parallel_for;
     n->options.pool = &n->pool;
     pthread_mutex_init(&n->pool.lock, 0);
     pthread_cond_init(&n->pool.begun, 0);
     const int workers = n->options.threads - 1;
-    for (int i = 0; n->arena && n->bgr && i < workers; i++, n->pool.workers++)
-        if (pthread_create(&n->pool.threads[i], 0, worker, &n->pool))
+    for (int i = 0; n->arena && n->bgr && i < workers; i++, n->pool.workers++) {
+        n->members[i].of = &n->pool;
+        n->members[i].own = (uint32_t)2 << i;
+        if (pthread_create(&n->pool.threads[i], 0, worker, &n->members[i]))
             break;
+    }
     if (n->arena && n->bgr && n->pool.workers == workers)
         return n;
     native_close(n);

@@ -130,12 +130,13 @@ def resized(photo: Picture, folder: ArtifactFolder) -> Picture:
     return np.asarray(cv2.resize(photo, (folder.spec.width, folder.spec.height)), np.uint8)
 
 
-def share_of_stages(folder: ArtifactFolder) -> float:
+def share_of_stages(folder: ArtifactFolder, precision: Precision = "int8") -> float:
     """Return what a 1024x609 picture costs beside the network, as a share of the network."""
     photo = np.asarray(cv2.resize(read_image(DEMO_PHOTO), _LARGE), np.uint8)
     # A black picture of the network's size has no face: neither resize nor suppression.
     blank = np.zeros((folder.spec.height, folder.spec.width, 3), np.uint8)
-    detector = Detector(folder, "int8")
+    blank[:] = 0  # in memory of its own: fresh zeros all read one page, which is always near
+    detector = Detector(folder, precision)
     taken = interleaved(
         {"all": lambda: detector(photo), "network": lambda: detector(blank)}, time.process_time
     )
@@ -234,7 +235,12 @@ def main() -> None:
         for name, (milliseconds, ratio) in time_networks(folder).items():
             print(f"{name:<18} {milliseconds:.3f} ms of CPU, {ratio:.3f} of ONNX Runtime FP32")
     elif arguments.what == "stages":
-        print(f"resize, decoding and suppression: {share_of_stages(folder):.3f} of the network")
+        for precision in ("fp32", "int8"):
+            if folder.has("c", precision):
+                share = share_of_stages(folder, precision)  # type: ignore[arg-type]
+                print(
+                    f"{precision}: resize, decoding and suppression are {share:.3f} of the network"
+                )
     elif arguments.what == "threads":
         print(f"two threads are {speedup(folder):.2f} times as fast as one")
     elif arguments.what == "count":

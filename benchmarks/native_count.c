@@ -30,9 +30,10 @@ int main(void)
     call c;
     begin(&o, large, LARGE_WIDTH, LARGE_HEIGHT, LARGE_STRIDE, arena, sizeof arena, &c);
     static value row[ROW_VALUES(ULTRAFACE_WIDTH, 3)];
+    ahead none = {{0, 0}, 0, 0};
     getpgid(MARK);
     for (int y = 0; y < ULTRAFACE_HEIGHT; y++)
-        resize_row(c.k, &c.source, c.arena, y, row);
+        resize_row(c.k, &c.source, c.arena, y, &none, row);
     getpgid(MARK + 1);
     ultraface_detect(large, LARGE_WIDTH, LARGE_HEIGHT, LARGE_STRIDE, arena, sizeof arena, faces, 200);
     getpgid(MARK);
@@ -41,7 +42,7 @@ int main(void)
     printf("%s %d\n", ultraface_kernels(), found);
     /* Every step again, alone, over what is left in the arena: counts do not depend on values. */
     begin(&o, pixels, ULTRAFACE_WIDTH, ULTRAFACE_HEIGHT, stride, arena, sizeof arena, &c);
-    const band b = band_of(&c, 0);
+    band b = band_of(&c, 0);
     for (int i = 0; i < STEPS; i++) {
         getpgid(MARK);
         for (int y = 0; y < steps[i].height; y++)

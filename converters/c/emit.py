@@ -20,13 +20,19 @@ from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 
 _SOURCE = Path(__file__).with_name("source")
 _CANDIDATES = 200
-_X86 = ("x86_begin", "avx512", "avx512_resize", "avx2", "avx2_resize")
-_ARM = ("neon_begin", "neon_matrix", "neon", "dot", "i8mm")
-_INT8_KERNELS = tuple(f"int8/{part}.c" for part in ("types", "portable", *_X86, *_ARM, "wasm"))
+_INT8_KERNELS = (
+    *("int8/types.c", "common/kernels.c", "int8/portable.c", "int8/x86_begin.c", "int8/avx2.c"),
+    *("common/avx2_resize.c", "int8/avx512.c", "int8/avx512_resize.c", "int8/vbmi_resize.c"),
+    *("int8/x86_end.c", "int8/neon_begin.c", "int8/neon_matrix.c", "common/neon_resize.c"),
+    *("int8/neon.c", "int8/dot.c", "int8/i8mm.c", "int8/wasm.c"),
+)
 
 # Instruction sets by processor, the best first, with the function that asks for them.
 _INT8_CHOICES = {
-    "X86": {"avx512": "has_avx512", "avxvnni": "has_avxvnni", "avx2": "has_avx2"},
+    "X86": {
+        **{"vbmi": "has_vbmi", "avx512": "has_avx512"},
+        **{"avxvnni": "has_avxvnni", "avx2": "has_avx2"},
+    },
     "ARM64": {"i8mm": "has_i8mm", "dot": "has_dot", "neon": "always"},
 }
 _FLOAT_CHOICES = {
@@ -54,7 +60,12 @@ def emit_float(network: FloatNetwork, header_name: str) -> tuple[str, str]:
     mean = round(spec.mean[0])
     steps = [float_step(index, step, mean) for index, step in enumerate(network.steps)]
     numbers = {"MEAN": mean, "NOTHING_VALUE": 0}
-    kernels = "\n".join([_read("float/types.c"), _read("float/portable.c"), _wide_kernels()])
+    kernels = "\n".join(
+        [
+            *map(_read, ("float/types.c", "common/kernels.c", "float/portable.c")),
+            _wide_kernels(),
+        ]
+    )
     kernels += _choice(_FLOAT_CHOICES)
     return _emit(spec, network.topology, "FP32", steps, numbers, kernels, header_name)
 
@@ -116,18 +127,27 @@ def _wide_kernels() -> str:
     x86 = {"LOAD": "loadu_ps", "STORE": "storeu_ps", "SET1": "set1_ps", "FMA": "fmadd_ps"}
     x86["MAX"] = "max_ps"
     avx512 = {name: f"_mm512_{call}" for name, call in x86.items()}
-    avx512 |= {"SET": "avx512", "VECTOR": "__m512", "WIDE": "16", "TARGET": "AVX512"}
+    avx512 |= {
+        "SET": "avx512",
+        "VECTOR": "__m512",
+        "WIDE": "16",
+        "TARGET": "AVX512",
+        "RESIZE": "avx2",
+    }
     avx2 = {name: f"_mm256_{call}" for name, call in x86.items()}
-    avx2 |= {"SET": "avx2", "VECTOR": "__m256", "WIDE": "8", "TARGET": "AVX2"}
+    avx2 |= {"SET": "avx2", "VECTOR": "__m256", "WIDE": "8", "TARGET": "AVX2", "RESIZE": "avx2"}
     neon = {"LOAD": "vld1q_f32", "STORE": "vst1q_f32", "SET1": "vdupq_n_f32", "MAX": "vmaxq_f32"}
     neon |= {"FMA": "FMA_NEON", "SET": "neon", "VECTOR": "float32x4_t", "WIDE": "4"}
+    neon |= {"RESIZE": "neon"}
     return "\n".join(
         [
             _read("float/x86_begin.c"),
+            _read("common/avx2_resize.c"),
             _filled(text, avx512 | _rows("avx512", ((64, 5, 4), (32, 10, 2), (16, 10, 1)))),
             _filled(text, avx2 | _rows("avx2", ((16, 5, 2),))),
             _read("float/x86_end.c"),
             _read("float/arm_begin.c"),
+            _read("common/neon_resize.c"),
             _filled(text.replace("@TARGET@ ", ""), neon | _rows("neon", ((16, 5, 4),))),
             "#endif\n",
         ]
@@ -139,7 +159,7 @@ def _rows(name: str, tiles: Sequence[tuple[int, int, int]]) -> dict[str, object]
     made = [f"ROW_{name}(row_{n}_{name}, {many}, {vectors})" for n, many, vectors in tiles]
     calls = [
         f"    for (; n + {n} <= m->outputs; n += {n})\n"
-        f"        row_{n}_{name}(m, n, lines, rows, run, apart, out, pixels);"
+        f"        row_{n}_{name}(m, n, lines, rows, run, apart, out, pixels, next);"
         for n, _, _ in tiles
     ]
     return {"ROWS": "\n".join(made), "CALLS": "\n".join(calls)}

@@ -16,8 +16,9 @@ _ALIGN = 64
 # Kernels may read this many values behind a row, and what is there has no weight.
 _SLACK = 64
 CANDIDATE_BYTES = 72
-_LIST = -1000
-COLUMN_BYTES = 8
+_LIST, _COLUMNS = -1000, -1001
+# Of an output column of the resize, and of what INT8 kernels spread it to, 16 columns at once.
+COLUMN_BYTES, TAP_BYTES = 8, 24
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,6 @@ def lay_out(topology: Topology, spec: ModelSpec, value_bytes: int, candidates: i
     )
     nothing = taken.add(nothing_bytes)
     no_picture = taken.add(row_values(spec.width, 3) * value_bytes)
-    columns = taken.add(spec.width * COLUMN_BYTES)
     wanted = _wanted(topology, spec, streamed, value_bytes, candidates)
     placed, end = _place(wanted, taken.end)
     band = _Space()
@@ -91,8 +91,8 @@ def lay_out(topology: Topology, spec: ModelSpec, value_bytes: int, candidates: i
     )
     sums = tuple(placed[-1 - index] for index in range(len(spec.feature_maps)))
     return Layout(
-        *(streamed, tensors, sums, nothing, nothing_bytes, no_picture, columns),
-        *(placed[_LIST], end, line, band.end),
+        *(streamed, tensors, sums, nothing, nothing_bytes, no_picture),
+        *(placed[_COLUMNS], placed[_LIST], end, line, band.end),
     )
 
 
@@ -100,7 +100,8 @@ def lay_out(topology: Topology, spec: ModelSpec, value_bytes: int, candidates: i
 class _Wanted:
     """Something that needs `size` bytes from the step that makes it to the last that reads it.
 
-    `key` is a tensor's index, -1 - the index of a feature map for its sums, or `_LIST`.
+    `key` is a tensor's index, -1 - the index of a feature map for its sums, `_LIST` or
+    `_COLUMNS`.
     """
 
     key: int
@@ -114,6 +115,7 @@ def _wanted(
 ) -> Iterator[_Wanted]:
     """What is kept whole, in the order in which it is made."""
     end = len(topology.steps)
+    yield _Wanted(_COLUMNS, _column_bytes(spec.width, value_bytes), 0, streamed - 1)
     last = {p.tensor: index for index, step in enumerate(topology.steps) for p in step.sources}
     for index, step in enumerate(topology.steps):
         height, width = step.size
@@ -125,6 +127,11 @@ def _wanted(
             values = row_values(width, topology.tensors[step.output].channels) * height
             yield _Wanted(step.output, values * value_bytes, index, last.get(step.output, index))
     yield _Wanted(_LIST, candidates * CANDIDATE_BYTES, end, end)
+
+
+def _column_bytes(width: int, value_bytes: int) -> int:
+    taps = -(-width // 16) * 16 * TAP_BYTES if value_bytes == 1 else 0
+    return width * COLUMN_BYTES + taps
 
 
 def _place(wanted: Iterable[_Wanted], start: int) -> tuple[dict[int, int], int]:

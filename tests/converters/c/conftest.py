@@ -34,7 +34,7 @@ from ultraface_deploy.quantize.table import CalibrationTable
 pytest.importorskip("onnxsim", reason="C is made from simplified ONNX")
 
 HARNESS = Path(__file__).with_name("harness.c")
-SETS = ("portable", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod", "i8mm")
+SETS = ("portable", "avx2", "avxvnni", "avx512vnni", "avx512vbmi", "neon", "dotprod", "i8mm")
 FLOAT_SETS = ("portable", "avx2", "avx512", "neon")
 SIZE = (128, 96)
 Bytes = npt.NDArray[np.uint8]

@@ -28,7 +28,8 @@ static void resize_made_up(int width, int height)
     if (begin(&o, picture, width, height, 3 * width, arena, sizeof arena, &c))
         return;
     for (int y = 0; y < ULTRAFACE_HEIGHT; y++) {
-        resize_row(c.k, &c.source, c.arena, y, row);
+        ahead none = {{0, 0}, 0, 0};
+        resize_row(c.k, &c.source, c.arena, y, &none, row);
         for (int i = 0; i < 3 * ULTRAFACE_WIDTH; i++)
             putchar((uint8_t)(row[i] - from_level(0)));
     }

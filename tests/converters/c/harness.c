@@ -15,7 +15,8 @@ int harness_resize(const uint8_t *pixels, int width, int height, int stride, int
         return problem;
     value row[ROW_VALUES(ULTRAFACE_WIDTH, 3)];
     for (int y = 0; y < ULTRAFACE_HEIGHT; y++) {
-        resize_row(c.k, &c.source, c.arena, y, row);
+        ahead none = {{0, 0}, 0, 0};
+        resize_row(c.k, &c.source, c.arena, y, &none, row);
         for (int i = 0; i < 3 * ULTRAFACE_WIDTH; i++)
             *to++ = (uint8_t)(row[i] - from_level(0));
     }

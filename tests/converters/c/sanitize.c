@@ -1,9 +1,13 @@
 /* Random pictures of sizes from 1x1 to 4096x4096, each in memory of exactly its size, some with
    arguments that must be refused: for the sanitizers, which end the program at the first fault.
-   Arguments: how many, and a seed. Prints the kernels. */
+   Each picture is seen by one instruction set of this processor, unless ULTRAFACE_KERNELS names
+   one for all. Arguments: how many, and a seed. Prints the instruction sets. */
+#define _POSIX_C_SOURCE 200112L
 #include SOURCE
 #include <stdio.h>
 #include <stdlib.h>
+
+enum { SETS = sizeof choices / sizeof *choices };
 
 static uint32_t state;
 
@@ -17,6 +21,15 @@ static uint32_t next(void)
 static int side(void)
 {
     return 1 + (int)(next() % (1u << next() % 13));
+}
+
+static void choose_any(void)
+{
+    size_t i;
+    do
+        i = next() % SETS;
+    while (!choices[i].usable());
+    setenv("ULTRAFACE_KERNELS", choices[i].set->name, 1);
 }
 
 /* One call with one thing wrong. */
@@ -46,10 +59,15 @@ int main(int argc, char **argv)
 {
     static const int bytes[] = {3, 3, 1, 2};
     const int count = argc > 1 ? atoi(argv[1]) : 100;
-    puts(ultraface_kernels());
+    const int any = !getenv("ULTRAFACE_KERNELS");
+    for (size_t i = 0; i < SETS; i++)
+        if (any ? choices[i].usable() : choices[i].set == choose_kernels())
+            puts(choices[i].set->name);
     state = argc > 2 ? (uint32_t)atoi(argv[2]) : 1;
     for (int i = 0; i < count; i++) {
         ultraface_options o = ultraface_defaults();
+        if (any)
+            choose_any();
         o.format = (ultraface_format)(next() % 4);
         o.score_threshold = (float)(next() % 100) / 100.0f;
         o.iou_threshold = (float)(next() % 101) / 100.0f;
@@ -74,7 +92,7 @@ int main(int argc, char **argv)
                                                 ULTRAFACE_ARENA_BYTES, faces, capacity);
         if (found < 0 || found > capacity ||
             !refused(o, pixels, width, height, stride, arena, faces)) {
-            printf("picture %d: %d\n", i, found);
+            printf("picture %d, %s: %d\n", i, ultraface_kernels(), found);
             return 1;
         }
         free(faces);

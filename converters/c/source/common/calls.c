@@ -54,7 +54,7 @@ static int begin(const ultraface_options *o, const uint8_t *pixels, int width, i
     c->source.bytes = bytes;
     c->source.format = o->format;
     fit(&c->source, o->keep_aspect);
-    split_columns(&c->source, c->arena);
+    split_columns(c->k, &c->source, c->arena);
     return ULTRAFACE_OK;
 }
 

@@ -38,6 +38,7 @@ typedef struct {
 typedef struct {
     uint8_t *memory;
     int next[STREAMED + 1]; /* the row that comes next; [0] is the picture */
+    ahead picture; /* what is read of it soon */
 } band;
 
 static value *row_of(const call *c, const band *b, int index, int y)
@@ -120,7 +121,7 @@ static void gather_sources(const call *c, const band *b, const step *s, int y, v
 }
 
 /* Make row y of a step. */
-static void make_row(const call *c, const band *b, const step *s, int y)
+static void make_row(const call *c, band *b, const step *s, int y)
 {
     value *line = (value *)(void *)(b->memory + LINE);
     const value *inputs = line;
@@ -135,7 +136,7 @@ static void make_row(const call *c, const band *b, const step *s, int y)
             rows[dy] = row_or_padding(c, b, first, y * s->stride + dy - 1);
     switch (s->kind) {
     case FIRST:
-        c->k->first(&s->product, rows, (value *)out, s->width);
+        c->k->first(&s->product, rows, (value *)out, s->width, &b->picture);
         break;
     case HEADS:
         c->k->depthwise(&s->filters[1], rows, line + s->filters[0].channels, s->width, 1,
@@ -156,7 +157,7 @@ static void make_row(const call *c, const band *b, const step *s, int y)
         break;
     }
     if (s->kind != FIRST)
-        c->k->multiply(&s->product, inputs, out, s->width);
+        c->k->multiply(&s->product, inputs, out, s->width, &b->picture);
     if (s->output >= 0)
         pad_row((value *)out - s->product.outputs, s->width, s->product.outputs, NOTHING_VALUE);
 }
@@ -174,7 +175,9 @@ static void stream_rows(const call *c, band *b, int index, int end)
         else
             for (; b->next[0] < needed; b->next[0]++) {
                 value *row = row_of(c, b, 0, b->next[0]);
-                resize_row(c->k, &c->source, c->arena, b->next[0], row + 3);
+                if (b->next[0] % 2 == 0)
+                    b->picture = lines_ahead(&c->source, b->next[0] + 2);
+                resize_row(c->k, &c->source, c->arena, b->next[0], &b->picture, row + 3);
                 pad_row(row, ULTRAFACE_WIDTH, 3, MEAN);
             }
         make_row(c, b, &steps[index], y);
@@ -207,7 +210,7 @@ static void stream_task(void *context, int index)
 static void step_task(void *context, int index)
 {
     const call *c = (const call *)context;
-    const band b = band_of(c, index);
+    band b = band_of(c, index);
     const step *s = c->current;
     for (int y = s->height * index / c->bands; y < s->height * (index + 1) / c->bands; y++)
         make_row(c, &b, s, y);

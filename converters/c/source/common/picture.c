@@ -49,7 +49,7 @@ static void fit(picture *p, int keep_aspect)
         p->wide = scaled(p->width, ULTRAFACE_HEIGHT, p->height);
 }
 
-static void split_columns(const picture *p, uint8_t *arena)
+static void split_columns(const kernels *k, const picture *p, uint8_t *arena)
 {
     column *columns = (column *)(void *)(arena + COLUMNS);
     for (int x = 0; x < p->wide; x++) {
@@ -58,6 +58,8 @@ static void split_columns(const picture *p, uint8_t *arena)
         columns[x].weights[0] = (int16_t)((1 << ACROSS) - weight);
         columns[x].weights[1] = (int16_t)weight;
     }
+    if (k->spread && p->format == ULTRAFACE_BGR)
+        k->spread(columns, p->wide, (uint8_t *)(columns + ULTRAFACE_WIDTH));
 }
 
 /* Blue, green and red of a pixel, 0 to 255. */
@@ -91,7 +93,7 @@ static int readable_columns(const picture *p, int top, const column *columns)
 }
 
 /* A picture of the network's size. */
-static void copy_row(const uint8_t *from, value *row)
+static void copy_row(const uint8_t *from, byte *row)
 {
     for (int i = 0; i < 3 * ULTRAFACE_WIDTH; i++)
         row[i] = from_level(from[i]);
@@ -99,25 +101,22 @@ static void copy_row(const uint8_t *from, value *row)
 
 /* Resize line y into the columns that the picture fills. */
 static void resize_columns(const kernels *k, const picture *p, const column *columns, int y,
-                           value *row)
+                           ahead *next, byte *row)
 {
-    int32_t below, ignored;
+    int32_t below;
     const int32_t top = split(y, p->high, p->height, DOWN, &below);
     const uint8_t *upper = p->pixels + (ptrdiff_t)top * p->stride;
     const uint8_t *lower = p->height > 1 ? upper + p->stride : upper;
-    const int next = p->width > 1 ? p->bytes : 0;
+    const int apart = p->width > 1 ? p->bytes : 0;
     int x = 0;
-    if (k->resize && p->format == ULTRAFACE_BGR) {
-        const int32_t after = split(y + 1, p->high, p->height, DOWN, &ignored);
-        x = k->resize(upper, lower, below, columns, readable_columns(p, top, columns),
-                      p->pixels + (ptrdiff_t)after * p->stride, row);
-    }
+    if (k->resize && p->format == ULTRAFACE_BGR)
+        x = k->resize(upper, lower, below, columns, readable_columns(p, top, columns), next, row);
     for (; x < p->wide; x++) {
         int corners[4][3];
         read_pixel(upper + columns[x].left, p->format, corners[0]);
-        read_pixel(upper + columns[x].left + next, p->format, corners[1]);
+        read_pixel(upper + columns[x].left + apart, p->format, corners[1]);
         read_pixel(lower + columns[x].left, p->format, corners[2]);
-        read_pixel(lower + columns[x].left + next, p->format, corners[3]);
+        read_pixel(lower + columns[x].left + apart, p->format, corners[3]);
         for (int i = 0; i < 3; i++) {
             const int32_t left = corners[0][i] * ((1 << DOWN) - below) + corners[2][i] * below;
             const int32_t right = corners[1][i] * ((1 << DOWN) - below) + corners[3][i] * below;
@@ -128,14 +127,33 @@ static void resize_columns(const kernels *k, const picture *p, const column *col
 }
 
 /* Write line y of the network's input, ULTRAFACE_WIDTH x 3 values in the order BGR. */
-static void resize_row(const kernels *k, const picture *p, const uint8_t *arena, int y, value *row)
+static void resize_row(const kernels *k, const picture *p, const uint8_t *arena, int y, ahead *next,
+                       value *row)
 {
+    byte spare[3 * ULTRAFACE_WIDTH + 16], *levels = levels_of(row, spare);
     const int inside = y < p->high;
     if (p->width == ULTRAFACE_WIDTH && p->height == ULTRAFACE_HEIGHT && p->format == ULTRAFACE_BGR)
-        copy_row(p->pixels + (ptrdiff_t)y * p->stride, row);
+        copy_row(p->pixels + (ptrdiff_t)y * p->stride, levels);
     else if (inside)
-        resize_columns(k, p, (const column *)(const void *)(arena + COLUMNS), y, row);
+        resize_columns(k, p, (const column *)(const void *)(arena + COLUMNS), y, next, levels);
     /* Last, because kernels write behind the columns. */
     for (int i = inside ? 3 * p->wide : 0; i < 3 * ULTRAFACE_WIDTH; i++)
-        row[i] = from_level(MEAN_LEVEL);
+        levels[i] = from_level(MEAN_LEVEL);
+    read_levels(levels, row, 3 * ULTRAFACE_WIDTH);
+}
+
+/* What lines y and y + 1 read, to be asked for. */
+static ahead lines_ahead(const picture *p, int y)
+{
+    ahead next;
+    memset(&next, 0, sizeof next);
+    if (y + 1 >= p->high)
+        return next;
+    for (int i = 0; i < 2; i++) {
+        int32_t ignored;
+        const int32_t top = split(y + i, p->high, p->height, DOWN, &ignored);
+        next.places[i] = p->pixels + (ptrdiff_t)top * p->stride;
+    }
+    next.end = (p->height > 1 ? p->stride : 0) + p->width * p->bytes;
+    return next;
 }

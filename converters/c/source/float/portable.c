@@ -33,15 +33,17 @@ static void rows_portable(const matrix *m, const value *const *lines, int rows, 
         }
 }
 
-static void multiply_portable(const matrix *m, const value *lines, void *out, int pixels)
+static void multiply_portable(const matrix *m, const value *lines, void *out, int pixels, ahead *next)
 {
+    (void)next;
     rows_portable(m, &lines, 1, m->inputs, m->inputs, (float *)out, pixels);
 }
 
-static void first_portable(const matrix *m, const value *const rows[3], value *out, int pixels)
+static void first_portable(const matrix *m, const value *const rows[3], value *out, int pixels, ahead *next)
 {
+    (void)next;
     rows_portable(m, rows, 3, 9, 6, out, pixels);
 }
 
 static const kernels portable_kernels = {"portable", depthwise_portable, multiply_portable,
-                                         first_portable, 0};
+                                         first_portable, 0, 0};

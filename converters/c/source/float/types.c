@@ -3,6 +3,8 @@
 #include <string.h>
 
 typedef float value;
+typedef uint8_t byte; /* of the picture */
+#define OFFSET 128 /* of the levels, as INT8 has it on x86 */
 typedef float sum;
 
 #define LANES 16
@@ -23,28 +25,6 @@ typedef struct {
     int channels;
 } filter;
 
-/* Where an output column of the picture reads: the byte offset of its left pixel, and the weights
-   of that and the next, which add up to 2**ACROSS. */
-enum { DOWN = 7, ACROSS = 11 };
-typedef struct {
-    int32_t left;
-    int16_t weights[2];
-} column;
-
-/* The kernels of one instruction set.
-   depthwise: rows[i] starts at the pixel left of the first; `apart` is from one output pixel to
-   the next. multiply: `lines` holds pixels x inputs. first: 3x3 of stride 2 over three colours.
-   resize: not made for numbers. */
-typedef struct {
-    const char *name;
-    void (*depthwise)(const filter *f, const value *const rows[3], value *out, int pixels,
-                      int stride, int apart);
-    void (*multiply)(const matrix *m, const value *lines, void *out, int pixels);
-    void (*first)(const matrix *m, const value *const rows[3], value *out, int pixels);
-    int (*resize)(const uint8_t *upper, const uint8_t *lower, int below, const column *columns,
-                  int count, const uint8_t *next, value *row);
-} kernels;
-
 /* Store a whole number many times. */
 static void fill(value *to, int number, int count)
 {
@@ -52,9 +32,22 @@ static void fill(value *to, int number, int count)
         to[i] = (float)number;
 }
 
-static inline value from_level(int32_t level)
+static inline byte from_level(int32_t level)
 {
-    return (float)level;
+    return (byte)level;
+}
+
+/* Where a line of the picture is made, before it becomes numbers. */
+static inline byte *levels_of(value *row, byte *spare)
+{
+    (void)row;
+    return spare;
+}
+
+static inline void read_levels(const byte *levels, value *row, int count)
+{
+    for (int i = 0; i < count; i++)
+        row[i] = (float)levels[i];
 }
 
 static inline int64_t to_point(sum made, int32_t scale)

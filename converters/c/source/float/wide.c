@@ -35,12 +35,13 @@
 /* All pixels of a row, `many` at once; the last tile overlaps the one before it. */
 #define ROW_@SET@(name, many, vectors)                                                            \
     @TARGET@ static void name(const matrix *m, int n, const value *const *lines, int rows,        \
-                              int run, int apart, float *out, int pixels)                         \
+                              int run, int apart, float *out, int pixels, ahead *next)            \
     {                                                                                             \
         const int step = pixels < many ? 1 : many;                                                \
         for (int x = 0; x < pixels; x += step) {                                                  \
             const int at = x + step > pixels ? pixels - step : x;                                 \
             float *to = out + at * m->outputs;                                                    \
+            ask(next, 3);                                                                         \
             if (step == 1)                                                                        \
                 tile_@SET@(m, n, lines, rows, run, apart, at * apart, to, 1, vectors);            \
             else                                                                                  \
@@ -50,20 +51,20 @@
 @ROWS@
 
 @TARGET@ static void rows_@SET@(const matrix *m, const value *const *lines, int rows, int run,
-                          int apart, float *out, int pixels)
+                          int apart, float *out, int pixels, ahead *next)
 {
     int n = 0;
 @CALLS@
 }
 
-@TARGET@ static void multiply_@SET@(const matrix *m, const value *lines, void *out, int pixels)
+@TARGET@ static void multiply_@SET@(const matrix *m, const value *lines, void *out, int pixels, ahead *next)
 {
-    rows_@SET@(m, &lines, 1, m->inputs, m->inputs, (float *)out, pixels);
+    rows_@SET@(m, &lines, 1, m->inputs, m->inputs, (float *)out, pixels, next);
 }
 
-@TARGET@ static void first_@SET@(const matrix *m, const value *const rows[3], value *out, int pixels)
+@TARGET@ static void first_@SET@(const matrix *m, const value *const rows[3], value *out, int pixels, ahead *next)
 {
-    rows_@SET@(m, rows, 3, 9, 6, out, pixels);
+    rows_@SET@(m, rows, 3, 9, 6, out, pixels, next);
 }
 
 @TARGET@ static void depthwise_@SET@(const filter *f, const value *const rows[3], value *out,
@@ -85,4 +86,5 @@
     }
 }
 
-static const kernels @SET@_kernels = {"@SET@", depthwise_@SET@, multiply_@SET@, first_@SET@, 0};
+static const kernels @SET@_kernels = {"@SET@", depthwise_@SET@, multiply_@SET@, first_@SET@,
+                                    resize_@RESIZE@, 0};

@@ -100,26 +100,29 @@ AVXVNNI INLINE void tile_avxvnni(const matrix *m, int n, const value *const *lin
 /* All outputs and pixels of a row, `many` pixels at once. */
 #define ROWS_256(target, set, many)                                                               \
     target static void rows_##set(const matrix *m, const value *const *lines, int rows, int run,  \
-                                  int apart, void *out, int pixels)                               \
+                                  int apart, void *out, int pixels, ahead *next)                  \
     {                                                                                             \
         const size_t step = (size_t)m->outputs * (m->multiplier ? sizeof(value) : sizeof(sum));   \
         for (int n = 0; n < m->outputs; n += LANES) {                                             \
             char *to = (char *)out;                                                               \
             int x = 0;                                                                            \
-            for (; x + many <= pixels; x += many, to += many * step)                              \
+            for (; x + many <= pixels; x += many, to += many * step) {                            \
+                ask(next, 1);                                                                     \
                 tile_##set(m, n, lines, rows, run, apart, x * apart, to, many);                   \
+            }                                                                                     \
             for (; x < pixels; x++, to += step)                                                   \
                 tile_##set(m, n, lines, rows, run, apart, x * apart, to, 1);                      \
         }                                                                                         \
     }                                                                                             \
-    target static void multiply_##set(const matrix *m, const value *lines, void *out, int pixels) \
+    target static void multiply_##set(const matrix *m, const value *lines, void *out, int pixels, \
+                                      ahead *next)                                                \
     {                                                                                             \
-        rows_##set(m, &lines, 1, m->inputs, m->inputs, out, pixels);                              \
+        rows_##set(m, &lines, 1, m->inputs, m->inputs, out, pixels, next);                        \
     }                                                                                             \
     target static void first_##set(const matrix *m, const value *const rows[3], value *out,       \
-                                   int pixels)                                                    \
+                                   int pixels, ahead *next)                                       \
     {                                                                                             \
-        rows_##set(m, rows, 3, 12, 6, out, pixels);                                               \
+        rows_##set(m, rows, 3, 12, 6, out, pixels, next);                                         \
     }
 ROWS_256(AVX2, avx2, 2)
 ROWS_256(AVXVNNI, avxvnni, 5)

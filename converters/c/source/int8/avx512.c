@@ -101,7 +101,7 @@ AVX512 INLINE void tile_512(const matrix *m, int n, const value *const *lines, i
 /* All pixels of a row, `many` at once; the last tile overlaps the one before it. */
 #define ROW_512(name, many, vectors)                                                              \
     AVX512 static void name(const matrix *m, int n, const value *const *lines, int rows, int run, \
-                            int apart, void *out, int pixels)                                     \
+                            int apart, void *out, int pixels, ahead *next)                        \
     {                                                                                             \
         const size_t size = m->multiplier ? sizeof(value) : sizeof(sum);                          \
         const int step = pixels < many ? 1 : many;                                                \
@@ -111,6 +111,7 @@ AVX512 INLINE void tile_512(const matrix *m, int n, const value *const *lines, i
             for (int r = 0; r < rows; r++)                                                        \
                 from[r] = lines[r] + at * apart;                                                  \
             void *to = (char *)out + (size_t)(at * m->outputs) * size;                            \
+            ask(next, 3);                                                                         \
             if (step == 1)                                                                        \
                 tile_512(m, n, from, rows, run, apart, to, 1, vectors);                           \
             else                                                                                  \
@@ -123,28 +124,30 @@ ROW_512(row_16_avx512, 20, 1)
 ROW_512(row_16_short_avx512, 4, 1)
 
 AVX512 static void rows_avx512(const matrix *m, const value *const *lines, int rows, int run,
-                               int apart, void *out, int pixels)
+                               int apart, void *out, int pixels, ahead *next)
 {
     int n = 0;
     for (; n + 64 <= m->outputs; n += 64)
-        row_64_avx512(m, n, lines, rows, run, apart, out, pixels);
+        row_64_avx512(m, n, lines, rows, run, apart, out, pixels, next);
     for (; n + 32 <= m->outputs; n += 32)
-        row_32_avx512(m, n, lines, rows, run, apart, out, pixels);
+        row_32_avx512(m, n, lines, rows, run, apart, out, pixels, next);
     for (; n < m->outputs; n += LANES)
         if (pixels < 20)
-            row_16_short_avx512(m, n, lines, rows, run, apart, out, pixels);
+            row_16_short_avx512(m, n, lines, rows, run, apart, out, pixels, next);
         else
-            row_16_avx512(m, n, lines, rows, run, apart, out, pixels);
+            row_16_avx512(m, n, lines, rows, run, apart, out, pixels, next);
 }
 
-AVX512 static void multiply_avx512(const matrix *m, const value *lines, void *out, int pixels)
+AVX512 static void multiply_avx512(const matrix *m, const value *lines, void *out, int pixels,
+                                   ahead *next)
 {
-    rows_avx512(m, &lines, 1, m->inputs, m->inputs, out, pixels);
+    rows_avx512(m, &lines, 1, m->inputs, m->inputs, out, pixels, next);
 }
 
-AVX512 static void first_avx512(const matrix *m, const value *const rows[3], value *out, int pixels)
+AVX512 static void first_avx512(const matrix *m, const value *const rows[3], value *out, int pixels,
+                                ahead *next)
 {
-    rows_avx512(m, rows, 3, 12, 6, out, pixels);
+    rows_avx512(m, rows, 3, 12, 6, out, pixels, next);
 }
 
 /* 64 bytes of a row: 4 / blocks pixels, `apart` from each other, of blocks * 16 channels. */

@@ -1,3 +1,5 @@
+/* ---- The picture with AVX-512 ---- */
+
 /* 16 bytes from each of four columns, four apart. */
 AVX512 INLINE __m512i gather_512(const __m128i *const from[4])
 {
@@ -57,7 +59,7 @@ AVX512 static void blend_512(const uint8_t *upper, const uint8_t *lower, __m512i
 }
 
 /* 16 columns, of which pairs[i] has the i-th of every four; writes 16 bytes behind them. */
-AVX512 INLINE void columns_512(const __m512i *pairs, const column *at, value *to)
+AVX512 INLINE void columns_512(const __m512i *pairs, const column *at, byte *to)
 {
     /* left B with right B, G with G, R with R, and a remainder */
     const __m512i colors = _mm512_broadcast_i32x4(
@@ -82,13 +84,12 @@ AVX512 INLINE void columns_512(const __m512i *pairs, const column *at, value *to
     _mm512_storeu_si512(to, _mm512_permutexvar_epi32(together, bytes));
 }
 
-/* All columns, sixteen at once; the last sixteen overlap those before. The next rows are asked for
-   meanwhile. */
+/* All columns, sixteen at once; the last sixteen overlap those before. */
 AVX512 INLINE void all_columns_512(const uint8_t *upper, const uint8_t *lower, __m512i down,
                                    const int16_t *blended, const column *columns, int count,
-                                   const uint8_t *next, value *row)
+                                   byte *row)
 {
-    for (int x = 0, fetched = 0; x < count; x += 16) {
+    for (int x = 0; x < count; x += 16) {
         const int start = x + 16 > count ? count - 16 : x;
         const column *at = columns + start;
         __m512i pairs[4];
@@ -96,34 +97,31 @@ AVX512 INLINE void all_columns_512(const uint8_t *upper, const uint8_t *lower, _
             pairs[i] = blended ? blended_pairs_512(blended, at + i)
                                : pairs_512(upper, lower, down, at + i);
         columns_512(pairs, at, row + 3 * start);
-        for (; fetched < at[15].left; fetched += 64) {
-            _mm_prefetch((const char *)next + fetched, _MM_HINT_T0);
-            _mm_prefetch((const char *)next + (lower - upper) + fetched, _MM_HINT_T0);
-        }
     }
 }
 
 /* Narrow rows are blended whole before columns are, of wide ones only the pixels that are read. */
 AVX512 static int resize_avx512(const uint8_t *upper, const uint8_t *lower, int below,
-                                const column *columns, int count, const uint8_t *next, value *row)
+                                const column *columns, int count, ahead *next, byte *row)
 {
     enum { NARROW = 4096 };
     int16_t blended[NARROW];
+    (void)next;
     const __m512i down = _mm512_set1_epi16(weights_down(&upper, &lower, below));
     if (count < 16)
         return 0;
     const int bytes = columns[count - 1].left + 8;
     if (bytes > NARROW) {
-        all_columns_512(upper, lower, down, 0, columns, count, next, row);
+        all_columns_512(upper, lower, down, 0, columns, count, row);
     } else {
         blend_512(upper, lower, down, bytes, blended);
-        all_columns_512(upper, lower, down, blended, columns, count, next, row);
+        all_columns_512(upper, lower, down, blended, columns, count, row);
     }
     return count;
 }
 
 static const kernels avx512_kernels = {"avx512vnni", depthwise_avx512, multiply_avx512,
-                                       first_avx512, resize_avx512};
+                                       first_avx512, resize_avx512, 0};
 
 static int has_avx512(void)
 {

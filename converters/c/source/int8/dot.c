@@ -80,13 +80,15 @@ DOT static void rows_dot(const matrix *m, const value *const *lines, int rows, i
     }
 }
 
-DOT static void multiply_dot(const matrix *m, const value *lines, void *out, int pixels)
+DOT static void multiply_dot(const matrix *m, const value *lines, void *out, int pixels, ahead *next)
 {
+    (void)next;
     rows_dot(m, &lines, 1, m->inputs, m->inputs, out, pixels);
 }
 
-DOT static void first_dot(const matrix *m, const value *const rows[3], value *out, int pixels)
+DOT static void first_dot(const matrix *m, const value *const rows[3], value *out, int pixels, ahead *next)
 {
+    (void)next;
     rows_dot(m, rows, 3, 12, 6, out, pixels);
 }
 
@@ -175,4 +177,5 @@ DOT static void depthwise_dot(const filter *f, const value *const rows[3], value
             depthwise_half_16_dot(f, c, rows, out, pixels, apart);
 }
 
-static const kernels dot_kernels = {"dotprod", depthwise_dot, multiply_dot, first_dot, resize_neon};
+static const kernels dot_kernels = {"dotprod", depthwise_dot, multiply_dot, first_dot,
+                                    resize_neon, 0};

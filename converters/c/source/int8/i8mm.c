@@ -51,10 +51,10 @@ I8MM INLINE void tile_i8mm(const matrix *m, int n, const value *line, void *out)
     store_neon(m->multiplier ? m->multiplier + n : 0, sums, out, m->outputs, 4);
 }
 
-I8MM static void multiply_i8mm(const matrix *m, const value *lines, void *out, int pixels)
+I8MM static void multiply_i8mm(const matrix *m, const value *lines, void *out, int pixels, ahead *next)
 {
     if (m->inputs % 8) {
-        multiply_dot(m, lines, out, pixels);
+        multiply_dot(m, lines, out, pixels, next);
         return;
     }
     const size_t size = m->multiplier ? sizeof(value) : sizeof(sum);
@@ -69,7 +69,8 @@ I8MM static void multiply_i8mm(const matrix *m, const value *lines, void *out, i
     }
 }
 
-static const kernels i8mm_kernels = {"i8mm", depthwise_dot, multiply_i8mm, first_dot, resize_neon};
+static const kernels i8mm_kernels = {"i8mm", depthwise_dot, multiply_i8mm, first_dot,
+                                     resize_neon, 0};
 #else
 /* A compiler that does not know the instructions. */
 #define dot_kernels neon_kernels

@@ -89,8 +89,9 @@ static void narrow_neon(const int8_t *w, const int32_t *bias, const int16_t *mul
     }
 }
 
-static void multiply_neon(const matrix *m, const value *lines, void *out, int pixels)
+static void multiply_neon(const matrix *m, const value *lines, void *out, int pixels, ahead *next)
 {
+    (void)next;
     const int inputs = m->inputs, outputs = m->outputs;
     const size_t size = m->multiplier ? sizeof(value) : sizeof(sum);
     const size_t step = (size_t)outputs * size;
@@ -170,8 +171,9 @@ INLINE void first_pixels_neon(const int8_t *packed, const int32_t *bias,
     store_neon(multiplier, sums, out, outputs, pixels);
 }
 
-static void first_neon(const matrix *m, const value *const rows[3], value *out, int pixels)
+static void first_neon(const matrix *m, const value *const rows[3], value *out, int pixels, ahead *next)
 {
+    (void)next;
     const int outputs = m->outputs;
     for (int n = 0; n < outputs; n += LANES) {
         const int8_t *w = m->weights + n * m->inputs;

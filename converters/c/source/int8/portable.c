@@ -30,8 +30,9 @@ static inline void sums_portable(const int8_t *w, const value *line, int inputs,
     }
 }
 
-static void multiply_portable(const matrix *m, const value *lines, void *out, int pixels)
+static void multiply_portable(const matrix *m, const value *lines, void *out, int pixels, ahead *next)
 {
+    (void)next;
     for (int n = 0; n < m->outputs; n += LANES)
         for (int x = 0; x < pixels; x++) {
             sum total[LANES];
@@ -46,8 +47,9 @@ static void multiply_portable(const matrix *m, const value *lines, void *out, in
         }
 }
 
-static void first_portable(const matrix *m, const value *const rows[3], value *out, int pixels)
+static void first_portable(const matrix *m, const value *const rows[3], value *out, int pixels, ahead *next)
 {
+    (void)next;
     for (int n = 0; n < m->outputs; n += LANES)
         for (int x = 0; x < pixels; x++) {
             sum total[LANES];
@@ -61,4 +63,4 @@ static void first_portable(const matrix *m, const value *const rows[3], value *o
 }
 
 static const kernels portable_kernels = {"portable", depthwise_portable, multiply_portable,
-                                         first_portable, 0};
+                                         first_portable, 0, 0};

@@ -10,6 +10,7 @@ typedef uint8_t value;
 typedef int8_t value;
 #define OFFSET 0
 #endif
+typedef value byte; /* of the picture */
 typedef int32_t sum;
 /* A bias, and what the offset of the values adds to the products of its row. */
 #define B(bias, weights) ((bias) - OFFSET * (weights))
@@ -63,40 +64,29 @@ static inline value rescaled(sum total, int multiplier)
     return (value)(q + OFFSET);
 }
 
-/* Where an output column of the picture reads: the byte offset of its left pixel, and the weights
-   of that and the next, which add up to 2**ACROSS. */
-enum { DOWN = 7, ACROSS = 11 };
-typedef struct {
-    int32_t left;
-    int16_t weights[2];
-} column;
-
-/* The kernels of one instruction set.
-   depthwise: rows[i] starts at the pixel left of the first; `apart` is from one output pixel to
-   the next. multiply: `lines` holds pixels x inputs. first: 3x3 of stride 2 over three colours;
-   its matrix has 12 inputs a row, in blocks of their own, of which the last 3 have no weight. resize, where there is one:
-   the columns of a line, from two rows of BGR of which it reads 8 bytes a column; `below` is the
-   weight of the lower row, `next` the upper row of the next line; returns how many columns it made,
-   all or none, and may write 16 bytes behind them. */
-typedef struct {
-    const char *name;
-    void (*depthwise)(const filter *f, const value *const rows[3], value *out, int pixels,
-                      int stride, int apart);
-    void (*multiply)(const matrix *m, const value *lines, void *out, int pixels);
-    void (*first)(const matrix *m, const value *const rows[3], value *out, int pixels);
-    int (*resize)(const uint8_t *upper, const uint8_t *lower, int below, const column *columns,
-                  int count, const uint8_t *next, value *row);
-} kernels;
-
 /* Store a signed byte many times. */
 static void fill(value *to, int byte, int count)
 {
     memset(to, byte + OFFSET, (size_t)count);
 }
 
-static inline value from_level(int32_t level)
+static inline byte from_level(int32_t level)
 {
-    return (value)(level - 128 + OFFSET);
+    return (byte)(level - 128 + OFFSET);
+}
+
+/* Where a line of the picture is made: it is read as it is. */
+static inline byte *levels_of(value *row, byte *spare)
+{
+    (void)spare;
+    return row;
+}
+
+static inline void read_levels(const byte *levels, value *row, int count)
+{
+    (void)levels;
+    (void)row;
+    (void)count;
 }
 
 /* A sum with 16 bits behind the point; `scale` has 16 + 20. */

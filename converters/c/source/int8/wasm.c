@@ -69,13 +69,15 @@ static void rows_wasm(const matrix *m, const value *const *lines, int rows, int 
             pixel_wasm(m, n, lines, rows, run, x * apart, (char *)out + (size_t)x * step);
 }
 
-static void multiply_wasm(const matrix *m, const value *lines, void *out, int pixels)
+static void multiply_wasm(const matrix *m, const value *lines, void *out, int pixels, ahead *next)
 {
+    (void)next;
     rows_wasm(m, &lines, 1, m->inputs, m->inputs, out, pixels);
 }
 
-static void first_wasm(const matrix *m, const value *const rows[3], value *out, int pixels)
+static void first_wasm(const matrix *m, const value *const rows[3], value *out, int pixels, ahead *next)
 {
+    (void)next;
     rows_wasm(m, rows, 3, 12, 6, out, pixels);
 }
 
@@ -110,5 +112,6 @@ static void depthwise_wasm(const filter *f, const value *const rows[3], value *o
     }
 }
 
-static const kernels wasm_kernels = {"wasm", depthwise_wasm, multiply_wasm, first_wasm, 0};
+static const kernels wasm_kernels = {"wasm", depthwise_wasm, multiply_wasm, first_wasm, 0,
+                                     0};
 #endif

@@ -15,15 +15,3 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 #define INLINE static inline __attribute__((always_inline))
-
-/* The weights of the upper and of the lower row, a byte each. A byte with a sign cannot be
-   1 << DOWN: then all comes from one row, which is read as the other one too. */
-static int16_t weights_down(const uint8_t **upper, const uint8_t **lower, int below)
-{
-    if (below == 0)
-        *lower = *upper;
-    else if (below == 1 << DOWN)
-        *upper = *lower;
-    const int shared = *upper == *lower ? 1 : below;
-    return (int16_t)((1 << DOWN) - shared + shared * 256);
-}

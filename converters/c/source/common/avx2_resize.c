@@ -1,3 +1,17 @@
+/* ---- The picture with AVX2 ---- */
+
+/* The weights of the upper and of the lower row, a byte each. A byte with a sign cannot be
+   1 << DOWN: then all comes from one row, which is read as the other one too. */
+static int16_t weights_down(const uint8_t **upper, const uint8_t **lower, int below)
+{
+    if (below == 0)
+        *lower = *upper;
+    else if (below == 1 << DOWN)
+        *upper = *lower;
+    const int shared = *upper == *lower ? 1 : below;
+    return (int16_t)((1 << DOWN) - shared + shared * 256);
+}
+
 /* The left and the right pixel of a column, upper and lower row byte by byte. */
 AVX2 INLINE __m128i pair_avx2(const uint8_t *upper, const uint8_t *lower, const column *at)
 {
@@ -27,14 +41,15 @@ AVX2 INLINE __m256i two_columns_avx2(const uint8_t *upper, const uint8_t *lower,
 
 /* All columns, eight at once; the last eight overlap those before. Writes 4 bytes behind them. */
 AVX2 static int resize_avx2(const uint8_t *upper, const uint8_t *lower, int below,
-                            const column *columns, int count, const uint8_t *next, value *row)
+                            const column *columns, int count, ahead *next, byte *row)
 {
     const __m256i squeeze = _mm256_broadcastsi128_si256(
         _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
     const __m256i down = _mm256_set1_epi16(weights_down(&upper, &lower, below));
+    (void)next; /* the rows of the network ask for it */
     if (count < 8)
         return 0;
-    for (int x = 0, fetched = 0; x < count; x += 8) {
+    for (int x = 0; x < count; x += 8) {
         const int start = x + 8 > count ? count - 8 : x;
         const column *at = columns + start;
         __m256i made[4];
@@ -43,33 +58,9 @@ AVX2 static int resize_avx2(const uint8_t *upper, const uint8_t *lower, int belo
         __m256i bytes = _mm256_packus_epi16(_mm256_packs_epi32(made[0], made[1]),
                                             _mm256_packs_epi32(made[2], made[3]));
         bytes = _mm256_shuffle_epi8(bytes, squeeze);
-        value *to = row + 3 * start;
+        byte *to = row + 3 * start;
         _mm_storeu_si128((__m128i *)(void *)to, _mm256_castsi256_si128(bytes));
         _mm_storeu_si128((__m128i *)(void *)(to + 12), _mm256_extracti128_si256(bytes, 1));
-        for (; fetched < at[7].left; fetched += 64) {
-            _mm_prefetch((const char *)next + fetched, _MM_HINT_T0);
-            _mm_prefetch((const char *)next + (lower - upper) + fetched, _MM_HINT_T0);
-        }
     }
     return count;
 }
-
-static const kernels avx2_kernels = {"avx2", depthwise_avx2, multiply_avx2, first_avx2,
-                                     resize_avx2};
-static const kernels avxvnni_kernels = {"avxvnni", depthwise_avx2, multiply_avxvnni, first_avxvnni,
-                                        resize_avx2};
-
-static int has_avx2(void)
-{
-    return __builtin_cpu_supports("avx2");
-}
-
-static int has_avxvnni(void)
-{
-#if defined(__clang__) && __clang_major__ < 18
-    return 0; /* cannot be asked for */
-#else
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("avxvnni");
-#endif
-}
-#endif

@@ -56,6 +56,7 @@ _LIMITS = "ultraface_deploy/safe/limits.py", "tests/safe/test_limits.py"
 _PULL = "models/pull.py", "tests/models/test_pull.py"
 _IMAGES = "ultraface_deploy/safe/images.py", "tests/safe/test_images.py"
 _NMS = "ultraface_deploy/pipeline/nms.py", "tests/pipeline/test_nms.py"
+_OVERLAPS = "ultraface_deploy/family/boxes.py", "tests/pipeline/test_nms.py"
 _POST = "ultraface_deploy/pipeline/postprocess.py", "tests/pipeline/test_postprocess.py"
 _STATISTICS = "ultraface_deploy/bench/statistics.py", "tests/bench/test_statistics.py"
 _BENCH = "ultraface_deploy/bench/comparison.py", "tests/bench/test_comparison.py"
@@ -214,10 +215,10 @@ MUTANTS = (
         "order = np.argsort(scores, kind='stable')[::-1]\n    boxes",
     ),
     _in(
-        _NMS,
+        _OVERLAPS,
         "an overlap at the threshold (hard)",
-        "iou_matrix(boxes, boxes) > iou",
-        "iou_matrix(boxes, boxes) >= iou",
+        "area[first] + area[second]) > iou_threshold",
+        "area[first] + area[second]) >= iou_threshold",
     ),
     _in(_NMS, "an overlap at the threshold (blend)", "pixel=1.0) > iou", "pixel=1.0) >= iou"),
     _in(
@@ -235,8 +236,8 @@ MUTANTS = (
     _in(
         _POST,
         "a score at the threshold",
-        "np.flatnonzero(scores > threshold)",
-        "np.flatnonzero(scores >= threshold)",
+        "(scores > threshold).nonzero()",
+        "(scores >= threshold).nonzero()",
     ),
     _in(
         _POST,

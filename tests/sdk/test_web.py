@@ -291,7 +291,7 @@ def test_the_same_faces_in_the_browser(
 SHARING = """
 const {{ Detector }} = await import('./detector.js');
 const detector = await Detector.load({{ threads: {threads}, worker: {worker} }});
-const blob = await (await fetch('photo.png')).blob();
+const blob = await (await fetch('photo.png', {{ cache: 'reload' }})).blob();
 const picture = await createImageBitmap(blob, {{ colorSpaceConversion: 'none' }});
 const faces = [];
 for (let i = 0; i < 5; i++) faces.push(await detector.detect(picture));

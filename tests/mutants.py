@@ -211,14 +211,14 @@ MUTANTS = (
     _in(
         _NMS,
         "the last of equal scores",
-        'order = np.argsort(-scores, kind="stable")\n    boxes',
-        "order = np.argsort(scores, kind='stable')[::-1]\n    boxes",
+        'return (-scores).argsort(kind="stable")',
+        "return scores.argsort(kind='stable')[::-1]",
     ),
     _in(
         _OVERLAPS,
         "an overlap at the threshold (hard)",
-        "area[first] + area[second]) > iou_threshold",
-        "area[first] + area[second]) >= iou_threshold",
+        "area.take(first) + area.take(second)) > iou_threshold",
+        "area.take(first) + area.take(second)) >= iou_threshold",
     ),
     _in(_NMS, "an overlap at the threshold (blend)", "pixel=1.0) > iou", "pixel=1.0) >= iou"),
     _in(
@@ -242,8 +242,8 @@ MUTANTS = (
     _in(
         _POST,
         "the last of equal scores enter",
-        'np.argsort(-scores[chosen], kind="stable")',
-        "np.argsort(scores[chosen], kind='stable')[::-1]",
+        "best_first(sure)[: options.candidates]",
+        "sure.argsort(kind='stable')[::-1][: options.candidates]",
     ),
     _in(_POST, "one face more than asked", "faces[: options.top_k]", "faces[: options.top_k + 1]"),
     _in(_STATISTICS, "the interval is not widened", "centre + (logs - centre) * widening", "logs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,13 @@ from ultraface_deploy.safe.images import Image, as_bgr
 from ultraface_deploy.safe.reduced import Reduction
 
 
+class _Input(threading.local):
+    """The tensor of a thread, which each picture overwrites."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.tensor = np.empty(spec.input_shape, np.float32)
+
+
 class Detector:
     """A loaded network with its pre- and postprocessing.
 
@@ -50,6 +58,7 @@ class Detector:
         self.view = view or View()
         self.precision = precision
         """Of the artifact; None for other people's files, which do not say."""
+        self._input = _Input(session.spec)
         self.files = files
         """What the network was loaded from, in the runtime's order."""
 
@@ -137,7 +146,9 @@ class Detector:
 
     def _look(self, bgr: Image, factor: int = 1) -> Faces:
         """Run the network once on an image or a part of one, of which a pixel is so many wide."""
-        tensor, (width, height) = network_input(bgr, self.spec, self.view.keep_aspect)
+        tensor, (width, height) = network_input(
+            bgr, self.spec, self.view.keep_aspect, self._input.tensor
+        )
         return self._faces(self.session.run(tensor), (width * factor, height * factor))
 
     def _faces(self, outputs: Outputs, extent: tuple[float, float]) -> Faces:

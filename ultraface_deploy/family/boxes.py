@@ -33,8 +33,11 @@ def decode(
     half_sizes = np.exp(sizes, out=sizes)
     half_sizes *= anchors[2:]
     half_sizes *= 0.5
-    corners = np.concatenate([centers - half_sizes, centers + half_sizes])
-    return np.ascontiguousarray(corners.T)
+    corners = np.empty_like(centers, shape=moves.shape)
+    np.subtract(centers, half_sizes, out=corners[:2])
+    np.add(centers, half_sizes, out=corners[2:])
+    # Laid out as planes still, which whoever computes with boxes would make of them again.
+    return corners.T
 
 
 def decode_points(offsets: Floats, anchors: Floats, center_variance: float) -> Floats:
@@ -94,15 +97,15 @@ def overlapping(boxes: Floats, iou_threshold: float) -> Iterator[tuple[int, int]
     """
     planes, count = _planes(boxes), len(boxes)
     begins_before_end = planes[:2, :, None] < planes[2:, None, :]
-    crossing = np.logical_and(*begins_before_end)
+    crossing = begins_before_end[0] & begins_before_end[1]
     touching = crossing & crossing.T
     touching &= _later(1 << count.bit_length())[:count, :count]
     first, second = np.divmod(touching.ravel().nonzero()[0], max(count, 1))
-    one, other = planes[:, first], planes[:, second]
+    one, other = planes.take(first, axis=1), planes.take(second, axis=1)
     shared = np.minimum(one[2:], other[2:])
     shared -= np.maximum(one[:2], other[:2])
     area = _area(planes)
-    above = _iou(shared, area[first] + area[second]) > iou_threshold
+    above = _iou(shared, area.take(first) + area.take(second)) > iou_threshold
     return zip(first[above].tolist(), second[above].tolist(), strict=True)
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from ultraface_deploy.errors import InputError
@@ -149,7 +150,7 @@ class ModelSpec:
         named = {"scores": self.num_classes, "boxes": 4}
         return named | ({"landmarks": 2 * self.landmarks} if self.landmarks else {})
 
-    @property
+    @cached_property
     def feature_maps(self) -> tuple[tuple[int, int], ...]:
         """(width, height) of each feature map that carries anchors."""
         return tuple(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, cast, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.boxes import Floats, iou, iou_matrix, overlapping
@@ -50,24 +51,51 @@ def nms(
     Returns:
         Boxes (M, as many columns) and scores (M,), best first.
     """
-    order = np.argsort(-scores, kind="stable")
-    boxes, scores = boxes.take(order, axis=0), scores[order]
+    order = best_first(scores)
+    return suppress(
+        boxes.take(order, axis=0),
+        scores.take(order),
+        kind=kind,
+        iou_threshold=iou_threshold,
+        score_threshold=score_threshold,
+        sigma=sigma,
+    )
+
+
+def best_first(scores: Floats) -> npt.NDArray[np.intp]:
+    """Return the order of scores (N,) from the best; of equal ones the first goes first.
+
+    Scores in INT8 are often equal: so the result is one on every machine and in the generated C++.
+    """
+    return (-scores).argsort(kind="stable")
+
+
+def suppress(
+    boxes: Floats,
+    scores: Floats,
+    *,
+    kind: NmsKind = "hard",
+    iou_threshold: float = 0.3,
+    score_threshold: float = 0.0,
+    sigma: float = 0.5,
+) -> tuple[Floats, Floats]:
+    """Do what `nms` does to boxes that come best first already."""
     if kind == "hard":
         keep = _hard(boxes, iou_threshold)
-        return boxes[keep], scores[keep]
+        return boxes.take(keep, axis=0), scores.take(keep)
     if kind == "soft":
         return _soft(boxes, scores, score_threshold, sigma)
     return _blend(boxes, scores, iou_threshold)
 
 
-def _hard(boxes: Floats, iou_threshold: float) -> list[bool]:
-    """Say of each box, the best first, whether it stays."""
-    stays = [True] * len(boxes)
+def _hard(boxes: Floats, iou_threshold: float) -> npt.NDArray[np.intp]:
+    """Return which of the boxes, the best first, stay."""
+    stays = bytearray(b"\1") * len(boxes)
     # By the better box, so that each has its own answer before it suppresses others.
     for better, other in overlapping(boxes, iou_threshold):
         if stays[better]:
-            stays[other] = False
-    return stays
+            stays[other] = 0
+    return np.frombuffer(stays, np.uint8).nonzero()[0]
 
 
 def _soft(

@@ -11,7 +11,7 @@ from ultraface_deploy.family.anchors import make_anchors
 from ultraface_deploy.family.boxes import decode, decode_points
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.faces import Faces
-from ultraface_deploy.pipeline.nms import NmsKind, nms
+from ultraface_deploy.pipeline.nms import NmsKind, best_first, suppress
 
 
 @dataclass(frozen=True)
@@ -80,33 +80,41 @@ def _faces_of_class(
     threshold = options.threshold(spec)
     # Few anchors pass the threshold, so everything after this line works on a handful of rows.
     chosen = (scores > threshold).nonzero()[0]
-    if len(chosen) > options.candidates:
-        # Stable, because scores in INT8 are often equal: of those the first anchors enter, on every
-        # machine and in the generated C++.
-        best = np.argsort(-scores[chosen], kind="stable")
-        chosen = chosen[np.sort(best[: options.candidates])]
     if not len(chosen):
         return Faces.from_rows(rows[:0], scores[:0], np.empty(0, np.int64), spec.class_names)
-    found, sure = rows.take(chosen, axis=0), scores[chosen]
-    if spec.head != "decoded":
-        coding, anchors = spec.anchors, make_anchors(spec).take(chosen, axis=0)
-        corners = decode(found[:, :4], anchors, coding.center_variance, coding.size_variance)
-        if found.shape[1] > 4:
-            points = decode_points(found[:, 4:], anchors, coding.center_variance)
-            corners = np.concatenate([corners, points], axis=1)
-        found = corners
-    pixels = found * np.array(image_size * (found.shape[1] // 2), dtype=np.float32)
+    sure = scores.take(chosen)
+    order = best_first(sure)[: options.candidates]
+    chosen, sure = chosen.take(order), sure.take(order)
+    pixels = _decoded(rows, chosen, spec)
+    pixels[:, 0::2] *= image_size[0]
+    pixels[:, 1::2] *= image_size[1]
     # The exponential of a wild offset is no box, and JSON knows no such number.
     finite = np.isfinite(pixels)
     if not finite.all():
         rows_left = finite.all(axis=1)
         pixels, sure = pixels[rows_left], sure[rows_left]
-    kept, values = nms(
+    kept, values = suppress(
         pixels,
         sure,
         kind=options.nms,
         iou_threshold=options.iou_threshold,
         score_threshold=threshold,
     )
-    labels = np.full(len(values), label, dtype=np.int64)
+    labels = np.empty(len(values), np.int64)
+    labels.fill(label)
     return Faces.from_rows(kept, values, labels, spec.class_names)
+
+
+def _decoded(
+    rows: npt.NDArray[np.float32], chosen: npt.NDArray[np.intp], spec: ModelSpec
+) -> npt.NDArray[np.floating]:
+    """Return corners, and points after them, of the chosen anchors in shares of the image."""
+    found = rows.take(chosen, axis=0)
+    if spec.head == "decoded":
+        return found
+    coding, anchors = spec.anchors, make_anchors(spec).take(chosen, axis=0)
+    corners = decode(found[:, :4], anchors, coding.center_variance, coding.size_variance)
+    if found.shape[1] == 4:
+        return corners
+    points = decode_points(found[:, 4:], anchors, coding.center_variance)
+    return np.concatenate([corners, points], axis=1)

@@ -158,9 +158,11 @@ def automatic_tiles(width: int, height: int, spec: ModelSpec) -> tuple[int, int]
 
 
 def network_input(
-    bgr: Image, spec: ModelSpec, keep_aspect: bool
+    bgr: Image, spec: ModelSpec, keep_aspect: bool, out: Tensor | None = None
 ) -> tuple[Tensor, tuple[float, float]]:
     """Return what the network reads of an image (H, W, 3) uint8 BGR, stretched or padded.
+
+    `out` is an array for the tensor, None for a new one.
 
     Returns:
         The tensor (1, channels, height, width) float32, and the extent (width, height) that it
@@ -169,7 +171,7 @@ def network_input(
     extent = (float(bgr.shape[1]), float(bgr.shape[0]))
     if keep_aspect:
         bgr, extent = letterbox(bgr, spec.width, spec.height, spec)
-    return preprocess(bgr, spec), extent
+    return preprocess(bgr, spec, out), extent
 
 
 def letterbox(

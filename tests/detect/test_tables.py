@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pty
+import subprocess
 import sys
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import Cli, noise
+from tests.conftest import ROOT, Cli, noise
 from ultraface_deploy.detect.frames import Frame, Stopped, Unread
 from ultraface_deploy.detect.rows import row_of, row_of_unread
 from ultraface_deploy.detect.tables import open_tables
@@ -107,6 +111,35 @@ def test_standard_output(cli: Cli, tmp_path: Path) -> None:
     assert [len(json.loads(line)["faces"]) for line in lines.out.splitlines()] == [1]
     both = cli("detect", DEMO_PHOTO, "--jsonl", "-", "--parquet", "-")
     assert both.code == 2 and "can go to standard output" in both.error
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_parquet_goes_into_a_pipe_but_not_onto_a_terminal(terminal: bool, tmp_path: Path) -> None:
+    words = ["ultraface_deploy", "detect", str(DEMO_PHOTO), "--parquet", "-"]
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    # A network that is not there: it is refused before one is looked for.
+    words += ["--model", "gone.onnx"] if terminal else []
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words], cwd=ROOT, stdout=theirs, stderr=subprocess.PIPE, text=True
+    )
+    os.close(theirs)
+    written = b""
+    # Linux says of a terminal that nobody holds any more that it is an error.
+    with suppress(OSError):
+        while piece := os.read(ours, 1 << 16):
+            written += piece
+    os.close(ours)
+    _, said = process.communicate()
+    if terminal:
+        assert process.returncode == 2 and not written
+        assert said.splitlines() == [
+            "error: --parquet -: Parquet is binary, and standard output is a terminal; give a "
+            "file, or send it on with > or |"
+        ]
+    else:
+        assert process.returncode == 0, said
+        (row,) = parquet.read_table(BytesIO(written)).to_pylist()
+        assert row["file"] == str(DEMO_PHOTO) and len(row["faces"]) == 1
 
 
 def test_nothing_is_left_of_a_table_that_fails(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ultraface_deploy.detect.rows import Row
-from ultraface_deploy.errors import MissingDependency
+from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.files import replacing
 from ultraface_deploy.safe.text import file_cell, printable
 
@@ -23,12 +23,21 @@ if TYPE_CHECKING:
 _ROWS = 8192
 
 
-def require() -> None:
-    """Refuse where the package that writes Parquet is missing.
+def require(target: str = "") -> None:
+    """Refuse where the package that writes Parquet is missing, or a terminal would show its bytes.
+
+    Args:
+        target: where it is to be written, `-` for standard output.
 
     Raises:
         MissingDependency: says what installs it.
+        InputError: standard output is a terminal.
     """
+    if target == "-" and sys.stdout.isatty():
+        raise InputError(
+            "`parquet` -: Parquet is binary, and standard output is a terminal; give a file, or "
+            "send it on with > or |"
+        )
     try:
         import pyarrow  # noqa: F401
     except ImportError as error:
@@ -105,7 +114,7 @@ class _Parquet:
 @contextmanager
 def parquet_table(target: str) -> Iterator[_Parquet]:
     """Open a Parquet file that appears whole at the end, or standard output for `-`."""
-    require()
+    require(target)
     from pyarrow import parquet
 
     with _binary_target(target) as file, parquet.ParquetWriter(file, schema()) as writer:

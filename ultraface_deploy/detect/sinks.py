@@ -136,7 +136,7 @@ def refuse_wanted(frames: FrameSource, wanted: Wanted) -> None:
     if wanted.resume and live:
         raise InputError(f"`resume`: a {live[0]} cannot be gone on with")
     if wanted.parquet is not None:
-        parquet.require()
+        parquet.require(wanted.parquet)
     if wanted.output is not None:
         refuse_output(frames, wanted.output)
     if wanted.show:

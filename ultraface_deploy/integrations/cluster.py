@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ultraface_deploy.detect import parquet
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed
 
 _ANSWERS_S = 5.0
 
@@ -46,6 +46,14 @@ def _nobody(address: str | None, error: Exception) -> InputError:
     return InputError(f"`address` {address}: no Ray cluster answers there ({reason})")
 
 
+def _not_started(error: Exception) -> ToolFailed:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return ToolFailed(
+        f"Ray did not start on this machine ({reason}); it gives itself 30 seconds: try when less "
+        "else runs, or start it with `ray start --head` and give `address` auto"
+    )
+
+
 def _keep_to_itself(address: str | None) -> None:
     """Set what Ray reads when it is imported, where the user has not."""
     # Ray reports a cluster's use to its makers, or where that is off, that it is off.
@@ -54,6 +62,9 @@ def _keep_to_itself(address: str | None) -> None:
     if address is None:
         # Whatever it is called: on all systems it keeps a cluster of one machine to 127.0.0.1.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # At Ray's own 15 its workers stand still for minutes beside anything else that computes,
+        # while the user waits for them.
+        os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 @contextmanager
@@ -66,6 +77,7 @@ def cluster(address: str | None, report: Callable[[str], Any]) -> Iterator[None]
 
     Raises:
         InputError: nobody answers there.
+        ToolFailed: it did not start on this machine.
     """
     import ray
 
@@ -83,7 +95,9 @@ def cluster(address: str | None, report: Callable[[str], Any]) -> Iterator[None]
             logging_level=logging.ERROR,
             **({} if address else own),
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray raises plain ones where a part of it has not come up in time
+        if address is None:
+            raise _not_started(error) from error
         raise _nobody(address, error) from error
     took = time.perf_counter() - began
     report(f"Ray answers after {took:.0f} s; its first workers load the network ...")

@@ -24,6 +24,7 @@ import numpy as np
 
 from ultraface_deploy import Detector
 from ultraface_deploy.agreement.precision import parse_precision
+from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.safe.images import list_images, read_image
 from ultraface_deploy.safe.records import read
@@ -171,13 +172,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True)
     times = commands.add_parser("time", help="milliseconds and bytes of each language")
-    times.add_argument("project", type=Path)
+    times.add_argument("project", type=existing)
     times.add_argument("--rounds", type=int, default=5)
     times.set_defaults(run=report_times)
     compared = commands.add_parser("compare", help="the faces of every picture of a folder")
-    compared.add_argument("library", type=Path)
-    compared.add_argument("folder", type=Path, help="artifact folder")
-    compared.add_argument("pictures", type=Path, nargs="+")
+    compared.add_argument("library", type=existing)
+    compared.add_argument("folder", type=existing, help="artifact folder")
+    compared.add_argument("pictures", type=existing, nargs="+")
     compared.add_argument("--backend", default="native")
     compared.add_argument("--precision", default="fp32")
     compared.set_defaults(run=report_comparison)
@@ -186,4 +187,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -15,13 +15,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.accuracy import Accuracies
 from ultraface_deploy.bench.count.report import CountReport
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.benchmarks import native
+from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.marked import insert
 
@@ -155,11 +155,11 @@ def main() -> None:
     """Print the table, or write it into a page."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=Path, action="append", default=[], metavar="FILE")
-    parser.add_argument("--bench", type=Path, metavar="FILE")
-    parser.add_argument("--eval", type=Path, action="append", required=True, metavar="FILE")
-    parser.add_argument("--into", type=Path, metavar="FILE")
+    parser.add_argument("folder", type=existing)
+    parser.add_argument("--count", type=existing, action="append", default=[], metavar="FILE")
+    parser.add_argument("--bench", type=existing, metavar="FILE")
+    parser.add_argument("--eval", type=existing, action="append", required=True, metavar="FILE")
+    parser.add_argument("--into", type=existing, metavar="FILE")
     asked = parser.parse_args()
     folder = ArtifactFolder.open(asked.folder)
     evaluated = [Accuracies.load(path).by_subject for path in asked.eval]
@@ -183,4 +183,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

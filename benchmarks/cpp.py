@@ -25,6 +25,7 @@ from ultraface_deploy import Detector
 from ultraface_deploy.agreement.precision import parse_precision
 from ultraface_deploy.bench.count.instructions import build_plugin
 from ultraface_deploy.bench.count.sysroot import show_core
+from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.errors import CheckFailed, InputError
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 from ultraface_deploy.sdk.library import LibraryDetector
@@ -141,19 +142,21 @@ def main() -> None:
     )
     commands = parser.add_subparsers(required=True)
     timing = commands.add_parser("time")
-    timing.add_argument("library", type=Path, help="libultraface.so")
-    timing.add_argument("folder", type=Path, help="the artifact folder it was generated from")
-    timing.add_argument("--models", type=Path, help="folder of the model files, if not embedded")
+    timing.add_argument("library", type=existing, help="libultraface.so")
+    timing.add_argument("folder", type=existing, help="the artifact folder it was generated from")
+    timing.add_argument(
+        "--models", type=existing, help="folder of the model files, if not embedded"
+    )
     timing.add_argument("--backend", default="ncnn")
     timing.add_argument("--precision", default="fp32")
     timing.add_argument("--threads", type=int, default=1)
     timing.add_argument("--rounds", type=int, default=60)
-    timing.add_argument("--image", type=Path, default=DEMO_PHOTO)
+    timing.add_argument("--image", type=existing, default=DEMO_PHOTO)
     timing.set_defaults(run=report_times)
     counting = commands.add_parser("count")
-    counting.add_argument("stages", type=Path, help="the program `stages`, built for aarch64")
-    counting.add_argument("photograph", type=Path, help="a PPM file")
-    counting.add_argument("models", type=Path, nargs="?")
+    counting.add_argument("stages", type=existing, help="the program `stages`, built for aarch64")
+    counting.add_argument("photograph", type=existing, help="a PPM file")
+    counting.add_argument("models", type=existing, nargs="?")
     counting.add_argument("--core", action="append")
     counting.set_defaults(run=report_counts)
     asked = parser.parse_args()
@@ -161,4 +164,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -33,6 +33,7 @@ import numpy as np
 from ultraface_deploy.artifacts.choose import runtimes_of
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import get_backend
+from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
@@ -305,7 +306,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     commands = parser.add_subparsers(dest="command", required=True)
     timed = commands.add_parser("time")
-    timed.add_argument("folder", type=Path)
+    timed.add_argument("folder", type=existing)
     timed.add_argument("--rounds", type=int, default=12)
     timed.add_argument("--cpu", default="native")
     commands.add_parser("cores")
@@ -317,4 +318,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -26,6 +26,7 @@ from ultraface_deploy import models
 from ultraface_deploy.agreement.faces import SameFaces
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import get_backend
+from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.converters.onnx.cut import cut
 from ultraface_deploy.converters.onnx.handed import hand_network
 from ultraface_deploy.converters.onnx.network import load_network
@@ -111,10 +112,10 @@ def main() -> None:
     """Print a table."""
     form = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--python", type=Path, required=True)
-    parser.add_argument("--calibration", type=Path, required=True)
-    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("folder", type=existing)
+    parser.add_argument("--python", type=existing, required=True)
+    parser.add_argument("--calibration", type=existing, required=True)
+    parser.add_argument("--images", type=existing, required=True)
     given = parser.parse_args()
     photographs = sample_images(given.calibration)
     spread = photographs[:: max(1, len(photographs) // _IMAGES)]
@@ -128,4 +129,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

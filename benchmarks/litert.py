@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.errors import InputError, ToolFailed
 from ultraface_deploy.family.spec import ModelSpec
 
@@ -93,7 +94,7 @@ def main() -> None:
         return
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file", type=existing)
     parser.add_argument("--core", default="cortex-a76")
     asked = parser.parse_args()
     for part, instructions in parts(asked.file, asked.core).items():
@@ -101,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

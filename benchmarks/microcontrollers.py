@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.benchmarks.native import arena_bytes, resized
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
@@ -118,7 +119,7 @@ def detect(source: Path, board: Board, picture: npt.NDArray[np.uint8]) -> Detect
 def main() -> None:
     """Print a line for each board."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=existing)
     folder = ArtifactFolder.open(parser.parse_args().folder)
     picture = rgb565(resized(read_image(DEMO_PHOTO), folder))
     source = folder.files(folder.find("c", "int8"))[0]
@@ -129,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

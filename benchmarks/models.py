@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.cost import Cost, cost_of_onnx
+from ultraface_deploy.benchmarks.command import command, existing
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,10 @@ def main() -> None:
     """Print the table of the folders given."""
     form = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("folders", nargs="+", type=existing)
     rows = [describe(ArtifactFolder.open(folder)) for folder in parser.parse_args().folders]
     print(to_markdown(rows), end="")
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

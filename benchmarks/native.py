@@ -32,6 +32,7 @@ from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends.native import build_library
 from ultraface_deploy.bench.count.instructions import build_plugin
+from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
@@ -227,7 +228,7 @@ def main() -> None:
     """Print what the first argument asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("time", "stages", "threads", "count", "size"))
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=existing)
     parser.add_argument("--core", default="cortex-a76")
     arguments = parser.parse_args()
     folder = ArtifactFolder.open(arguments.folder)
@@ -260,4 +261,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -5,14 +5,16 @@ python -m ultraface_deploy.benchmarks.pipeline PHOTO [MODEL]
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 
+from ultraface_deploy.benchmarks.command import command, existing, network
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.models import DEFAULT_MODEL
 from ultraface_deploy.pipeline import postprocess, preprocess
@@ -31,11 +33,11 @@ def stage_ms(photo: Path, model: str = DEFAULT_MODEL) -> dict[str, tuple[float, 
     image = read_image(photo)
     size = (image.shape[1], image.shape[0])
     detector = Detector.open(model, backend="onnxruntime", threads=1)
-    tensor = preprocess(image, detector.spec)
-    outputs = detector.session.run(tensor)
+    tensor, outputs = np.empty(detector.spec.input_shape, np.float32), {}
+    # As `Detector.detect` does it: one tensor for all pictures, and outputs that were just written.
     stages: dict[str, Callable[[], object]] = {
-        "preprocess": lambda: preprocess(image, detector.spec),
-        "inference": lambda: detector.session.run(tensor),
+        "preprocess": lambda: preprocess(image, detector.spec, tensor),
+        "inference": lambda: outputs.update(detector.session.run(tensor)),
         "postprocess": lambda: postprocess(
             outputs["scores"], outputs["boxes"], detector.spec, size, detector.options
         ),
@@ -57,7 +59,11 @@ def stage_ms(photo: Path, model: str = DEFAULT_MODEL) -> dict[str, tuple[float, 
 
 def main() -> None:
     """Print the stages and their share of the network's own time."""
-    stages = stage_ms(Path(sys.argv[1]), *sys.argv[2:3])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photo", type=existing)
+    parser.add_argument("model", nargs="?", type=network, default=DEFAULT_MODEL)
+    asked = parser.parse_args()
+    stages = stage_ms(asked.photo, asked.model)
     print(f"{'':<26} in a loop  at once again")
     for stage, (first, second) in stages.items():
         print(f"{stage:<26} {first:6.3f} ms {second:9.3f} ms")
@@ -69,4 +75,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -16,6 +16,7 @@ from pathlib import Path
 import cv2
 
 from ultraface_deploy.accuracy.settings import EvalSettings
+from ultraface_deploy.benchmarks.command import command, existing, network
 from ultraface_deploy.detect.detector import Detector, open_detector
 from ultraface_deploy.safe.images import read_image, read_picture
 from ultraface_deploy.wider import SETS, Detections, TruthImage, read_ground_truth, score
@@ -76,9 +77,9 @@ def table(images: Path, truth: list[TruthImage], detector: Detector) -> Iterator
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("images", type=Path, help="the folder of events, .../WIDER_val/images")
-    parser.add_argument("truth", type=Path, help="the folder of the official evaluation files")
-    parser.add_argument("--model", default="slim-320")
+    parser.add_argument("images", type=existing, help="the folder of events, .../WIDER_val/images")
+    parser.add_argument("truth", type=existing, help="the folder of the official evaluation files")
+    parser.add_argument("--model", type=network, default="slim-320")
     parser.add_argument("--limit", type=int)
     asked = parser.parse_args()
     listed = read_ground_truth(asked.truth)
@@ -90,4 +91,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

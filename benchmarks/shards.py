@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ultraface_deploy.benchmarks.command import command, network
 from ultraface_deploy.detect.detector import Detector, open_detector
 from ultraface_deploy.integrations.shards import find_shards
 from ultraface_deploy.integrations.work import ShardSource, look
@@ -86,7 +87,7 @@ def main() -> None:
     """Print the table and the memory."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=200)
-    parser.add_argument("--model", default="slim-320")
+    parser.add_argument("--model", type=network, default="slim-320")
     asked = parser.parse_args()
     cv2.setNumThreads(1)
     print("| pictures | stored as | a CPU second | of it reading | read each | rows each |")
@@ -104,4 +105,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

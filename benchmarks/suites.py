@@ -16,6 +16,7 @@ from ultraface_deploy.bench.plan import configurations
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import measure
 from ultraface_deploy.bench.tables import to_markdown
+from ultraface_deploy.benchmarks.command import command
 from ultraface_deploy.safe.files import write_text
 
 
@@ -81,4 +82,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

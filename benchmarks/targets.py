@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ultraface_deploy.accuracy.result import EvalFile, EvalRecord
 from ultraface_deploy.agreement.comparison import Comparison, Comparisons
@@ -22,6 +21,7 @@ from ultraface_deploy.agreement.faces import f1_score
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
 from ultraface_deploy.bench.measurement import Row
 from ultraface_deploy.bench.result import BenchReport
+from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.safe.records import read
 
 _HEADINGS = (
@@ -130,10 +130,10 @@ def main() -> None:
     """Print the table of a folder."""
     form = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--verify", nargs="+", type=Path, required=True)
-    parser.add_argument("--eval", nargs="+", type=Path, default=[])
-    parser.add_argument("--bench", nargs="+", type=Path, default=[])
+    parser.add_argument("folder", type=existing)
+    parser.add_argument("--verify", nargs="+", type=existing, required=True)
+    parser.add_argument("--eval", nargs="+", type=existing, default=[])
+    parser.add_argument("--bench", nargs="+", type=existing, default=[])
     given = parser.parse_args()
     again = "run the command again"
     compared = [read(file, Comparisons, "result of verify --json", again) for file in given.verify]
@@ -148,4 +148,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ultraface_deploy.backends.tflm import BACKEND, open_interpreter
+from ultraface_deploy.benchmarks.command import command, existing
 
 
 def micro(path: Path, arena: int) -> list[Any]:
@@ -46,7 +47,7 @@ def _noise(details: Any) -> Any:
 def main() -> None:
     """Print a line for each file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("files", type=existing, nargs="+")
     arguments = parser.parse_args()
     BACKEND.require()
     for path in arguments.files:
@@ -57,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -11,8 +11,8 @@ machine is.
 
 from __future__ import annotations
 
+import argparse
 import itertools
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ultraface_deploy.agreement.precision import PRECISIONS
 from ultraface_deploy.backends import backend_names, get_backend
+from ultraface_deploy.benchmarks.command import command, network
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import UltraFaceError
 from ultraface_deploy.models import DEFAULT_MODEL
@@ -90,9 +91,11 @@ def _opened(backend: str, folders: Sequence[str]) -> Iterator[Detector]:
 
 def main() -> None:
     """Print the table."""
-    for line in table(sys.argv[1:] or [DEFAULT_MODEL]):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", type=network)
+    for line in table(parser.parse_args().models or [DEFAULT_MODEL]):
         print(line, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

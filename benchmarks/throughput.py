@@ -21,6 +21,7 @@ from pathlib import Path
 
 import cv2
 
+from ultraface_deploy.benchmarks.command import command, network
 from ultraface_deploy.detect.detector import Detector, open_detector
 from ultraface_deploy.detect.run import Workers, run
 from ultraface_deploy.detect.sinks import Wanted, open_sinks
@@ -133,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pictures", type=int, default=48, help="of 12 megapixels")
-    parser.add_argument("--model", default="slim-320")
+    parser.add_argument("--model", type=network, default="slim-320")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for line in table(Path(folder), asked.pictures, asked.rounds, asked.model):
@@ -141,4 +142,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from ultraface_deploy.benchmarks.command import command, existing, network
 from ultraface_deploy.detect.detector import Detector, open_detector
 from ultraface_deploy.pipeline import PostprocessOptions, iou_matrix
 from ultraface_deploy.pipeline.view import View
@@ -58,10 +58,10 @@ def measure(detector: Detector, samples: list[Sample]) -> str:
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=existing)
     parser.add_argument("--split", default="val")
     parser.add_argument("--least", type=int, default=1000, help="longest side of a large picture")
-    parser.add_argument("--model", default="slim-320")
+    parser.add_argument("--model", type=network, default="slim-320")
     asked = parser.parse_args()
     samples = [
         sample
@@ -83,4 +83,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -27,6 +27,7 @@ from ultraface_deploy.bench.plan import Configuration, configurations
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.run import measure
 from ultraface_deploy.bench.worker import Runner, raise_priority
+from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import make_folder, write_text
@@ -81,7 +82,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=existing)
     parser.add_argument("--backend", default="onnxruntime")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=20)
@@ -123,4 +124,4 @@ def _run(configuration: Configuration, command: tuple[str, ...]) -> BenchReport:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

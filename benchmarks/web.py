@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from ultraface_deploy.agreement.precision import Precision, parse_precision
 from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.safe.child import run_program
 from ultraface_deploy.safe.images import DEMO_PHOTO, Image, read_image
@@ -125,8 +126,8 @@ def main() -> None:
     """Print a table."""
     form = argparse.RawTextHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("site", type=Path)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("site", type=existing)
+    parser.add_argument("folder", type=existing)
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--launches", type=int, default=5)
     given = parser.parse_args()
@@ -141,4 +142,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    command(main)

@@ -3,8 +3,8 @@
 python -m ultraface_deploy.benchmarks.throughput [--rounds 5] [--pictures 48] [--model slim-320]
 
 Pictures of 12 megapixels and of 640x480 go to JSON, a video of 720 lines is marked. The roads are
-taken in turn, round by round; the figures are medians of wall-clock time. The loop's stages are
-timed by the thread's own CPU time.
+taken in turn, each round in another order; the figures are medians of wall-clock time. The loop's
+stages are timed by the thread's own CPU time.
 """
 
 from __future__ import annotations
@@ -113,12 +113,13 @@ def table(folder: Path, pictures: int, rounds: int, model: str) -> Iterator[str]
             spent = dict.fromkeys(STAGES, 0.0)
             rates: dict[int, list[float]] = {0: [], 1: [], cores: []}
             busy: dict[int, list[float]] = {1: [], cores: []}
-            for _ in range(rounds):
-                rates[0].append(plain(load, detector, spent))
-                for workers in sorted({1, cores}):
-                    rate, used = go(load, detector, another, workers)
-                    rates[workers].append(rate)
-                    busy[workers].append(used)
+            for workers in _order(list(rates), rounds):
+                if workers == 0:
+                    rates[0].append(plain(load, detector, spent))
+                    continue
+                rate, used = go(load, detector, another, workers)
+                rates[workers].append(rate)
+                busy[workers].append(used)
             loop = statistics.median(rates[0])
             shares = " | ".join(f"{spent[stage] / sum(spent.values()):.0%}" for stage in STAGES)
             gains = [
@@ -127,6 +128,13 @@ def table(folder: Path, pictures: int, rounds: int, model: str) -> Iterator[str]
             ]
             row = f"| {load.name} | {loop:.1f} | {shares} | {gains[0]:.2f}x | {gains[1]:.2f}x "
             yield row + f"| {statistics.median(busy[cores]):.2f} |"
+
+
+def _order(roads: list[int], rounds: int) -> Iterator[int]:
+    """Yield the roads round by round, each time another first: what one leaves slows the next."""
+    for number in range(rounds):
+        first = number % len(roads)
+        yield from roads[first:] + roads[:first]
 
 
 def main() -> None:

@@ -33,7 +33,9 @@ def bind(address: str, port: int) -> socket.socket:
         literal = ip_address("127.0.0.1" if address == "localhost" else address)
     except ValueError as error:
         # A name would have to be looked up.
-        raise InputError(f"`listen` {address}: give an address such as 0.0.0.0") from error
+        raise InputError(
+            f"`listen` {address}: give an address such as 0.0.0.0, and the port with `port`"
+        ) from error
     family = socket.AF_INET if literal.version == 4 else socket.AF_INET6
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

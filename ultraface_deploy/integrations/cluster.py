@@ -50,7 +50,7 @@ def _not_started(error: Exception) -> ToolFailed:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     return ToolFailed(
         f"Ray did not start on this machine ({reason}); it gives itself 30 seconds: try when less "
-        "else runs, or start it with `ray start --head` and give `address` auto"
+        "else runs, or start a cluster before and give `address` auto"
     )
 
 

@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 
 from ultraface_deploy import __version__
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.models import FOLDER, RegistryEntry
+from ultraface_deploy.models import FOLDER, RegistryEntry, find
 from ultraface_deploy.models.pace import HTTPHandler, HTTPSHandler, Pace
 from ultraface_deploy.safe.files import make_folder, sha256_of
 
@@ -73,6 +73,17 @@ def checkpoint_of(entry: RegistryEntry) -> Path:
         CheckFailed: the pulled file was changed since.
     """
     return FOLDER / entry.file if entry.file else cached_checkpoint(entry)
+
+
+def file_or_name(given: Path) -> Path:
+    """Return a file as it is given, or the checkpoint of the model of that name.
+
+    Raises:
+        InputError: there is no such model, or it was not pulled yet.
+    """
+    if given.suffix or given.exists():
+        return given
+    return checkpoint_of(find(str(given)))
 
 
 def pull(entry: RegistryEntry, progress: OnBytes = lambda done, total: None) -> Path:

@@ -278,3 +278,39 @@ def test_full_disk_is_one_line(tiny: list[Sample], tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, handler)
     assert not list(tmp_path.glob("*.pth"))
+
+
+def test_a_stage_may_go_back_towards_its_start(tiny: list[Sample], tmp_path: Path) -> None:
+    """A quarter back: the same run, mixed by hand; and the run that ended so can be resumed."""
+    stage = replace(MEMORISE, epochs=1, augment=Augmentation())
+    recipe = replace(recipe_of(stage, holdout=0.5), width=64, height=64)
+    whole = Trainer(recipe, [tiny], tmp_path / "whole")
+    start = {key: value.clone() for key, value in whole.net.state_dict().items()}
+    whole.fit()
+    back = replace(recipe, stages=(replace(stage, start_share=0.25),))
+    trainer = Trainer(back, [tiny], tmp_path / "back")
+    trainer.fit()
+    for key, end in whole.net.state_dict().items():
+        wanted = end.lerp(start[key], 0.25) if end.is_floating_point() else end
+        torch.testing.assert_close(trainer.net.state_dict()[key], wanted)
+    with (tmp_path / "back/metrics.csv").open() as file:
+        assert [row["stage"] for row in csv.DictReader(file)] == ["memorise", "memorise, 0.25 back"]
+    again = Trainer(back, [tiny], tmp_path / "back")
+    again.resume(tmp_path / "back/last.pth")
+    again.fit()
+    assert_equal(dict(again.net.state_dict()), dict(trainer.net.state_dict()))
+
+
+def test_a_run_killed_before_it_goes_back_still_knows_its_start(
+    tiny: list[Sample], tmp_path: Path
+) -> None:
+    stage = replace(MEMORISE, epochs=2, start_share=0.5, augment=Augmentation())
+    recipe = replace(recipe_of(stage), width=64, height=64)
+    whole = Trainer(recipe, [tiny], tmp_path / "whole")
+    whole.fit()
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(recipe, [tiny], tmp_path / "cut", on_epoch=_stop_after(1)).fit()
+    again = Trainer(recipe, [tiny], tmp_path / "cut")
+    again.resume(tmp_path / "cut/last.pth")
+    again.fit()
+    assert_equal(dict(again.net.state_dict()), dict(whole.net.state_dict()))

@@ -140,6 +140,8 @@ CHECKS: dict[str, Check] = {
     "data prepare ROOT": input_path,
     "models match-scores CHECKPOINT": input_file,
     "models scores CHECKPOINT": named_file,
+    "models compare BEFORE": named_file,
+    "models compare AFTER": named_file,
     "--like": input_file,
     "--json": output_file,
     "--csv": output_file,

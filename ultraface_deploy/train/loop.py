@@ -104,7 +104,7 @@ class Trainer:
             raise InputError(f"{path}: belongs to another recipe; resume with the same one")
         try:
             stage, epoch, step = map(int, training["position"])
-            if not (0 <= stage < len(self.recipe.stages) and epoch >= 0 and step >= 0):
+            if not (0 <= stage <= len(self.recipe.stages) and epoch >= 0 and step >= 0):
                 raise ValueError("a position outside the recipe")
             self.best, self.images = float(training["best"]), int(training["images"])
             self.net.load_state_dict(training["net"])

@@ -100,6 +100,9 @@ class Stage(Strict):
     statistics, which a layer-wise stage measures first: small batches then add no noise.
     `schedule` cosine falls to a hundredth; multistep falls tenfold at the `milestones` (fractions
     of the stage). `ema` is the decay of the averaged weights; 0 switches averaging off.
+    `start_share` brings the weights that a stage ends with so far back towards those that it began
+    with (Wortsman et al. 2022): what it gained on one kind of faces mostly stays, and what it lost
+    on another mostly comes back.
     """
 
     name: str
@@ -114,6 +117,7 @@ class Stage(Strict):
     warmup_steps: Natural = 200
     clip_norm: Amount = 10.0
     ema: Amount = 0.998
+    start_share: Amount = 0.0
     freeze_bn: bool = False
     layerwise: bool = False
     teachers: tuple[Role, ...] = ()
@@ -134,6 +138,8 @@ class Stage(Strict):
             raise InputError(
                 f"recipe, stage {self.name}: features are learnt from one teacher of scale 1"
             )
+        if self.start_share >= 1:
+            raise InputError(f"recipe, stage {self.name}: start_share is a share below 1")
         for size in self.input_sizes:
             parse_input_size(size)
 

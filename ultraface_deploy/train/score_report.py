@@ -14,9 +14,8 @@ import cv2
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.checkpoint import Checkpoint, load_checkpoint
-from ultraface_deploy.models import find
-from ultraface_deploy.models.pull import checkpoint_of
+from ultraface_deploy.family.checkpoint import load_checkpoint
+from ultraface_deploy.models.pull import file_or_name
 from ultraface_deploy.pages.plots import COLOURS, LINES, MARKERS, legend, new_figure, render
 from ultraface_deploy.safe.files import write_bytes
 from ultraface_deploy.train.data import Sample, read_dataset
@@ -75,7 +74,7 @@ def report_scores(
     Raises:
         InputError: a file cannot be used, or no image is left.
     """
-    own = _open(checkpoint)
+    own = load_checkpoint(file_or_name(checkpoint))
     every = [sample for root in data for sample in read_dataset(root, "train")]
     _, held = split(every, holdout)
     samples = [every[index] for index in held]
@@ -103,12 +102,6 @@ def report_scores(
             for spec in specs
             for kept in (False, True)
         ]
-
-
-def _open(checkpoint: Path) -> Checkpoint:
-    if checkpoint.suffix or checkpoint.exists():
-        return load_checkpoint(checkpoint)
-    return load_checkpoint(checkpoint_of(find(str(checkpoint))))
 
 
 def _without_faces(count: int, folder: Path) -> list[Sample]:

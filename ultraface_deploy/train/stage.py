@@ -74,6 +74,7 @@ class StageRun:
         ]
         for role, teacher in zip(stage.teachers, teachers, strict=True):
             trainer.show_pictures(role, teacher)
+        self.begun = {key: value.detach().clone() for key, value in net.state_dict().items()}
         self.objective = Objective(net, stage, teachers, device)
         self.batches = self._draw_batches()
         self.epoch, self.step = trainer.position[1:]
@@ -106,6 +107,23 @@ class StageRun:
             trainer.on_epoch(Progress(*told, total, self.done, ap))
         self.objective.close()
         trainer.net.load_state_dict(self.averaged.state_dict())
+        if stage.start_share:
+            self._go_back()
+
+    def _go_back(self) -> None:
+        """Bring the network a share of the way back to where the stage began; measure and save."""
+        trainer, stage, net = self.trainer, self.stage, self.trainer.net
+        for key, value in net.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(self.begun[key].to(value), stage.start_share)
+        if trainer.metrics is None:
+            return
+        name = f"{stage.name}, {stage.start_share:g} back"
+        measured = trainer.measure(net)
+        row = {"stage": name, "epoch": self.epoch, "images": trainer.images, "lr": 0.0}
+        trainer.metrics.add(row | measured)
+        # The next stage, if there is one, begins anew from here.
+        trainer.save(net, {"position": [self.number + 1, 0, 0], "stage": {}}, measured["ap"])
 
     @property
     def averaged(self) -> UltraFace:
@@ -213,6 +231,7 @@ class StageRun:
                 "optimizer": self.optimizer.state_dict(),
                 "scales": self.objective.scales,
                 "sums": self.sums,
+                "begun": self.begun if self.stage.start_share else {},
             },
         }
         self.trainer.save(self.averaged, training, precision)
@@ -224,6 +243,7 @@ class StageRun:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.objective.scales = [scale.to(device) for scale in state["scales"]]
+            self.begun |= state["begun"]
             self.sums = {str(name): value.to(device) for name, value in state["sums"].items()}
         except (*PARSE_ERRORS, RuntimeError) as error:
             raise InputError(

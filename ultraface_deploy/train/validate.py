@@ -26,7 +26,6 @@ _OPTIONS = PostprocessOptions(score_threshold=0.02, candidates=800, top_k=400)
 _SMALLEST = {"easy": 50 / 1024, "medium": 30 / 1024, "hard": 10 / 1024}
 _BATCH = 32
 _GRID = 64
-_FoundFaces = list[tuple[Faces, npt.NDArray[np.float32], npt.NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,34 @@ class Precision:
         return (self.easy + self.medium + self.hard) / 3
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Judgement:
+    """All boxes found in some images, (N,) each, the surest first, and what became of them.
+
+    `outcome` is 1 for a face, -1 for none and 0 for one to ignore, `image` the position of its
+    image; `faces` (I,) how many faces count in each image.
+    """
+
+    outcome: npt.NDArray[np.int64]
+    image: npt.NDArray[np.int64]
+    faces: npt.NDArray[np.int64]
+
+    def ap(self, draws: npt.NDArray[np.int64] | None = None) -> float:
+        """Return the area under the monotone precision-recall curve (PASCAL VOC 2010).
+
+        Args:
+            draws: (I,) how often each image counts; None for once each.
+        """
+        draws = np.ones(len(self.faces), np.int64) if draws is None else draws
+        times = draws[self.image]
+        hits = ((self.outcome == 1) * times).cumsum()
+        misses = ((self.outcome == -1) * times).cumsum()
+        recall = np.concatenate([[0.0], hits / max(1, int(draws @ self.faces))])
+        precision = np.concatenate([hits / np.maximum(1, hits + misses), [0.0]])
+        envelope = np.maximum.accumulate(precision[::-1])[::-1]
+        return float((np.diff(recall) * envelope[:-1]).sum())
+
+
 def average_precision(
     net: UltraFace,
     spec: ModelSpec,
@@ -63,26 +89,58 @@ def average_precision(
     keep_aspect: bool = False,
     device: torch.device | str = "cpu",
 ) -> Precision:
-    """Return the AP over the given samples.
+    """Return the AP over the given samples, see `judgements`; of several classes it is the mean."""
+    judged = judgements(net, spec, samples, cache, indices, keep_aspect=keep_aspect, device=device)
+    return Precision(
+        **{level: fmean(each.ap() for each in classes) for level, classes in judged.items()}
+    )
+
+
+@torch.no_grad()
+def judgements(
+    net: UltraFace,
+    spec: ModelSpec,
+    samples: Sequence[Sample],
+    cache: ImageCache,
+    indices: Sequence[int],
+    *,
+    keep_aspect: bool = False,
+    device: torch.device | str = "cpu",
+) -> dict[str, list[Judgement]]:
+    """Return for easy, medium and hard what became of the boxes of each class.
 
     Each image is resized whole to the input or, with `keep_aspect`, so that its longest side is
-    the input's. Of several classes it is the mean. Faces that are ignored or too small for a level
-    neither count as missed nor, when found, as false.
+    the input's. Faces that are ignored or too small for a level neither count as missed nor, when
+    found, as false. The images are in the order of `indices`.
     """
     net.eval()
     classes = range(1, spec.num_classes)
-    judged: dict[str, list[_FoundFaces]] = {level: [[] for _ in classes] for level in _SMALLEST}
-    for index, faces in detect(net, spec, cache, indices, keep_aspect, torch.device(device)):
-        sample = samples[index]
-        boxes = sample.boxes * np.float32(cache.factors[index])
-        sizes = (boxes[:, 2:] - boxes[:, :2]).mean(axis=1) / cache.sizes[index].max()
-        for level, smallest in _SMALLEST.items():
-            ignored = sample.ignored | (sizes < smallest)
-            for number, found in zip(classes, judged[level], strict=True):
+    found = dict(detect(net, spec, cache, indices, keep_aspect, torch.device(device)))
+    judged: dict[str, list[Judgement]] = {}
+    for level, smallest in _SMALLEST.items():
+        judged[level] = []
+        for number in classes:
+            rows = []
+            for index in indices:
+                sample, faces = samples[index], found[index]
+                boxes = sample.boxes * np.float32(cache.factors[index])
+                sizes = (boxes[:, 2:] - boxes[:, :2]).mean(axis=1) / cache.sizes[index].max()
                 own, mine = sample.labels == number, faces.labels == number
-                found.append((faces[mine], boxes[own], ignored[own]))
-    return Precision(
-        **{level: fmean(map(_area_under_curve, found)) for level, found in judged.items()}
+                ignored = (sample.ignored | (sizes < smallest))[own]
+                rows.append((faces[mine], boxes[own], ignored))
+            judged[level].append(_judgement(rows))
+    return judged
+
+
+def _judgement(
+    found: Sequence[tuple[Faces, npt.NDArray[np.float32], npt.NDArray[np.bool_]]],
+) -> Judgement:
+    outcomes = [judge(faces.boxes, boxes, ignored) for faces, boxes, ignored in found]
+    order = np.argsort(-np.concatenate([faces.scores for faces, _, _ in found]), kind="stable")
+    return Judgement(
+        outcome=np.concatenate(outcomes)[order],
+        image=np.repeat(np.arange(len(found)), [len(each) for each in outcomes])[order],
+        faces=np.array([int((~ignored).sum()) for _, _, ignored in found]),
     )
 
 
@@ -149,21 +207,6 @@ def _run(
 def _on_grid(side: float) -> int:
     """As `eval --scale` pads: few sizes, so that images run together."""
     return max(MIN_SIDE, -(-round(side) // _GRID) * _GRID)
-
-
-def _area_under_curve(found: _FoundFaces) -> float:
-    """Area under the monotone precision-recall curve (PASCAL VOC 2010)."""
-    total = sum(int((~ignored).sum()) for _, _, ignored in found)
-    scores = np.concatenate([faces.scores for faces, _, _ in found])
-    outcome = np.concatenate(
-        [judge(faces.boxes, boxes, ignored) for faces, boxes, ignored in found]
-    )
-    outcome = outcome[np.argsort(-scores, kind="stable")]
-    hits, misses = (outcome == 1).cumsum(), (outcome == -1).cumsum()
-    recall = np.concatenate([[0.0], hits / max(1, total)])
-    precision = np.concatenate([hits / np.maximum(1, hits + misses), [0.0]])
-    envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((np.diff(recall) * envelope[:-1]).sum())
 
 
 def judge(

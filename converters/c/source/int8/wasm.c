@@ -7,66 +7,73 @@
 #define UNROLL _Pragma("unroll")
 #define INLINE static inline __attribute__((always_inline))
 
-/* Write 16 outputs in their order. */
-INLINE void store_wasm(const v128_t *sums, const int16_t *multiplier, value *to)
+/* Eight sums in 16 bits each, of which 8 are used. */
+INLINE v128_t narrow_wasm(v128_t first, v128_t second, const int16_t *multiplier)
 {
-    v128_t narrow[2];
-    UNROLL for (int i = 0; i < 2; i++) {
-        const v128_t first = wasm_i32x4_shr(sums[2 * i], SHIFT);
-        const v128_t both = wasm_i16x8_narrow_i32x4(first, wasm_i32x4_shr(sums[2 * i + 1], SHIFT));
-        narrow[i] = wasm_i16x8_q15mulr_sat(both, wasm_v128_load(multiplier + 8 * i));
-    }
-    wasm_v128_store(to, wasm_i8x16_narrow_i16x8(narrow[0], narrow[1]));
+    const v128_t both =
+        wasm_i16x8_narrow_i32x4(wasm_i32x4_shr(first, SHIFT), wasm_i32x4_shr(second, SHIFT));
+    return wasm_i16x8_q15mulr_sat(both, wasm_v128_load(multiplier));
 }
 
-/* Four values, in 16 bits each, twice. */
+/* Four values, in 16 bits each, twice. A call of memcpy would stay one where C has no library. */
 INLINE v128_t four_wasm(const value *at)
 {
-    int32_t four;
-    memcpy(&four, at, 4);
-    return wasm_i16x8_extend_low_i8x16(wasm_i32x4_splat(four));
+    return wasm_i16x8_extend_low_i8x16(wasm_v128_load32_splat(at));
 }
 
-/* 16 outputs of a pixel; two neighbouring lanes hold the halves of a sum. */
-INLINE void pixel_wasm(const matrix *m, int n, const value *const *lines, int rows, int run,
-                       int offset, void *out)
+enum { TOGETHER = 3 }; /* pixels, so that their sums and what is multiplied fit 16 registers */
+
+/* 8 outputs of `pixels` pixels; two neighbouring lanes hold the halves of a sum. */
+INLINE void tile_wasm(const matrix *m, int n, const value *const *lines, int rows, int run,
+                      int apart, int offset, char *out, size_t step, const int pixels)
 {
-    const int8_t *w = m->weights + n * m->inputs;
-    v128_t halves[8], sums[4];
-    UNROLL for (int i = 0; i < 8; i++)
-        halves[i] = wasm_i32x4_splat(0);
+    const int8_t *w = m->weights + n / LANES * LANES * m->inputs + n % LANES * 4;
+    v128_t halves[TOGETHER][4];
+    UNROLL for (int p = 0; p < pixels; p++)
+        UNROLL for (int h = 0; h < 4; h++)
+            halves[p][h] = wasm_i32x4_splat(0);
     for (int r = 0; r < rows; r++)
         for (int k = 0; k < run; k += 4, w += 4 * LANES) {
-            const v128_t inputs = four_wasm(lines[r] + offset + k);
-            UNROLL for (int q = 0; q < 4; q++) {
-                const v128_t weights = wasm_v128_load(w + 16 * q);
-                halves[2 * q] = wasm_i32x4_add(
-                    halves[2 * q],
-                    wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(weights), inputs));
-                halves[2 * q + 1] = wasm_i32x4_add(
-                    halves[2 * q + 1],
-                    wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(weights), inputs));
+            v128_t inputs[TOGETHER];
+            UNROLL for (int p = 0; p < pixels; p++)
+                inputs[p] = four_wasm(lines[r] + offset + p * apart + k);
+            UNROLL for (int h = 0; h < 4; h++) {
+                const v128_t weights = wasm_i16x8_load8x8(w + 8 * h);
+                UNROLL for (int p = 0; p < pixels; p++)
+                    halves[p][h] =
+                        wasm_i32x4_add(halves[p][h], wasm_i32x4_dot_i16x8(weights, inputs[p]));
             }
         }
-    UNROLL for (int q = 0; q < 4; q++) {
-        const v128_t a = halves[2 * q], b = halves[2 * q + 1];
-        sums[q] = wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6),
-                                 wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
-        sums[q] = wasm_i32x4_add(sums[q], wasm_v128_load(m->bias + n + 4 * q));
+    UNROLL for (int p = 0; p < pixels; p++, out += step) {
+        v128_t sums[2];
+        UNROLL for (int q = 0; q < 2; q++) {
+            const v128_t a = halves[p][2 * q], b = halves[p][2 * q + 1];
+            sums[q] = wasm_i32x4_add(wasm_i32x4_shuffle(a, b, 0, 2, 4, 6),
+                                     wasm_i32x4_shuffle(a, b, 1, 3, 5, 7));
+            sums[q] = wasm_i32x4_add(sums[q], wasm_v128_load(m->bias + n + 4 * q));
+        }
+        if (m->multiplier) {
+            const v128_t bytes = narrow_wasm(sums[0], sums[1], m->multiplier + n);
+            wasm_v128_store64_lane((value *)out + n, wasm_i8x16_narrow_i16x8(bytes, bytes), 0);
+        } else {
+            UNROLL for (int q = 0; q < 2; q++)
+                wasm_v128_store((sum *)(void *)out + n + 4 * q, sums[q]);
+        }
     }
-    if (m->multiplier)
-        store_wasm(sums, m->multiplier + n, (value *)out + n);
-    else
-        memcpy((sum *)out + n, sums, sizeof sums);
 }
 
 static void rows_wasm(const matrix *m, const value *const *lines, int rows, int run, int apart,
                       void *out, int pixels)
 {
     const size_t step = (size_t)m->outputs * (m->multiplier ? sizeof(value) : sizeof(sum));
-    for (int n = 0; n < m->outputs; n += LANES)
-        for (int x = 0; x < pixels; x++)
-            pixel_wasm(m, n, lines, rows, run, x * apart, (char *)out + (size_t)x * step);
+    for (int n = 0; n < m->outputs; n += 8) {
+        char *to = (char *)out;
+        int x = 0;
+        for (; x + TOGETHER <= pixels; x += TOGETHER, to += TOGETHER * step)
+            tile_wasm(m, n, lines, rows, run, apart, x * apart, to, step, TOGETHER);
+        for (; x < pixels; x++, to += step)
+            tile_wasm(m, n, lines, rows, run, apart, x * apart, to, step, 1);
+    }
 }
 
 static void multiply_wasm(const matrix *m, const value *lines, void *out, int pixels, ahead *next)
@@ -107,7 +114,9 @@ static void depthwise_wasm(const filter *f, const value *const rows[3], value *o
                 sums[2] = wasm_i32x4_add(sums[2], wasm_i32x4_extend_low_i16x8(high));
                 sums[3] = wasm_i32x4_add(sums[3], wasm_i32x4_extend_high_i16x8(high));
             }
-            store_wasm(sums, f->multiplier + c, out + x * apart + c);
+            const v128_t first = narrow_wasm(sums[0], sums[1], f->multiplier + c);
+            const v128_t second = narrow_wasm(sums[2], sums[3], f->multiplier + c + 8);
+            wasm_v128_store(out + x * apart + c, wasm_i8x16_narrow_i16x8(first, second));
         }
     }
 }

@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A file that pins versions, such as constraints.txt; empty for the newest within the bounds.
 CONSTRAINTS ?=
 
-.PHONY: demo docs newcomer test mutants lowest test-cpp test-bindings test-c test-arm test-ray fuzz fuzz-c attack serve-load soak licences schemas lint format clean
+.PHONY: demo docs newcomer test test-long mutants lowest test-cpp test-bindings test-c test-arm test-ray fuzz fuzz-c attack serve-load soak licences schemas lint format clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,7 +25,12 @@ demo: $(STAMP)
 
 # Compiled modules are kept whatever the environment says: hundreds of children import them.
 test: $(STAMP)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not native and not ray'
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal -m 'not native and not ray and not long'
+
+# The long forms of what `test` samples: every published checkpoint on all of dev, larger inputs, and
+# a thousand examples of each property, others each time.
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'long or hypothesis' --hypothesis-profile long
 
 # The first ten minutes of a maker, an engineer and a researcher, in fresh environments.
 USERS ?= maker engineer researcher

@@ -29,6 +29,10 @@ _SHOWN = 4
 _DECODED_SCALE = 0.2
 
 
+class _OtherOutputsError(BackendError):
+    """The outputs are those of another network than was said."""
+
+
 class Session(ABC):
     """A loaded artifact. Threads that share one wait for each other: MNN and OpenCV need that."""
 
@@ -196,6 +200,7 @@ class Backend(ABC):
         threads: int = 1,
         precision: Precision = "fp32",
         halves: bool = False,
+        alternatives: Sequence[ModelSpec] = (),
     ) -> Session:
         """Load an artifact and prove on noise that it runs.
 
@@ -206,6 +211,8 @@ class Backend(ABC):
             precision: how the artifact is stored; lets a runtime compute in fp16 only for fp16.
             halves: whether an INT8 artifact passed with the rest computed in half floats; counts
                 on a processor that has such arithmetic.
+            alternatives: what else the network may be that reads the same input; the session is
+                of the first whose outputs it has.
 
         Raises:
             MissingDependency: the runtime is not installed.
@@ -227,7 +234,7 @@ class Backend(ABC):
         try:
             session = self._load(files, spec, threads, "fp16" if in_halves else precision)
             session.halves = in_halves
-            outputs = session.run(probe_tensor(spec))
+            outputs = _run_as_one_of(session, [spec, *alternatives])
         except Exception as error:  # every runtime raises its own kinds
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:400]
             raise BackendError(f"{files[0]}: {self.name} cannot run it ({reason})") from error
@@ -248,6 +255,18 @@ class Backend(ABC):
     def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
         """Return (width, height) of a file that only the runtime can read, None elsewhere."""
         return None
+
+
+def _run_as_one_of(session: Session, specs: Sequence[ModelSpec]) -> Outputs:
+    """Run on noise as the first network whose outputs these are, and leave the session so."""
+    problem: _OtherOutputsError | None = None
+    for session.spec in specs:
+        try:
+            return session.run(probe_tensor(session.spec))
+        except _OtherOutputsError as error:
+            problem = problem or error
+    assert problem is not None
+    raise problem
 
 
 def computes_halves(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -292,7 +311,7 @@ def bind_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> Outputs:
         shown = [f"{name} {tuple(value.shape)}" for name, value in named.items()]
         more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
         outputs = counted(len(shown), "output")
-        raise BackendError(
+        raise _OtherOutputsError(
             f"not an UltraFace network at {spec.width}x{spec.height}: {outputs}, "
             f"{', '.join(shown[:_SHOWN]) or 'none'}{more}, do not fit {count} anchors of "
             f"{spec.num_classes} classes; check `input_size`"

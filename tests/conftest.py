@@ -8,6 +8,8 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,9 @@ from ultraface_deploy.family.spec import Architecture, Head
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples in every run, however slow the machine: red means that something changed.
-settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
+# Many, and others each time: `--hypothesis-profile long`, which `make test-long` says.
+settings.register_profile("long", deadline=None, max_examples=1000)
 settings.load_profile("repeatable")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,6 +123,9 @@ def make_checkpoint(across_workers: Path) -> MakeCheckpoint:
 def converted(across_workers: Path) -> Convert:
     """Return a function that converts once per session; its folders are not to be changed."""
     pytest.importorskip("torch", reason="checkpoints are read with torch")
+    from ultraface_deploy.artifacts.source import resolve_source
+
+    resolve = cache(resolve_source)  # which reads the checkpoint
 
     def convert(
         checkpoint: Path,
@@ -128,9 +135,8 @@ def converted(across_workers: Path) -> Convert:
         precision: Precision = "fp32",
     ) -> ArtifactFolder:
         from ultraface_deploy.artifacts.convert import convert as convert_model
-        from ultraface_deploy.artifacts.source import resolve_source
 
-        source = resolve_source(checkpoint, size, head)
+        source = resolve(checkpoint, size, head)
         # After the file: two checkpoints may be of one name.
         name = f"{checkpoint.stem}-{source.spec.width}x{source.spec.height}-{source.spec.head}"
         folder = across_workers / name
@@ -147,10 +153,12 @@ def folder(converted: Convert, make_checkpoint: MakeCheckpoint, tmp_path: Path) 
     """A small folder with every format, a test's own to damage."""
     formats = ("onnx", "onnxsim", "mnn", "ncnn")
     made = converted(make_checkpoint(), *formats, size=(128, 96))
-    copy = shutil.copytree(made.path, tmp_path / "folder")
     # Other tests may have converted more into the shared folder meanwhile.
-    manifest = json.loads((copy / MANIFEST).read_text())
+    manifest = json.loads((made.path / MANIFEST).read_text())
     manifest["artifacts"] = [a for a in manifest["artifacts"] if a["id"] in ("torch", *formats)]
+    kept = {".lock", *(file for each in manifest["artifacts"] for file in each["files"])}
+    copy = tmp_path / "folder"
+    shutil.copytree(made.path, copy, ignore=lambda _, names: set(names) - kept)
     (copy / MANIFEST).write_text(json.dumps(manifest, indent=2))
     return ArtifactFolder.open(copy)
 
@@ -203,10 +211,21 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return run
 
 
+@pytest.fixture(scope="session")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Names of folders, one a test, that are not there yet.
+
+    `mktemp` reads all names beside the one that it makes, more with each of thousands of tests.
+    """
+    folder = tmp_path_factory.mktemp("caches")
+    return (folder / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(caches: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep tests away from the user's cache."""
-    cache = tmp_path_factory.mktemp("cache")
+    cache = next(caches)
+    cache.mkdir()
     monkeypatch.setenv("ULTRAFACE_DEPLOY_CACHE", str(cache))
     return cache
 

@@ -24,9 +24,10 @@ def _convert(job: Conversion) -> None:
 
 def simplify_file(source: str, output: str) -> None:
     """Simplify one file into another; runs in a child process."""
-    # onnxsim imports torch where it finds it, three quarters of its time, and needs it for nothing
-    # that is done here: as far as this process can see there is none.
-    sys.modules.setdefault("torch", None)  # type: ignore[arg-type]
+    # onnxsim imports them where it finds them, most of its time, and needs them for nothing that is
+    # done here: as far as this process can see there are none.
+    for name in ("torch", "sympy"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
     import onnxsim
 
     from ultraface_deploy.converters.onnx.files import load, save

@@ -116,13 +116,14 @@ def test_changed_step_on_the_way_is_made_again(folder: ArtifactFolder) -> None:
 
 
 def test_artifact_that_fails_is_not_published(
-    folder: ArtifactFolder, make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch
+    folder: ArtifactFolder,
+    converted: Convert,
+    make_checkpoint: MakeCheckpoint,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A converter that goes wrong without a word: the old artifact stays."""
     other = get_format("mnn")
-    wrong = folder.path.parent / "wrong"
-    source = resolve_source(make_checkpoint("rfb"), (128, 96))
-    theirs = convert(source, ["onnxsim"], output=wrong)
+    theirs = converted(make_checkpoint("rfb"), "onnxsim", size=(128, 96))
 
     def lying(job: Conversion) -> None:
         sources = theirs.files(theirs.find("onnxsim"))

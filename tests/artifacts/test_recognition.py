@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ultraface_deploy.backends import get_backend
 from ultraface_deploy.converters import format_and_files, get_format
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import BackendError, InputError
+from ultraface_deploy.family.known import NOTHING
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import Faces, iou_matrix, make_anchors
 
@@ -180,6 +182,29 @@ def test_three_classes_are_found_by_trying(
     file = folder.files(folder.find("mnn"))[0]  # type: ignore[attr-defined]
     spec = recognise(get_backend("mnn"), get_format("mnn"), [file])
     assert (spec.num_classes, spec.head, spec.width, spec.height) == (3, "decoded", 128, 96)
+
+
+def test_a_file_is_opened_once_whatever_it_turns_out_to_be(
+    converted: Callable[..., object],
+    make_checkpoint: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = converted(make_checkpoint("slim", 3), "onnx", size=(128, 96), head="decoded")
+    file = folder.files(folder.find("onnx"))[0]  # type: ignore[attr-defined]
+    backend, opened = get_backend("onnxruntime"), []
+    real = type(backend)._load
+
+    def count(self: object, files: object, *rest: object) -> object:
+        opened.append(files)
+        return real(self, files, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(backend), "_load", count)
+    unknown = ModelSpec("net", "unknown", 128, 96)
+    session = recognition._loaded_as_any(backend, [file], unknown, NOTHING)
+    assert session.spec.num_classes == 3 and opened == [[file]]
+    four, five = (replace(unknown, num_classes=classes) for classes in (4, 5))
+    with pytest.raises(BackendError, match=r"do not fit .* of 4 classes"):
+        backend.load([file], four, alternatives=[five])
 
 
 def test_companion_files(tmp_path: Path, shared: Path) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, Convert, MakeCheckpoint
-from tests.faults.test_tools import network_calls, watched
 from ultraface_deploy.artifacts.choose import find_files
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import get_backend
@@ -24,16 +23,6 @@ pytest.importorskip("openvino", reason="OpenVINO is not installed")
 @pytest.fixture(scope="module")
 def small(converted: Convert, make_checkpoint: MakeCheckpoint) -> ArtifactFolder:
     return converted(make_checkpoint(), "onnxsim", "openvino", size=(128, 96))
-
-
-def test_no_host_is_looked_up(small: ArtifactFolder, tmp_path: Path) -> None:
-    """Its telemetry asks for a host at import, and once more at the end."""
-    program = (
-        "import time, numpy as np; from ultraface_deploy import Detector;"
-        f"Detector.open({str(small.path)!r}, 'openvino').detect(np.zeros((99, 99, 3), np.uint8));"
-        "time.sleep(8)"
-    )
-    assert not network_calls(watched(program, tmp_path / "calls"))
 
 
 def test_the_users_own_telemetry_can_still_be_imported() -> None:

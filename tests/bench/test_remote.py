@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tests.bench.made import measurement, report
-from tests.conftest import ROOT, Convert, MakeCheckpoint, hear_ctrl_c
+from tests.conftest import ROOT, hear_ctrl_c
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.bench.plan import Configuration, configurations
 from ultraface_deploy.bench.remote import measure_on_hosts
@@ -107,8 +107,7 @@ def wait_for(port: int) -> None:
 
 
 @pytest.fixture
-def found(converted: Convert, make_checkpoint: MakeCheckpoint) -> list[Configuration]:
-    folder = converted(make_checkpoint(), "onnx", "onnxsim", "mnn", "ncnn", size=(128, 96))
+def found(folder: ArtifactFolder) -> list[Configuration]:
     return configurations([folder.path], ["opencv"])
 
 

@@ -143,7 +143,7 @@ def test_data_prepare(cli: Cli, tmp_path: Path) -> None:
     assert refused.code == 2 and "nothing" in refused.error
 
 
-@pytest.mark.slow
+@pytest.mark.long  # short: `test_two_processes_give_the_gradients_of_the_joint_batch`
 def test_torchrun_with_two_processes(voc: Path, recipe: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--standalone", "-m", "ultraface_deploy", "train", "--data", str(voc)]

@@ -27,7 +27,13 @@ FLOORS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FLOORS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name == models.DEFAULT_MODEL else [pytest.mark.long])
+        for name in FLOORS
+    ],
+)
 def test_accuracy_on_images_never_trained_on(name: str, shared: Path) -> None:
     pytest.importorskip("scipy", reason="the official ground truth is in MATLAB files")
     truth = read_ground_truth(shared / "wider/ground_truth_dev")

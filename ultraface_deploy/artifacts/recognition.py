@@ -266,21 +266,12 @@ def _loaded_as_any(
     backend: Backend, files: Sequence[Path], spec: ModelSpec, known: Known
 ) -> Session:
     """Load a file as the member of the family whose outputs it has."""
-    kinds = [
+    first, *others = (
         known.of(replace(spec, num_classes=classes, **extra))
         for extra in (WITH_LANDMARKS, {})
         for classes in (2, 3, 4, 5)
-    ]
-    problem: BackendError | None = None
-    for kind in kinds:
-        try:
-            return backend.load(files, kind)
-        except BackendError as error:
-            if "do not fit" not in str(error):
-                raise
-            problem = problem or error
-    assert problem is not None
-    raise problem
+    )
+    return backend.load(files, first, alternatives=others)
 
 
 def head_of(boxes: np.ndarray, spec: ModelSpec) -> Head:

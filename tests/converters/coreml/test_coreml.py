@@ -70,15 +70,6 @@ def test_says_what_it_is(small: ArtifactFolder) -> None:
     assert {data / entry["path"] for entry in entries} == {files[0], files[1].parent}
 
 
-def test_two_writings_are_the_same_bytes(small: ArtifactFolder, tmp_path: Path) -> None:
-    written = small.files(small.find("coreml"))
-    again = [tmp_path / path.name for path in written]
-    source = small.files(small.find("onnxsim"))[0]
-    convert_onnx(source, again, small.spec, "fp32")
-    for first, second in zip(written, again, strict=True):
-        assert first.read_bytes() == second.read_bytes(), first.name
-
-
 def test_precisions(trained: ArtifactFolder) -> None:
     sizes = []
     for precision in ("fp32", "fp16", "w8"):

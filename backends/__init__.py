@@ -10,7 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from ultraface_deploy.backends.base import Backend, Outputs, Session, Tensor
+from ultraface_deploy.backends.base import Backend, Session, Tensor
+from ultraface_deploy.backends.outputs import Outputs
 from ultraface_deploy.errors import InputError
 
 __all__ = [

@@ -16,21 +16,20 @@ import numpy as np
 
 from ultraface_deploy.agreement.comparison import Shown
 from ultraface_deploy.agreement.precision import Precision, Tolerance, precision_record
+from ultraface_deploy.backends.outputs import (
+    OtherOutputsError,
+    Outputs,
+    bind_outputs,
+    implausible,
+    maps_among,
+    names_of_outputs,
+)
 from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.pipeline.maps import join_maps, names_of_maps
 from ultraface_deploy.pipeline.preprocess import Tensor as Tensor
-from ultraface_deploy.safe.text import counted
 
-Outputs = dict[str, Tensor]
-# Outputs that a refusal lists.
-_SHOWN = 4
 # Corners are offsets times at most a fifth of the image; see `family.boxes.decode`.
 _DECODED_SCALE = 0.2
-
-
-class _OtherOutputsError(BackendError):
-    """The outputs are those of another network than was said."""
 
 
 class Session(ABC):
@@ -104,7 +103,7 @@ class Session(ABC):
     def _bound(self, named: Mapping[str, Tensor]) -> Outputs:
         """Bind the outputs of one input."""
         bound = bind_outputs(named, self.spec)
-        maps = _maps_among(named, self.spec)
+        maps = maps_among(named, self.spec)
         self.ends_at_maps = maps is not None
         known = maps or names_of_outputs(named, self.spec)
         self.further = {key: value.shape for key, value in named.items() if key not in known}
@@ -259,11 +258,11 @@ class Backend(ABC):
 
 def _run_as_one_of(session: Session, specs: Sequence[ModelSpec]) -> Outputs:
     """Run on noise as the first network whose outputs these are, and leave the session so."""
-    problem: _OtherOutputsError | None = None
+    problem: OtherOutputsError | None = None
     for session.spec in specs:
         try:
             return session.run(probe_tensor(session.spec))
-        except _OtherOutputsError as error:
+        except OtherOutputsError as error:
             problem = problem or error
     assert problem is not None
     raise problem
@@ -281,62 +280,3 @@ def probe_tensor(spec: ModelSpec) -> Tensor:
     """Return reproducible noise in the range of a normalised image, (1, 3, H, W) float32."""
     generator = np.random.default_rng(0)
     return generator.uniform(-1, 1, spec.input_shape).astype(np.float32)
-
-
-def implausible(outputs: Outputs) -> str | None:
-    """Say why outputs cannot come from a working detector; None when they can."""
-    scores, boxes = outputs["scores"], outputs["boxes"]
-    if not (np.isfinite(scores).all() and np.isfinite(boxes).all()):
-        return "its outputs are not finite"
-    if np.abs(scores.sum(axis=2) - 1).max() > 0.05 or scores.min() < -0.01:
-        return "its scores do not sum to 1"
-    if not boxes.any():
-        return "its boxes are all zero"
-    return None
-
-
-def bind_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> Outputs:
-    """Find scores, boxes and landmarks among a runtime's outputs, by name or else by shape.
-
-    Of networks that end at their convolutions, whoever made them, the rest of the head is done.
-
-    Raises:
-        BackendError: they are not there, or have another size than the network's anchors.
-    """
-    if _maps_among(named, spec) is not None:
-        return join_maps(named, spec)
-    count, wanted = spec.num_anchors, spec.outputs
-    found = dict(zip(wanted, names_of_outputs(named, spec), strict=True))
-    if any(name is None or named[name].size != count * wanted[key] for key, name in found.items()):
-        shown = [f"{name} {tuple(value.shape)}" for name, value in named.items()]
-        more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-        outputs = counted(len(shown), "output")
-        raise _OtherOutputsError(
-            f"not an UltraFace network at {spec.width}x{spec.height}: {outputs}, "
-            f"{', '.join(shown[:_SHOWN]) or 'none'}{more}, do not fit {count} anchors of "
-            f"{spec.num_classes} classes; check `input_size`"
-        )
-    return {key: named[str(name)].reshape(1, count, wanted[key]) for key, name in found.items()}
-
-
-def _maps_among(named: Mapping[str, Tensor], spec: ModelSpec) -> list[str] | None:
-    """What the outputs of the head's convolutions are called, None where the head is whole."""
-    whole = spec.head == "decoded" or all(key in named for key in spec.outputs)
-    return None if whole else names_of_maps(named, spec)
-
-
-def names_of_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> list[str | None]:
-    """Return what the file calls the network's outputs, None for one that is not there."""
-    wanted = spec.outputs
-    if all(key in named for key in wanted):
-        return list(wanted)
-    last = {name: value.shape[-1] for name, value in named.items() if value.ndim >= 2}
-    # Outputs whose other dimension is not the anchors are something else.
-    rows = {
-        name: size for name, size in last.items() if named[name].size == spec.num_anchors * size
-    }
-    names: list[str | None] = []
-    for width in wanted.values():
-        fitting = [name for name, size in rows.items() if size == width]
-        names.append(fitting[0] if len(fitting) == 1 else None)
-    return names

@@ -18,13 +18,11 @@ import ctypes
 import gc
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,16 +32,11 @@ from ultraface_deploy.artifacts.choose import runtimes_of
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.benchmarks.command import command, existing
-from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed
+from ultraface_deploy.benchmarks.llvm import estimate, estimated_cycles, mca, output_of
+from ultraface_deploy.errors import InputError, ToolFailed
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
-_COVERED = 0.97
-_ITERATIONS = 100
-# Stands between instructions that are taken apart; no compiler writes it.
-_FENCE_BYTES = "[0x0f 0x1f 0x84 0x00 0x78 0x56 0x34 0x12]"
-_FENCE = "nopl 305419896(%rax,%rax)"
-_VERSIONS = range(30, 18, -1)
 # The inner loops of a dot-product kernel with requantisation, and of a float kernel.
 KERNELS = {
     "int8": """ldr q1, [x0], #16
@@ -64,21 +57,6 @@ CORES = ("cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1")
 
 
 @dataclass(frozen=True)
-class Instruction:
-    """One address: how often it was executed, what stands there, and how long it is."""
-
-    address: int
-    executed: int
-    text: str
-    length: int
-
-    @property
-    def branches(self) -> bool:
-        """Whether what is executed next need not stand behind it."""
-        return self.text.startswith(("j", "call", "ret"))
-
-
-@dataclass(frozen=True)
 class Estimate:
     """One artifact on one runtime here; `seconds` of CPU time, `covered` of its instructions."""
 
@@ -87,88 +65,6 @@ class Estimate:
     instructions: int
     cycles: float
     covered: float
-
-
-def mca(name: str = "llvm-mca") -> str:
-    """Return the newest of LLVM's programs by this name.
-
-    Raises:
-        MissingDependency: there is none of LLVM 19 or later.
-    """
-    for version in _VERSIONS:
-        if found := shutil.which(f"{name}-{version}"):
-            return found
-    raise MissingDependency(f"{name} of LLVM 19 or later is not installed: apt install llvm-19")
-
-
-def estimated_cycles(blocks: Sequence[str], triple: str, cpu: str) -> list[float]:
-    """Return the cycles that each block of assembly takes, repeated, by llvm-mca's model.
-
-    Raises:
-        MissingDependency: llvm-mca is not installed.
-        ToolFailed: it did not understand a block.
-    """
-    regions = (f"# LLVM-MCA-BEGIN {i}\n{b}\n# LLVM-MCA-END" for i, b in enumerate(blocks))
-    mark = "#" if triple.startswith("x86") else "//"
-    text = "\n".join(regions).replace("# LLVM", f"{mark} LLVM") + "\n"
-    command = [mca(), f"-mtriple={triple}", f"-mcpu={cpu}", f"-iterations={_ITERATIONS}"]
-    command += ["-skip-unsupported-instructions=any", "--json"]
-    command += ["-mattr=+dotprod"] if triple == "aarch64" else []
-    printed = _output(command, text)
-    found = json.loads(printed[printed.index("{") :])["CodeRegions"]
-    cycles = {int(each["Name"]): each["SummaryView"]["TotalCycles"] for each in found}
-    return [cycles.get(number, 0) / _ITERATIONS for number in range(len(blocks))]
-
-
-def instructions_of(steps: str, cpu: str) -> list[Instruction]:
-    """Return what was stepped through, by address; see `steps.c`."""
-    rows = sorted((int(a, 16), int(n), code) for a, n, code in map(str.split, steps.splitlines()))
-    pieces = (" ".join(f"0x{code[i : i + 2]}" for i in range(0, 32, 2)) for _, _, code in rows)
-    command = [mca("llvm-mc"), "--disassemble", "-triple=x86_64", f"-mcpu={cpu}"]
-    command += ["-mattr=+avx512fp16", "--show-encoding"]
-    text = "".join(f"[{piece}]\n{_FENCE_BYTES}\n" for piece in pieces)
-    # Sixteen bytes end in the middle of an instruction, and may begin with one it does not know.
-    printed = _output(command, text, refusals=True)
-    groups: list[list[tuple[str, int]]] = [[]]
-    for line in printed.splitlines():
-        text, _, encoding = line.partition("# encoding: [")
-        words = re.sub(r"\s+", " ", text).strip()
-        if words == _FENCE:
-            groups.append([])
-        elif encoding:
-            groups[-1].append((words, encoding.count(",") + 1))
-    return [
-        Instruction(address, executed, *group[0])
-        for (address, executed, _), group in zip(rows, groups, strict=False)
-        if group
-    ]
-
-
-def blocks_of(instructions: Iterable[Instruction]) -> list[list[Instruction]]:
-    """Return the runs that are executed from their beginning to their end."""
-    blocks: list[list[Instruction]] = []
-    for each in instructions:
-        last = blocks[-1][-1] if blocks else None
-        follows = last is not None and last.address + last.length == each.address
-        if last and follows and not last.branches and last.executed == each.executed:
-            blocks[-1].append(each)
-        else:
-            blocks.append([each])
-    return blocks
-
-
-def estimate(steps: str, cpu: str) -> tuple[int, float, float]:
-    """Return all instructions, the estimated cycles of all, and the share that was estimated."""
-    total = sum(int(line.split()[1]) for line in steps.splitlines())
-    blocks = blocks_of(instructions_of(steps, cpu))
-    blocks.sort(key=lambda block: -block[0].executed * len(block))
-    weights = [block[0].executed * len(block) for block in blocks]
-    kept = int(np.searchsorted(np.cumsum(weights), _COVERED * total)) + 1
-    covered = sum(weights[:kept])
-    texts = ["\n".join(each.text for each in block) for block in blocks[:kept]]
-    per_turn = estimated_cycles(texts, "x86_64", cpu)
-    cycles = sum(block[0].executed * turn for block, turn in zip(blocks, per_turn, strict=False))
-    return total, cycles * total / covered, covered / total
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
@@ -189,7 +85,7 @@ def measured(folder: ArtifactFolder, rounds: int, cpu: str) -> Iterator[Estimate
     with tempfile.TemporaryDirectory(prefix="ultraface-steps-") as scratch:
         library = Path(scratch, "steps.so")
         source = Path(__file__).with_name("steps.c")
-        _output(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source)], "")
+        output_of(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source)], "")
         for pair in pairs:
             steps = Path(scratch, "steps")
             subprocess.run(_child(folder, pair, str(library), str(steps)), check=True, env=_alone())
@@ -260,14 +156,6 @@ def _run_child(path: str, artifact_id: str, backend: str, library: str = "", out
         print(json.dumps(times), file=answers, flush=True)
 
 
-def _output(command: Sequence[str], text: str, refusals: bool = False) -> str:
-    """Return what a program prints; with `refusals` it may dislike parts of its input."""
-    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
-    if done.returncode and not refusals:
-        raise ToolFailed(f"{command[0]}: {(done.stderr.strip() or 'no message').splitlines()[-1]}")
-    return done.stdout
-
-
 def _print_time(path: Path, rounds: int, cpu: str) -> None:
     folder = ArtifactFolder.open(path)
     rows = []
@@ -289,7 +177,7 @@ def _print_time(path: Path, rounds: int, cpu: str) -> None:
 
 
 def _print_cores() -> None:
-    print(_output([mca(), "--version"], "").splitlines()[0].strip())
+    print(output_of([mca(), "--version"], "").splitlines()[0].strip())
     print("| model | " + " | ".join(f"{name}, cycles" for name in KERNELS) + " |")
     print("|---|" + "---:|" * len(KERNELS))
     for core in CORES:

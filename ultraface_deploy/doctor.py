@@ -9,7 +9,8 @@ from typing import Any
 
 from ultraface_deploy import __version__
 from ultraface_deploy.backends import backend_names, get_backend
-from ultraface_deploy.bench.machine import allowed_cores, cpu_features, cpu_model
+from ultraface_deploy.bench.cores import allowed_cores
+from ultraface_deploy.bench.machine import cpu_features, cpu_model
 from ultraface_deploy.converters import get_format, target_names
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.safe import toolbox

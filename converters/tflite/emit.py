@@ -16,7 +16,8 @@ from ultraface_deploy.converters.tflite.logistic import (
     logistic_graph,
     logistic_network,
 )
-from ultraface_deploy.converters.tflite.translate import Numbers, translate
+from ultraface_deploy.converters.tflite.network import Numbers
+from ultraface_deploy.converters.tflite.translate import translate
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 from ultraface_deploy.quantize.network import Network
 from ultraface_deploy.quantize.plan import Plan

@@ -13,7 +13,7 @@ import onnx
 
 from ultraface_deploy.converters.onnx.walk import Graph
 from ultraface_deploy.converters.tflite.file import Quantization
-from ultraface_deploy.converters.tflite.translate import Numbers, QuantizedWeights
+from ultraface_deploy.converters.tflite.network import Numbers, QuantizedWeights
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize.plan import Plan, affine
 from ultraface_deploy.quantize.ranges import Range

@@ -10,7 +10,8 @@ import pytest
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends import Backend, Session, backend_names, base, get_backend
-from ultraface_deploy.backends.base import Tensor, bind_outputs, implausible
+from ultraface_deploy.backends.base import Tensor
+from ultraface_deploy.backends.outputs import bind_outputs, implausible
 from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 

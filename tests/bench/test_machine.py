@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ultraface_deploy.bench import machine
+from ultraface_deploy.bench import cores, machine, meters
 from ultraface_deploy.errors import InputError
 
 
@@ -40,12 +40,12 @@ def board(tmp_path: Path) -> Path:
 def test_reads_a_board(board: Path) -> None:
     assert machine.cpu_model(board) == "implementer 0x41 part 0xd0b"
     assert machine.cpu_features(board) == ["asimd", "asimddp"]
-    assert machine.governors(board) == ["powersave"]
-    assert machine.frequencies_mhz(board) == dict.fromkeys("0123", 1500.0)
-    assert machine.temperature_c(board) == 61.2
+    assert meters.governors(board) == ["powersave"]
+    assert meters.frequencies_mhz(board) == dict.fromkeys("0123", 1500.0)
+    assert meters.temperature_c(board) == 61.2
     # Bits 0 and 2 are now; 16 and 18 are history.
-    assert machine.throttle_bits(board) == 0x50005
-    assert machine.power_saving(board) == ["powersave"]
+    assert meters.throttle_bits(board) == 0x50005
+    assert meters.power_saving(board) == ["powersave"]
     facts = machine.describe(board)
     assert facts["board"] == "Raspberry Pi 5 Model B"
     assert facts["memory_mb"] == 3792
@@ -91,7 +91,7 @@ def test_processor(tmp_path: Path, cpuinfo: str, model: str | None, features: li
 def test_throttling_between_two_readings(
     before: int | None, after: int | None, expected: list[str]
 ) -> None:
-    assert machine.throttling(before, after) == expected
+    assert meters.throttling(before, after) == expected
 
 
 @pytest.mark.parametrize(
@@ -104,22 +104,22 @@ def test_a_vcgencmd_that_does_not_tell_is_no_answer(
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(machine, "_VCGENCMD_TIMEOUT_S", 0.2)
-    assert machine.throttle_bits() is None
+    monkeypatch.setattr(meters, "_VCGENCMD_TIMEOUT_S", 0.2)
+    assert meters.throttle_bits() is None
 
 
 def test_powersave_of_a_driver_that_scales_by_itself_saves_nothing(board: Path) -> None:
     (board / "sys/devices/system/cpu/cpu0/cpufreq/scaling_driver").write_text("intel_pstate\n")
-    assert machine.governors(board) == ["powersave"]
-    assert machine.power_saving(board) == []
+    assert meters.governors(board) == ["powersave"]
+    assert meters.power_saving(board) == []
 
 
 def test_only_the_governors_of_the_cores_in_use_count(board: Path) -> None:
     for core in (2, 3):
         path = board / f"sys/devices/system/cpu/cpu{core}/cpufreq/scaling_governor"
         path.write_text("performance\n")
-    assert machine.power_saving(board, [2, 3]) == []
-    assert machine.power_saving(board, [0, 2]) == ["powersave"]
+    assert meters.power_saving(board, [2, 3]) == []
+    assert meters.power_saving(board, [0, 2]) == ["powersave"]
 
 
 def test_preferred_cores_are_no_cluster_of_their_own(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_preferred_cores_are_no_cluster_of_their_own(tmp_path: Path) -> None:
         path = tmp_path / f"sys/devices/system/cpu/cpu{core}/cpufreq/cpuinfo_max_freq"
         path.parent.mkdir(parents=True)
         path.write_text(str(khz))
-    (cluster,) = machine.clusters(tmp_path)
+    (cluster,) = cores.clusters(tmp_path)
     assert (cluster.name, cluster.cores, cluster.max_mhz) == ("all", (0, 1, 2, 3), 5137.0)
 
 
@@ -138,24 +138,24 @@ def test_quota_of_a_container(text: str, expected: float | None, tmp_path: Path)
     path = tmp_path / "sys/fs/cgroup/cpu.max"
     path.parent.mkdir(parents=True)
     path.write_text(text)
-    assert machine.core_quota(tmp_path) == expected
+    assert cores.core_quota(tmp_path) == expected
 
 
 def test_names_clusters(board: Path) -> None:
-    little, big = machine.clusters(board)
+    little, big = cores.clusters(board)
     assert (little.name, little.cores, little.max_mhz) == ("little", (0, 1), 1800.0)
     assert (big.name, big.cores, big.max_mhz) == ("big", (2, 3), 2400.0)
 
 
 def test_invents_nothing(tmp_path: Path) -> None:
-    assert machine.temperature_c(tmp_path) is None
-    assert machine.energy_uj(tmp_path) is None
-    assert machine.governors(tmp_path) == []
-    assert machine.frequencies_mhz(tmp_path) == {}
-    assert machine.throttle_bits(tmp_path) is None
-    assert machine.throttle_count(tmp_path) is None
-    assert machine.core_quota(tmp_path) is None
-    assert machine.clusters(tmp_path) == []
+    assert meters.temperature_c(tmp_path) is None
+    assert meters.energy_uj(tmp_path) is None
+    assert meters.governors(tmp_path) == []
+    assert meters.frequencies_mhz(tmp_path) == {}
+    assert meters.throttle_bits(tmp_path) is None
+    assert meters.throttle_count(tmp_path) is None
+    assert cores.core_quota(tmp_path) is None
+    assert cores.clusters(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -175,30 +175,30 @@ def test_sums_energy_meters(names: list[str], tmp_path: Path) -> None:
     psys.mkdir(parents=True)
     (psys / "name").write_text("psys\n")
     (psys / "energy_uj").write_text("9000000\n")
-    assert machine.energy_uj(tmp_path) == 3_000_000
+    assert meters.energy_uj(tmp_path) == 3_000_000
 
 
 @given(st.lists(st.integers(1, 999), min_size=1, unique=True))
 def test_lists_of_numbers_come_back(numbers: list[int]) -> None:
-    assert machine.parse_numbers(",".join(map(str, numbers)), "threads", 1) == numbers
+    assert cores.parse_numbers(",".join(map(str, numbers)), "threads", 1) == numbers
 
 
 @pytest.mark.parametrize(
     ("text", "expected"), [("4", [4]), ("1-4", [1, 2, 3, 4]), ("1,3-4", [1, 3, 4]), ("2,2", [2])]
 )
 def test_number_forms(text: str, expected: list[int]) -> None:
-    assert machine.parse_numbers(text, "threads", 1) == expected
+    assert cores.parse_numbers(text, "threads", 1) == expected
 
 
 @pytest.mark.parametrize("text", ["", "0", "a", "1-", "-1", "4-1", "1,,2", "99999", "1.5"])
 def test_other_text_is_refused_with_the_option(text: str) -> None:
     with pytest.raises(InputError, match="`threads`"):
-        machine.parse_numbers(text, "threads", 1)
+        cores.parse_numbers(text, "threads", 1)
 
 
 def test_cores_must_be_allowed() -> None:
-    allowed = machine.allowed_cores()
-    assert machine.choose_cores(None) == allowed
-    assert machine.choose_cores(str(allowed[-1])) == [allowed[-1]]
+    allowed = cores.allowed_cores()
+    assert cores.choose_cores(None) == allowed
+    assert cores.choose_cores(str(allowed[-1])) == [allowed[-1]]
     with pytest.raises(InputError, match="`cores` 1000"):
-        machine.choose_cores("1000")
+        cores.choose_cores("1000")

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import Convert, MakeCheckpoint
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.bench import machine
+from ultraface_deploy.bench import cores, meters
 from ultraface_deploy.bench.driver import WORKER, Worker
 from ultraface_deploy.bench.html import to_html
 from ultraface_deploy.bench.plan import configurations
@@ -34,7 +34,7 @@ BROKEN = Path(__file__).with_name("broken_worker.py")
 DELAYED = (sys.executable, "-m", "ultraface_deploy.benchmarks.delayed_worker", "2.0")
 
 
-MANY = len(machine.allowed_cores()) + 1
+MANY = len(cores.allowed_cores()) + 1
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +56,13 @@ def test_measures_every_configuration_in_fresh_processes(report: BenchReport) ->
     for m in report.measurements:
         assert len(m.launches) == 2
         assert [len(launch.rounds) for launch in m.launches] == [2, 2]
-        assert m.cores == machine.allowed_cores()[: m.threads]
+        assert m.cores == cores.allowed_cores()[: m.threads]
         assert m.verification["images"] == 7
         assert m.verification["recall"] == 1
         inference, whole = m.row("inference"), m.row("end_to_end")
         assert 0.01 < inference.min_ms < whole.min_ms < whole.cold_start_ms
         assert 20 < whole.peak_rss_mb < 500
-        assert (whole.energy_mj is None) == (machine.energy_uj() is None)
+        assert (whole.energy_mj is None) == (meters.energy_uj() is None)
 
 
 def test_more_threads_than_cores_are_marked(report: BenchReport) -> None:
@@ -141,7 +141,7 @@ def wait_until(happened: Callable[[], bool], seconds: float = 10.0) -> None:
 
 def test_children_are_pinned_and_gone_afterwards(folder: ArtifactFolder) -> None:
     (c,) = configurations([folder.path], ["opencv"])
-    core = machine.allowed_cores()[-1]
+    core = cores.allowed_cores()[-1]
     job = {
         "backend": c.backend,
         "files": [str(path) for path in folder.files(c.artifact)],

@@ -6,7 +6,7 @@ from collections import namedtuple
 
 import pytest
 
-from ultraface_deploy.bench import machine, watch
+from ultraface_deploy.bench import meters, watch
 from ultraface_deploy.bench.watch import Watch
 
 Times = namedtuple("Times", "user idle iowait steal")
@@ -20,9 +20,9 @@ def test_other_processes_are_what_is_busy_but_not_ours(monkeypatch: pytest.Monke
     monkeypatch.setattr(watch.psutil, "cpu_times", lambda percpu: next(of_cores))
     monkeypatch.setattr(watch.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(watch.os, "times", lambda: next(own))
-    monkeypatch.setattr(machine, "temperature_c", lambda: 61.0)
+    monkeypatch.setattr(meters, "temperature_c", lambda: 61.0)
     for name in ("throttle_bits", "throttle_count"):
-        monkeypatch.setattr(machine, name, lambda: None)
+        monkeypatch.setattr(meters, name, lambda: None)
     watched = Watch([0])
     with watched.round() as seen:
         seen.own_cpu_seconds += 3.0
@@ -37,8 +37,8 @@ def test_other_processes_are_what_is_busy_but_not_ours(monkeypatch: pytest.Monke
 
 def test_throttling_between_two_readings_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = iter([5, 6, 6])
-    monkeypatch.setattr(machine, "throttle_bits", lambda: None)
-    monkeypatch.setattr(machine, "throttle_count", lambda: next(counts))
+    monkeypatch.setattr(meters, "throttle_bits", lambda: None)
+    monkeypatch.setattr(meters, "throttle_count", lambda: next(counts))
     watched = Watch([0])
     with watched.round():
         pass

@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 
 from ultraface_deploy.benchmarks import cycles
-from ultraface_deploy.benchmarks.cycles import (
-    CORES,
-    KERNELS,
+from ultraface_deploy.benchmarks.cycles import CORES, KERNELS, rank_correlation
+from ultraface_deploy.benchmarks.llvm import (
     Instruction,
     blocks_of,
     estimated_cycles,
     instructions_of,
-    rank_correlation,
+    mca,
 )
 from ultraface_deploy.errors import MissingDependency
 
@@ -26,8 +25,8 @@ from ultraface_deploy.errors import MissingDependency
 @pytest.fixture
 def llvm() -> None:
     try:
-        cycles.mca()
-        cycles.mca("llvm-mc")
+        mca()
+        mca("llvm-mc")
     except MissingDependency as error:
         pytest.skip(str(error))
 
@@ -54,7 +53,7 @@ def test_ranks_agree_as_far_as_the_order_does() -> None:
 def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(MissingDependency, match="llvm-mca of LLVM 19 or later is not installed"):
-        cycles.mca()
+        mca()
 
 
 @pytest.mark.usefixtures("llvm")

@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.bench.made import measurement, report
 from tests.conftest import Cli
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.bench import machine
+from ultraface_deploy.bench import cores
 from ultraface_deploy.bench.count import sysroot
 from ultraface_deploy.bench.count.instructions import Count
 from ultraface_deploy.bench.plan import Configuration
@@ -71,7 +71,7 @@ def test_what_would_lose_the_result_is_refused_before_measuring(
 
 
 def test_table_and_files(cli: Cli, folder: ArtifactFolder, tmp_path: Path) -> None:
-    many = len(machine.allowed_cores()) + 1
+    many = len(cores.allowed_cores()) + 1
     files = {name: tmp_path / f"out.{name}" for name in ("json", "csv", "markdown")}
     done = cli(
         *("bench", folder.path, "--backend", "mnn", "--threads", many, *SHORT),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ultraface_deploy.backends.base import bind_outputs
+from ultraface_deploy.backends.outputs import bind_outputs
 from ultraface_deploy.errors import BackendError, InputError
 from ultraface_deploy.family.landmarks import WITH_LANDMARKS
 from ultraface_deploy.family.spec import ModelSpec

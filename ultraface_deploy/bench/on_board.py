@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.bench.machine import choose_cores
+from ultraface_deploy.bench.cores import choose_cores
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.run import BenchProgress, BenchSettings, measure
 from ultraface_deploy.errors import UltraFaceError

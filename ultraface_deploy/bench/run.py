@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import math
 import random
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from ultraface_deploy.backends import get_backend
-from ultraface_deploy.bench import machine
+from ultraface_deploy.bench import machine, meters
+from ultraface_deploy.bench.cores import allowed_cores
 from ultraface_deploy.bench.driver import WORKER, Worker
-from ultraface_deploy.bench.measurement import Launch, Measurement, Round
+from ultraface_deploy.bench.measurement import Launch, Round
+from ultraface_deploy.bench.originals import record_references
 from ultraface_deploy.bench.plan import Configuration
-from ultraface_deploy.bench.result import BenchReport, Failure
-from ultraface_deploy.bench.statistics import median_interval
+from ultraface_deploy.bench.result import BenchReport
+from ultraface_deploy.bench.subject import Subject
 from ultraface_deploy.bench.watch import Watch
-from ultraface_deploy.errors import UltraFaceError, WorkerFailed
-from ultraface_deploy.safe.child import run_in_child
+from ultraface_deploy.errors import WorkerFailed
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.images import DEMO_PHOTO
-from ultraface_deploy.safe.limits import Limit
-from ultraface_deploy.safe.text import counted
 
 _MB_PER_WORKER = 300
-_BUSY_CORES = 0.15
-_BUSY_SAMPLES = 0.05
 # One launch says nothing about how launches differ.
 _FEWEST_LAUNCHES = 2
 
@@ -74,59 +69,6 @@ class BenchProgress:
 OnProgress = Callable[[BenchProgress], None]
 
 
-@dataclass(frozen=True)
-class _Recorded:
-    """What a configuration is compared with: `name` of the network, and the file of its outputs.
-
-    Without a file there is nothing to compare with, and `name` says why.
-    """
-
-    name: str
-    file: str | None
-
-
-@dataclass
-class _Subject:
-    """A configuration while it is being measured."""
-
-    configuration: Configuration
-    cores: list[int]
-    reference: _Recorded
-    launches: list[Launch] = field(default_factory=list)
-    failure: str | None = None
-    unverified: str | None = None
-    verification: dict[str, Any] = field(default_factory=dict)
-    first: dict[str, Any] = field(default_factory=dict)
-    watch: Watch = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.watch = Watch(self.cores)
-
-    @property
-    def title(self) -> str:
-        c = self.configuration
-        return f"{c.model} {c.backend} {c.artifact.precision} x{c.threads}"
-
-    def job(self, image: str) -> dict[str, Any]:
-        c = self.configuration
-        return {
-            "backend": c.backend,
-            "files": [str(path.absolute()) for path in c.folder.files(c.artifact)],
-            "spec": c.folder.spec.to_dict(),
-            "precision": c.artifact.precision,
-            "halves": c.artifact.passed_in_halves,
-            "threads": c.threads,
-            "cores": self.cores,
-            "image": image,
-        }
-
-    def narrow(self, ci_percent: float) -> bool:
-        """Whether the interval of the median inference is as narrow as wanted."""
-        launches = [[r.milliseconds("inference") for r in la.rounds] for la in self.launches]
-        low, high = median_interval(launches)
-        return math.sqrt(high / low) - 1 <= ci_percent / 100
-
-
 def measure(
     configurations: Sequence[Configuration],
     settings: BenchSettings | None = None,
@@ -150,82 +92,30 @@ def measure(
         InputError: a folder holds no original network to verify against.
     """
     settings = settings or BenchSettings()
-    before = machine.governors(), machine.frequencies_mhz()
-    allowed = list(cores or machine.allowed_cores())
+    before = meters.governors(), meters.frequencies_mhz()
+    allowed = list(cores or allowed_cores())
     with tempfile.TemporaryDirectory(prefix="ultraface-bench-") as scratch:
-        references = _record_references(configurations, settings.image, Path(scratch))
+        references = record_references(configurations, settings.image, Path(scratch))
         subjects = [
-            _Subject(c, allowed[: c.threads], references[c.place, c.witnesses])
+            Subject(c, allowed[: c.threads], references[c.place, c.witnesses])
             for c in configurations
         ]
         _run(subjects, settings, command, on_progress)
     facts = machine.describe() | {
-        "governors": sorted({*before[0], *machine.governors()}),
-        "frequencies_mhz": {"before": before[1], "after": machine.frequencies_mhz()},
+        "governors": sorted({*before[0], *meters.governors()}),
+        "frequencies_mhz": {"before": before[1], "after": meters.frequencies_mhz()},
         "during": Watch.summary([subject.watch for subject in subjects]),
     }
     return BenchReport(
         machine=facts,
         settings=asdict(settings) | {"cores": allowed} | _run_facts(settings.image, subjects),
-        measurements=tuple(_measurement(s) for s in subjects if s.failure is None),
-        failures=tuple(_failure(s) for s in subjects if s.failure is not None),
+        measurements=tuple(s.measurement() for s in subjects if s.failure is None),
+        failures=tuple(s.failed() for s in subjects if s.failure is not None),
     )
-
-
-def _record_references(
-    configurations: Sequence[Configuration], image: str, scratch: Path
-) -> dict[tuple[Path, tuple[str, ...]], _Recorded]:
-    recorded: dict[tuple[Path, tuple[str, ...]], _Recorded] = {}
-    # The shipped photographs are compared on in any case.
-    images = [] if image == str(DEMO_PHOTO) else [image]
-    for c in configurations:
-        if (c.place, c.witnesses) not in recorded:
-            target = str(scratch / f"{len(recorded)}.npz")
-            found = _itself(c, images, target) if c.file else _original(c, images, target)
-            recorded[c.place, c.witnesses] = found
-    return recorded
-
-
-def _original(configuration: Configuration, images: list[str], target: str) -> _Recorded:
-    folder = str(configuration.folder.path.absolute())
-    run_in_child(
-        "ultraface_deploy.bench.reference:record",
-        {"folder": folder, "images": images, "target": target},
-        what="the original network",
-        memory=Limit.MODEL.bytes,
-    )
-    return _Recorded("the original network", target)
-
-
-def _itself(configuration: Configuration, images: list[str], target: str) -> _Recorded:
-    """Run a single file on the first other runtime that can."""
-    c = configuration
-    if get_backend(c.backend).runs_original:
-        return _Recorded("it is the original, there is nothing to compare it with", None)
-    for witness in c.witnesses:
-        job = {
-            "files": [str(path.absolute()) for path in c.folder.files(c.artifact)],
-            "spec": c.folder.spec.to_dict(),
-            "backend": witness,
-            "precision": c.artifact.precision,
-            "images": images,
-            "target": target,
-        }
-        try:
-            run_in_child(
-                "ultraface_deploy.bench.reference:record_file",
-                job,
-                what=f"{witness} on {c.place.name}",
-                memory=Limit.MODEL.bytes,
-            )
-        except UltraFaceError:
-            continue  # What another runtime cannot read says nothing about this one.
-        return _Recorded(f"itself on {witness}", target)
-    return _Recorded(f"no original is known, and no other runtime here runs {c.place.name}", None)
 
 
 def _run(
-    subjects: list[_Subject],
+    subjects: list[Subject],
     settings: BenchSettings,
     command: Sequence[str],
     on_progress: OnProgress,
@@ -254,9 +144,9 @@ def _run(
         taken = time.monotonic() - began
 
 
-def _sweep(group: list[_Subject], settings: BenchSettings, command: Sequence[str]) -> None:
+def _sweep(group: list[Subject], settings: BenchSettings, command: Sequence[str]) -> None:
     with ExitStack() as stack:
-        workers: list[tuple[_Subject, Worker, bool]] = []
+        workers: list[tuple[Subject, Worker, bool]] = []
         rounds: dict[int, list[Round]] = defaultdict(list)
         for subject in group:
             try:
@@ -284,7 +174,7 @@ def _sweep(group: list[_Subject], settings: BenchSettings, command: Sequence[str
                     subject.failure = str(error)
 
 
-def _prove(subject: _Subject, worker: Worker) -> None:
+def _prove(subject: Subject, worker: Worker) -> None:
     """Nothing is timed that has not just been found to compute what the original does.
 
     A single file without an original is compared with itself on another runtime, or timed
@@ -308,12 +198,12 @@ def _prove(subject: _Subject, worker: Worker) -> None:
         subject.verification["reference"] = recorded.name
 
 
-def _time_round(subject: _Subject, worker: Worker, seconds: float) -> Round:
+def _time_round(subject: Subject, worker: Worker, seconds: float) -> Round:
     with subject.watch.round() as watched:
-        energy = machine.energy_uj()
+        energy = meters.energy_uj()
         answer = worker.ask(do="round", seconds=seconds)
         watched.own_cpu_seconds += answer.pop("cpu_seconds")
-        after = machine.energy_uj()
+        after = meters.energy_uj()
     # A meter that wrapped around says nothing about this round.
     spent = None if energy is None or after is None or after < energy else after - energy
     return Round(**answer, energy_uj=spent)
@@ -325,63 +215,7 @@ def _group_size() -> int:
     return max(1, min(16, int(available / 2 / _MB_PER_WORKER)))
 
 
-def _measurement(subject: _Subject) -> Measurement:
-    c = subject.configuration
-    spec = c.folder.spec
-    measured = Measurement(
-        model=c.model,
-        folder=str(c.place),
-        width=spec.width,
-        height=spec.height,
-        artifact=c.artifact.id,
-        backend=c.backend,
-        backend_version=get_backend(c.backend).version(),
-        precision=c.artifact.precision,
-        threads=c.threads,
-        cores=subject.cores,
-        sha256=dict(c.artifact.sha256),
-        source_sha256=c.folder.source.sha256,
-        model_bytes=c.artifact.bytes,
-        verification=subject.verification,
-        launches=subject.launches,
-    )
-    return replace(measured, warnings=_warnings(subject, measured))
-
-
-def _warnings(subject: _Subject, measured: Measurement) -> list[str]:
-    found = [f"unverified: {subject.unverified}"] if subject.unverified else []
-    threads, cores = measured.threads, len(measured.cores)
-    if threads > cores:
-        found.append(f"{threads} threads on {counted(cores, 'core')}")
-    quota = machine.core_quota()
-    if quota is not None and threads > quota:
-        found.append(f"{threads} threads with the time of {quota:g} cores: a quota is set")
-    found += sorted(subject.watch.throttled)
-    others, lost = subject.watch.other_cores, measured.preempted_share
-    # With several threads a sample counts as disturbed when any of them was.
-    if others > _BUSY_CORES * min(threads, cores) or (threads == 1 and lost > _BUSY_SAMPLES):
-        found.append(
-            f"busy: other processes used {others:.1f} of its cores, "
-            f"it was interrupted in {lost:.0%} of samples"
-        )
-    if saving := machine.power_saving(cores=measured.cores):
-        found.append(f"governor {', '.join(saving)} saves power")
-    return found
-
-
-def _failure(subject: _Subject) -> Failure:
-    c = subject.configuration
-    return Failure(
-        c.model,
-        c.artifact.id,
-        c.backend,
-        c.artifact.precision,
-        c.threads,
-        subject.failure or "",
-    )
-
-
-def _run_facts(image: str, subjects: Sequence[_Subject]) -> dict[str, Any]:
+def _run_facts(image: str, subjects: Sequence[Subject]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "image": Path(image).name,
         "image_sha256": sha256_of(Path(image)),

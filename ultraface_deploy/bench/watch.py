@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-from ultraface_deploy.bench import machine
+from ultraface_deploy.bench import meters
 
 
 @dataclass
@@ -29,16 +29,16 @@ class Watch:
     @contextmanager
     def round(self) -> Iterator[Watch]:
         """Watch one round; the body adds the timed child's processor time."""
-        bits, throttles = machine.throttle_bits(), machine.throttle_count()
+        bits, throttles = meters.throttle_bits(), meters.throttle_count()
         start, busy, own = time.monotonic(), self._busy_seconds(), sum(os.times()[:2])
         yield self
         self.seconds += time.monotonic() - start
         self.busy_cpu_seconds += self._busy_seconds() - busy
         self.own_cpu_seconds += sum(os.times()[:2]) - own
-        if (temperature := machine.temperature_c()) is not None:
+        if (temperature := meters.temperature_c()) is not None:
             self.temperatures.append(temperature)
-        self.throttled.update(machine.throttling(bits, machine.throttle_bits()))
-        if (machine.throttle_count() or 0) > (throttles or 0):
+        self.throttled.update(meters.throttling(bits, meters.throttle_bits()))
+        if (meters.throttle_count() or 0) > (throttles or 0):
             self.throttled.add("throttled")
         self.tells_throttling |= bits is not None or throttles is not None
 

@@ -52,7 +52,7 @@ def configurations_of(
         MissingDependency: a runtime that was named is not installed.
     """
     from ultraface_deploy.agreement.precision import parse_precision
-    from ultraface_deploy.bench.machine import parse_numbers
+    from ultraface_deploy.bench.cores import parse_numbers
     from ultraface_deploy.bench.plan import configurations
     from ultraface_deploy.family.known import NOTHING
     from ultraface_deploy.family.spec import parse_input_size

@@ -68,7 +68,7 @@ def recommend(
 
 def _measured_now(max_cores: int | None) -> BenchReport:
     """Measure the default model in every installed runtime, on as many cores as there are."""
-    from ultraface_deploy.bench.machine import choose_cores
+    from ultraface_deploy.bench.cores import choose_cores
 
     note("no RESULT.json given: measuring what is installed; `bench --json FILE` keeps a result")
     cores = choose_cores(None)

@@ -140,7 +140,7 @@ def run(
 
     Then: `bench compare A.json B.json`, `bench report RESULT.json`, `bench recommend RESULT.json`.
     """
-    from ultraface_deploy.bench.machine import choose_cores
+    from ultraface_deploy.bench.cores import choose_cores
     from ultraface_deploy.bench.ssh import destination
     from ultraface_deploy.family.known import parse_known
 

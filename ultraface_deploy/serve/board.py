@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from ultraface_deploy.bench.machine import ROOT, temperature_c
+from ultraface_deploy.bench.kernel import ROOT
+from ultraface_deploy.bench.meters import temperature_c
 
 
 class Board:

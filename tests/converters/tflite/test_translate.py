@@ -25,7 +25,8 @@ pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from ultraface_deploy.converters.tflite.translate import Numbers, translate
+from ultraface_deploy.converters.tflite.network import Numbers
+from ultraface_deploy.converters.tflite.translate import translate
 
 
 @pytest.mark.parametrize("head", ["raw", "decoded"])

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.artifacts.turns import locked, scratch_in
 from ultraface_deploy.converters import model_file
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Description, ModelSpec
-from ultraface_deploy.safe.files import (
-    inside,
-    make_folder,
-    sha256_of,
-    temporary_name,
-    write_text,
-)
+from ultraface_deploy.safe.files import inside, sha256_of, write_text
 from ultraface_deploy.safe.records import SCHEMA, Natural, Version, encode, read
 
 MANIFEST = "manifest.json"
-_LOCK = ".lock"
-_LOCK_TIMEOUT_S = 120
-_SCRATCH = ".scratch-"
 
 
 def artifact_id(format: str, precision: Precision) -> str:
@@ -202,7 +190,7 @@ class ArtifactFolder:
             made: finished files on the same file system.
             tools: versions of the tools that made it.
         """
-        with _locked(self.path):
+        with locked(self.path):
             current = self._latest()
             others = tuple(a for a in current.artifacts if a.id != artifact.id)
             if len(others) < len(current.artifacts):
@@ -224,7 +212,7 @@ class ArtifactFolder:
         Raises:
             InputError: another run has replaced or removed it meanwhile.
         """
-        with _locked(self.path):
+        with locked(self.path):
             current = self._latest()
             if current.get(artifact.id).sha256 != artifact.sha256:
                 raise InputError(
@@ -235,23 +223,9 @@ class ArtifactFolder:
             updated._write()
         return updated
 
-    @contextmanager
-    def scratch(self) -> Iterator[Path]:
-        """Yield a folder within this one for the files of one run; it is gone afterwards.
-
-        What killed runs have left goes first: a run holds a lock on a file in its own folder,
-        which the kernel lets go of with the process.
-        """
-        with _locked(self.path):
-            _sweep(self.path)
-            scratch = Path(tempfile.mkdtemp(dir=self.path.resolve(), prefix=_SCRATCH))
-            in_use = FileLock(scratch / _LOCK)
-            in_use.acquire()
-        try:
-            yield scratch
-        finally:
-            in_use.release()
-            shutil.rmtree(scratch, ignore_errors=True)
+    def scratch(self) -> AbstractContextManager[Path]:
+        """Return a folder within this one for the files of one run; it is gone afterwards."""
+        return scratch_in(self.path, MANIFEST)
 
     def _latest(self) -> ArtifactFolder:
         """The folder as it is on disk now, if it holds the same network; else an empty one."""
@@ -280,25 +254,3 @@ def describe_files(format: str, precision: Precision, files: Mapping[str, Path])
         sha256={name: sha256_of(path) for name, path in files.items()},
         bytes=sum(path.stat().st_size for path in files.values()),
     )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    make_folder(folder)
-    try:
-        with FileLock(folder / _LOCK, timeout=_LOCK_TIMEOUT_S):
-            yield
-    except Timeout as error:
-        raise InputError(
-            f"{folder}: another run has been writing here for {_LOCK_TIMEOUT_S} s; "
-            "wait for it or choose another folder with `output`"
-        ) from error
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed runs have left in a folder that is locked."""
-    for scratch in folder.glob(f"{_SCRATCH}*"):
-        with suppress(Timeout, OSError), FileLock(scratch / _LOCK, timeout=0):
-            shutil.rmtree(scratch)
-    for manifest in folder.glob(temporary_name(MANIFEST)):
-        manifest.unlink(missing_ok=True)

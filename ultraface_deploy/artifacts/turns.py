@@ -1,0 +1,66 @@
+"""Several runs that write into one folder take turns, and tidy up after those that were killed."""
+
+# Tested by tests/artifacts/test_folder.py.
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.files import make_folder, temporary_name
+
+_LOCK = ".lock"
+_LOCK_TIMEOUT_S = 120
+_SCRATCH = ".scratch-"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make a folder, and keep others from writing into it meanwhile.
+
+    Raises:
+        InputError: another run has been writing there for two minutes.
+    """
+    make_folder(folder)
+    try:
+        with FileLock(folder / _LOCK, timeout=_LOCK_TIMEOUT_S):
+            yield
+    except Timeout as error:
+        raise InputError(
+            f"{folder}: another run has been writing here for {_LOCK_TIMEOUT_S} s; "
+            "wait for it or choose another folder with `output`"
+        ) from error
+
+
+@contextmanager
+def scratch_in(folder: Path, written: str) -> Iterator[Path]:
+    """Yield a folder within a folder for the files of one run; it is gone afterwards.
+
+    What killed runs have left goes first, unfinished copies of the file `written` too: a run holds
+    a lock on a file in its own folder, which the kernel lets go of with the process.
+    """
+    with locked(folder):
+        _sweep(folder, written)
+        scratch = Path(tempfile.mkdtemp(dir=folder.resolve(), prefix=_SCRATCH))
+        in_use = FileLock(scratch / _LOCK)
+        in_use.acquire()
+    try:
+        yield scratch
+    finally:
+        in_use.release()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sweep(folder: Path, written: str) -> None:
+    """Remove what killed runs have left in a folder that is locked."""
+    for scratch in folder.glob(f"{_SCRATCH}*"):
+        with suppress(Timeout, OSError), FileLock(scratch / _LOCK, timeout=0):
+            shutil.rmtree(scratch)
+    for half in folder.glob(temporary_name(written)):
+        half.unlink(missing_ok=True)

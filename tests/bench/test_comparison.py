@@ -15,14 +15,14 @@ from ultraface_deploy.errors import InputError
 @pytest.mark.parametrize("busy", [0.0, 0.3, 0.6])
 def test_equal_runs_show_no_difference_and_ten_percent_is_found(busy: float) -> None:
     equal, slowed = 0, 0
-    for seed in range(20):
+    for seed in range(12):
         first = measurement(seed=3 * seed, busy=busy)
         again = measurement(seed=3 * seed + 1, busy=busy)
         slow = measurement(2.2, seed=3 * seed + 2, busy=busy)
         equal += difference(first, again).verdict == "no difference shown"
         slowed += difference(first, slow).verdict == "slower"
-    assert equal >= 19
-    assert slowed >= 19
+    assert equal >= 11
+    assert slowed >= 11
 
 
 def test_medians_alone_would_be_fooled_by_a_busy_machine() -> None:

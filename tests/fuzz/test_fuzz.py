@@ -20,7 +20,7 @@ from tests.fuzz.watched import COMMANDS, watch
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 
 # How many files of a reader that is native, and of one that is not.
-FILES = {True: 8, False: 20}
+FILES = {True: 5, False: 12}
 
 SeedsOf = Callable[[str], list[Files]]
 

@@ -78,7 +78,7 @@ def test_same_inputs_give_the_same_bytes(
     written = []
     for run in ("one", "two"):
         options = Int8Options(
-            table_file, images=8, validation=shared / "images", budget_s=QUICK, ranges="mse"
+            table_file, images=2, validation=shared / "images", budget_s=QUICK, ranges="mse"
         )
         quantizer = quantizer_of(slim, options, tmp_path / run)
         folder = tmp_path / run / format

@@ -33,6 +33,7 @@ from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
 _UNDISTURBED_EVERY = 10
+_SOURCE = models.FOLDER / str(models.find(models.DEFAULT_MODEL).onnx)
 
 
 def _start_from_nothing(target: Path, generator: random.Random) -> None:
@@ -61,9 +62,8 @@ class Victim:
 
 def convert(folder: Path) -> Victim:
     """The way from ONNX to simplified ONNX and MNN, three artifacts in turn."""
-    source = models.FOLDER / str(models.find(models.DEFAULT_MODEL).onnx)
     options = ("--to", "onnxsim", "--to", "mnn", "--input-size", "64x64", "-o", f"{folder}/out")
-    command = ("ultraface_deploy", "convert", str(source), *options)
+    command = ("ultraface_deploy", "convert", str(_SOURCE), *options)
     return Victim(command, folder / "out", _folder_problem, _artifacts)
 
 
@@ -141,7 +141,7 @@ def evaluate(folder: Path) -> Victim:
     labels.write_text("".join(f"{name}\n1\n10 20 30 35 0 0 0 0 0 0\n" for name in pictures))
     model = folder / "model"
     options = ("--to", "onnxsim", "--input-size", "64x64", "-o", str(model))
-    _run(("ultraface_deploy", "convert", "slim-320", *options))
+    _run(("ultraface_deploy", "convert", str(_SOURCE), *options))  # without torch
     result = folder / "cache" / "result.json"
     result.parent.mkdir()
     command = (

@@ -17,9 +17,9 @@ import numpy as np
 from ultraface_deploy.agreement.comparison import Shown
 from ultraface_deploy.agreement.precision import Precision, Tolerance, precision_record
 from ultraface_deploy.backends.outputs import (
-    OtherOutputsError,
     Outputs,
     bind_outputs,
+    fits,
     implausible,
     maps_among,
     names_of_outputs,
@@ -40,6 +40,8 @@ class Session(ABC):
         self._alone = Lock()
         self.batch: int | None = 1
         """How many inputs the network takes at once; None for any number."""
+        self.alternatives: Sequence[ModelSpec] = ()
+        """What else the network may be until it has run once."""
         self.halves = False
         """Whether an INT8 artifact has the rest computed in half floats."""
         self.further: dict[str, tuple[int, ...]] = {}
@@ -102,6 +104,8 @@ class Session(ABC):
 
     def _bound(self, named: Mapping[str, Tensor]) -> Outputs:
         """Bind the outputs of one input."""
+        kinds = (each for each in (self.spec, *self.alternatives) if fits(named, each))
+        self.spec = next(kinds, self.spec) if self.alternatives else self.spec
         bound = bind_outputs(named, self.spec)
         maps = maps_among(named, self.spec)
         self.ends_at_maps = maps is not None
@@ -233,7 +237,9 @@ class Backend(ABC):
         try:
             session = self._load(files, spec, threads, "fp16" if in_halves else precision)
             session.halves = in_halves
-            outputs = _run_as_one_of(session, [spec, *alternatives])
+            session.alternatives = alternatives
+            outputs = session.run(probe_tensor(spec))
+            session.alternatives = ()
         except Exception as error:  # every runtime raises its own kinds
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:400]
             raise BackendError(f"{files[0]}: {self.name} cannot run it ({reason})") from error
@@ -254,18 +260,6 @@ class Backend(ABC):
     def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
         """Return (width, height) of a file that only the runtime can read, None elsewhere."""
         return None
-
-
-def _run_as_one_of(session: Session, specs: Sequence[ModelSpec]) -> Outputs:
-    """Run on noise as the first network whose outputs these are, and leave the session so."""
-    problem: OtherOutputsError | None = None
-    for session.spec in specs:
-        try:
-            return session.run(probe_tensor(session.spec))
-        except OtherOutputsError as error:
-            problem = problem or error
-    assert problem is not None
-    raise problem
 
 
 def computes_halves(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

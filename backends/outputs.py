@@ -19,32 +19,45 @@ Outputs = dict[str, Tensor]
 _SHOWN = 4
 
 
-class OtherOutputsError(BackendError):
-    """The outputs are those of another network than was said."""
-
-
 def bind_outputs(named: Mapping[str, Tensor], spec: ModelSpec) -> Outputs:
     """Find scores, boxes and landmarks among a runtime's outputs, by name or else by shape.
 
     Of networks that end at their convolutions, whoever made them, the rest of the head is done.
 
     Raises:
-        OtherOutputsError: they are not there, or have another size than the network's anchors.
+        BackendError: they are not there, or have another size than the network's anchors.
     """
     if maps_among(named, spec) is not None:
         return join_maps(named, spec)
-    count, wanted = spec.num_anchors, spec.outputs
-    found = dict(zip(wanted, names_of_outputs(named, spec), strict=True))
-    if any(name is None or named[name].size != count * wanted[key] for key, name in found.items()):
+    found = _fitting(named, spec)
+    if found is None:
         shown = [f"{name} {tuple(value.shape)}" for name, value in named.items()]
         more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
         outputs = counted(len(shown), "output")
-        raise OtherOutputsError(
+        raise BackendError(
             f"not an UltraFace network at {spec.width}x{spec.height}: {outputs}, "
-            f"{', '.join(shown[:_SHOWN]) or 'none'}{more}, do not fit {count} anchors of "
-            f"{spec.num_classes} classes; check `input_size`"
+            f"{', '.join(shown[:_SHOWN]) or 'none'}{more}, do not fit "
+            f"{spec.num_anchors} anchors of {spec.num_classes} classes; check `input_size`"
         )
-    return {key: named[str(name)].reshape(1, count, wanted[key]) for key, name in found.items()}
+    return {
+        key: named[name].reshape(1, spec.num_anchors, spec.outputs[key])
+        for key, name in found.items()
+    }
+
+
+def fits(named: Mapping[str, Tensor], spec: ModelSpec) -> bool:
+    """Whether a runtime's outputs are those of a network: its anchors, classes and landmarks."""
+    return maps_among(named, spec) is not None or _fitting(named, spec) is not None
+
+
+def _fitting(named: Mapping[str, Tensor], spec: ModelSpec) -> dict[str, str] | None:
+    """What the file calls each output; None where one is missing or has another size."""
+    found = {}
+    for (key, width), name in zip(spec.outputs.items(), names_of_outputs(named, spec), strict=True):
+        if name is None or named[name].size != spec.num_anchors * width:
+            return None
+        found[key] = name
+    return found
 
 
 def maps_among(named: Mapping[str, Tensor], spec: ModelSpec) -> list[str] | None:

@@ -56,7 +56,7 @@ def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_eight_images_are_learnt_by_heart(tiny: list[Sample], tmp_path: Path) -> None:
     stage = replace(MEMORISE, epochs=10, lr=1e-2)
-    trainer = Trainer(recipe_of(stage), [tiny * 6], tmp_path / "run")
+    trainer = Trainer(recipe_of(stage), [tiny * 10], tmp_path / "run")
     best = load_checkpoint(trainer.fit())
     with (tmp_path / "run/metrics.csv").open() as file:
         losses = [float(row["total"]) for row in csv.DictReader(file)]

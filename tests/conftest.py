@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from filelock import FileLock
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
@@ -26,9 +26,13 @@ from ultraface_deploy.family.spec import Architecture, Head
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples in every run, however slow the machine: red means that something changed.
-settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=50)
+# Nor does it count how long it takes to make them.
+_SLOW = [HealthCheck.too_slow]
+settings.register_profile(
+    "repeatable", deadline=None, derandomize=True, max_examples=50, suppress_health_check=_SLOW
+)
 # Many, and others each time: `--hypothesis-profile long`, which `make test-long` says.
-settings.register_profile("long", deadline=None, max_examples=1000)
+settings.register_profile("long", deadline=None, max_examples=1000, suppress_health_check=_SLOW)
 settings.load_profile("repeatable")
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -37,7 +37,8 @@ def decode(
     np.subtract(centers, half_sizes, out=corners[:2])
     np.add(centers, half_sizes, out=corners[2:])
     # Laid out as planes still, which whoever computes with boxes would make of them again.
-    return corners.T
+    rows: Floats = corners.T
+    return rows
 
 
 def decode_points(offsets: Floats, anchors: Floats, center_variance: float) -> Floats:
@@ -100,6 +101,8 @@ def overlapping(boxes: Floats, iou_threshold: float) -> Iterator[tuple[int, int]
     crossing = begins_before_end[0] & begins_before_end[1]
     touching = crossing & crossing.T
     touching &= _later(1 << count.bit_length())[:count, :count]
+    first: npt.NDArray[np.intp]
+    second: npt.NDArray[np.intp]
     first, second = np.divmod(touching.ravel().nonzero()[0], max(count, 1))
     one, other = planes.take(first, axis=1), planes.take(second, axis=1)
     shared = np.minimum(one[2:], other[2:])

@@ -58,11 +58,12 @@ test-bindings: $(STAMP)
 test-c: $(STAMP)
 	$(BIN)/python -m pytest tests/converters/c
 
-# Ray: two nodes on this machine, workers and a node killed; installs the extra first.
+# Ray: two nodes on this machine, workers and a node killed; installs the extra first. Three minutes
+# beside other work, fifteen at most.
 test-ray: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,ray]' \
 		$(if $(CONSTRAINTS),-c $(CONSTRAINTS))
-	$(BIN)/python -m pytest -m ray tests/integrations
+	timeout -k 30 900 $(BIN)/python -m pytest -m ray tests/integrations
 
 # Artifacts on emulated Arm cores (Pi 3, 4, 5); the set-up says what it downloads, once.
 # ONLY=published_int8 runs the tests of that name alone.

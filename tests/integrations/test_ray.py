@@ -67,14 +67,24 @@ def serial(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dic
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A head whose one core stays free for Ray, and further nodes that the tests add."""
-    from ray.cluster_utils import Cluster
-
-    arguments = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args=arguments)
+    cluster = head()
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+def head(tries: int = 3) -> Any:
+    """Start the first node; on a busy machine the 30 seconds that Ray gives itself may be over."""
+    from ray.cluster_utils import Cluster
+
+    arguments = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 100 << 20}
+    try:
+        return Cluster(initialize_head=True, head_node_args=arguments)
+    except Exception:
+        if tries == 1:
+            raise
+        return head(tries - 1)
 
 
 def rows(output: Path) -> list[dict[str, Any]]:

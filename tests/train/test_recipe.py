@@ -80,7 +80,9 @@ def test_a_shipped_recipe_runs_from_nothing_to_its_end(
     said: list[str] = []
     best = train([tmp_path / "voc"], tmp_path / "run", short, teachers=teachers, report=said.append)
     with (tmp_path / "run/metrics.csv").open(newline="") as file:
-        assert [row["stage"] for row in csv.DictReader(file)] == [s.name for s in recipe.stages]
+        rows = [row["stage"] for row in csv.DictReader(file)]
+    back = [f"{s.name}, {s.start_share:g} back" for s in recipe.stages if s.start_share]
+    assert rows == [*(stage.name for stage in recipe.stages), *back]
     spec = load_checkpoint(best).spec
     size = f"{spec.width}x{spec.height}"
     assert f"{spec.architecture}-{spec.width}" == name and size in ("320x240", "640x480")

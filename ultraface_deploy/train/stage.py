@@ -118,9 +118,15 @@ class StageRun:
                 value.lerp_(self.begun[key].to(value), stage.start_share)
         if trainer.metrics is None:
             return
-        name = f"{stage.name}, {stage.start_share:g} back"
+        since = time.monotonic()
         measured = trainer.measure(net)
-        row = {"stage": name, "epoch": self.epoch, "images": trainer.images, "lr": 0.0}
+        row: dict[str, float | str] = {
+            "stage": f"{stage.name}, {stage.start_share:g} back",
+            "epoch": self.epoch,
+            "images": trainer.images,
+            "lr": 0.0,
+            "seconds": time.monotonic() - since,
+        }
         trainer.metrics.add(row | measured)
         # The next stage, if there is one, begins anew from here.
         trainer.save(net, {"position": [self.number + 1, 0, 0], "stage": {}}, measured["ap"])

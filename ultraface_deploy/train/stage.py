@@ -120,14 +120,8 @@ class StageRun:
             return
         since = time.monotonic()
         measured = trainer.measure(net)
-        row: dict[str, float | str] = {
-            "stage": f"{stage.name}, {stage.start_share:g} back",
-            "epoch": self.epoch,
-            "images": trainer.images,
-            "lr": 0.0,
-            "seconds": time.monotonic() - since,
-        }
-        trainer.metrics.add(row | measured)
+        name = f"{stage.name}, {stage.start_share:g} back"
+        trainer.metrics.add(self._row(name, 0.0, time.monotonic() - since) | measured)
         # The next stage, if there is one, begins anew from here.
         trainer.save(net, {"position": [self.number + 1, 0, 0], "stage": {}}, measured["ap"])
 
@@ -200,19 +194,17 @@ class StageRun:
         trainer = self.trainer
         if trainer.metrics is None:
             return None
-        row: dict[str, float | str] = {
-            "stage": self.stage.name,
-            "epoch": self.epoch,
-            "images": trainer.images,
-            "lr": float(self.optimizer.param_groups[0]["lr"]),
-            "seconds": seconds,
-        }
+        row = self._row(self.stage.name, float(self.optimizer.param_groups[0]["lr"]), seconds)
         row |= {name: value for name, value in means.items() if name != "steps"}
         measured = trainer.measure(self.averaged)
         # Before the checkpoint: a row too many is cut again, one too few would be lost.
         trainer.metrics.add(row | measured)
         self._save(measured["ap"])
         return None if math.isnan(measured["ap"]) else measured["ap"]
+
+    def _row(self, name: str, lr: float, seconds: float) -> dict[str, float | str]:
+        images = self.trainer.images
+        return {"stage": name, "epoch": self.epoch, "images": images, "lr": lr, "seconds": seconds}
 
     def _draw_batches(self) -> Batches:
         trainer, stage = self.trainer, self.stage

@@ -36,8 +36,8 @@ MEMORISE = Stage(
 )
 
 
-def recipe_of(*stages: Stage, holdout: float = 0.0) -> Recipe:
-    return Recipe("slim", 128, 128, stages, seed=1, holdouts=(holdout,))
+def recipe_of(*stages: Stage, holdout: float = 0.0, side: int = 64) -> Recipe:
+    return Recipe("slim", side, side, stages, seed=1, holdouts=(holdout,))
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -56,7 +56,7 @@ def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_eight_images_are_learnt_by_heart(tiny: list[Sample], tmp_path: Path) -> None:
     stage = replace(MEMORISE, epochs=10, lr=1e-2)
-    trainer = Trainer(recipe_of(stage), [tiny * 10], tmp_path / "run")
+    trainer = Trainer(recipe_of(stage, side=128), [tiny * 10], tmp_path / "run")
     best = load_checkpoint(trainer.fit())
     with (tmp_path / "run/metrics.csv").open() as file:
         losses = [float(row["total"]) for row in csv.DictReader(file)]
@@ -68,7 +68,7 @@ def test_eight_images_are_learnt_by_heart(tiny: list[Sample], tmp_path: Path) ->
 def test_a_resumed_run_equals_one_that_never_stopped(tiny: list[Sample], tmp_path: Path) -> None:
     first = replace(MEMORISE, epochs=2, augment=Augmentation())
     then = replace(first, name="then", optimizer="sgd", lr=0.01)
-    recipe = replace(recipe_of(first, then), width=64, height=64)
+    recipe = recipe_of(first, then)
     Trainer(recipe, [tiny], tmp_path / "whole").fit()
     folder = tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):  # within the first stage
@@ -175,7 +175,7 @@ def test_metrics_hold_each_epoch_once_after_a_kill(tiny: list[Sample], tmp_path:
 
 
 def test_distillation_from_a_checkpoint_of_the_family(tiny: list[Sample], tmp_path: Path) -> None:
-    teacher_recipe = recipe_of(replace(MEMORISE, epochs=1))
+    teacher_recipe = recipe_of(replace(MEMORISE, epochs=1), side=128)
     teacher = load_checkpoint(Trainer(teacher_recipe, [tiny], tmp_path / "teacher").fit())
     layers = Stage(
         "layers",
@@ -201,7 +201,10 @@ def test_distillation_from_a_checkpoint_of_the_family(tiny: list[Sample], tmp_pa
         weights=Weights(labels=1, outputs=1, boxes=1),
     )
     Trainer(
-        recipe_of(layers, joint), [tiny], tmp_path / "run", teachers={"t": teacher, "u": teacher}
+        recipe_of(layers, joint, side=128),
+        [tiny],
+        tmp_path / "run",
+        teachers={"t": teacher, "u": teacher},
     ).fit()
     with (tmp_path / "run/metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -227,7 +230,7 @@ def _gradients(rank: int, world: int, rendezvous: str, samples: list[Sample], fo
         MEMORISE, epochs=1, batch_size=8, optimizer="sgd", lr=1.0, momentum=0.0, ema=0.0
     )
     stage = replace(stage, freeze_bn=True, clip_norm=1e9, weight_decay=0.0, warmup_steps=0)
-    trainer = Trainer(recipe_of(stage), [samples], folder / f"{world}-{rank}")
+    trainer = Trainer(recipe_of(stage, side=128), [samples], folder / f"{world}-{rank}")
     before = {name: value.clone() for name, value in trainer.net.named_parameters()}
     trainer.fit()
     step = {name: before[name] - value.detach() for name, value in trainer.net.named_parameters()}
@@ -270,7 +273,7 @@ def test_the_held_out_images_do_not_depend_on_their_order(tiny: list[Sample]) ->
 
 def test_full_disk_is_one_line(tiny: list[Sample], tmp_path: Path) -> None:
     """torch's own writer raises a RuntimeError there; a limit on the size of a file is alike."""
-    recipe = replace(recipe_of(replace(MEMORISE, epochs=1)), width=64, height=64)
+    recipe = recipe_of(replace(MEMORISE, epochs=1))
     trainer = Trainer(recipe, [tiny], tmp_path)
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -287,7 +290,7 @@ def test_full_disk_is_one_line(tiny: list[Sample], tmp_path: Path) -> None:
 def test_a_stage_may_go_back_towards_its_start(tiny: list[Sample], tmp_path: Path) -> None:
     """A quarter back: the same run, mixed by hand; and the run that ended so can be resumed."""
     stage = replace(MEMORISE, epochs=1, augment=Augmentation())
-    recipe = replace(recipe_of(stage, holdout=0.5), width=64, height=64)
+    recipe = recipe_of(stage, holdout=0.5)
     whole = Trainer(recipe, [tiny], tmp_path / "whole")
     start = {key: value.clone() for key, value in whole.net.state_dict().items()}
     whole.fit()
@@ -309,7 +312,7 @@ def test_a_run_killed_before_it_goes_back_still_knows_its_start(
     tiny: list[Sample], tmp_path: Path
 ) -> None:
     stage = replace(MEMORISE, epochs=2, start_share=0.5, augment=Augmentation())
-    recipe = replace(recipe_of(stage), width=64, height=64)
+    recipe = recipe_of(stage)
     whole = Trainer(recipe, [tiny], tmp_path / "whole")
     whole.fit()
     with pytest.raises(KeyboardInterrupt):

@@ -35,6 +35,7 @@ _BUILT_IN = (
     "tflm",
     "k210",
     "rknn",
+    "espdl",
     "coreml",
     "torch",
 )

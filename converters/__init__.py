@@ -40,6 +40,7 @@ _BUILT_IN = {
     "ethosu": "ethosu",
     "kmodel": "kmodel",
     "rknn": "rknn",
+    "espdl": "espdl",
     "coreml": "coreml",
     "c": "c",
 }

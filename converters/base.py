@@ -64,6 +64,8 @@ class Format:
         sources: the format it is made from in a precision, where that is not `source`.
         tool: the maker's tool that making it calls, see `safe.toolbox`.
         heads: the heads that it is made with; `conv` in FP32 and FP16.
+        chips: what it is compiled for, the default first; none where one file runs everywhere.
+        refused_chips: those that were tried, and why they are not offered.
     """
 
     name: str
@@ -83,6 +85,8 @@ class Format:
     sources: Mapping[Precision, str] = field(default_factory=dict)
     tool: str | None = None
     heads: tuple[Head, ...] = ("raw", "decoded")
+    chips: tuple[str, ...] = ()
+    refused_chips: Mapping[str, str] = field(default_factory=dict)
 
     def source_for(self, precision: Precision) -> str | None:
         """Return the format it is made from in a precision."""
@@ -119,6 +123,10 @@ class Format:
                 "`head` conv with `int8`: our INT8 is planned over the whole network; leave out "
                 "one of the two, or quantise the cut ONNX file with the tool of the NPU's maker"
             )
+
+    def chip(self, wanted: str | None) -> str:
+        """Return the chip to compile for: the one wanted, unless that is another format's."""
+        return wanted if wanted is not None and wanted in self.chips else self.chips[0]
 
     def way(self, precision: Precision) -> Make | Int8:
         """Return what makes the format in a precision.

@@ -12,8 +12,11 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.maps import MapOutput, map_outputs, names_of_maps
 
 
-def cut(model: onnx.ModelProto, spec: ModelSpec) -> None:
+def cut(model: onnx.ModelProto, spec: ModelSpec) -> dict[str, str]:
     """End a raw-head network at the convolutions that make logits and offsets.
+
+    Returns:
+        What the tensors that they make are called now, by their old names.
 
     Raises:
         InputError: they are not one for each feature map and output, as the family has them.
@@ -25,9 +28,11 @@ def cut(model: onnx.ModelProto, spec: ModelSpec) -> None:
         for holds in spec.outputs
         for output, tensor in _behind(holds, graph, makers, spec)
     }
-    rename_tensors(model, {tensor: name for name, tensor in found.items()})
+    names = {tensor: name for name, tensor in found.items()}
+    rename_tensors(model, names)
     _state_outputs(model, map_outputs(spec))
     _drop_unread(model)
+    return names
 
 
 def _behind(

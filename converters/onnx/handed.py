@@ -6,7 +6,7 @@ them too; and where a ReLU also cuts at the top of our range, they find that ran
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +23,9 @@ from ultraface_deploy.quantize.plan import Plan
 from ultraface_deploy.safe.images import Image, embedded_images
 
 
-def hand_network(plan: Plan, job: Int8Job, target: Path, *, at_convolutions: bool = False) -> None:
+def hand_network(
+    plan: Plan, job: Int8Job, target: Path, *, at_convolutions: bool = False
+) -> Mapping[str, str]:
     """Write the network of a plan in FP32, with all shapes stated.
 
     Args:
@@ -32,16 +34,21 @@ def hand_network(plan: Plan, job: Int8Job, target: Path, *, at_convolutions: boo
         target: `.onnx` file.
         at_convolutions: end it at the head's convolutions.
 
+    Returns:
+        What tensors are called there that had other names.
+
     Raises:
         InputError: it cannot be ended there.
     """
     model = with_parameters(load_network(job.files["onnxsim"][0])[1], plan.network)
     _cut_at_ranges(model, plan)
     model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    names: Mapping[str, str] = {}
     if at_convolutions:
-        cut(model, job.spec)
+        names = cut(model, job.spec)
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
     onnx.save(model, str(target))
+    return names
 
 
 def _cut_at_ranges(model: onnx.ModelProto, plan: Plan) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultraface_deploy.converters.base import Files, Format
+from ultraface_deploy.converters.rknn.chips import CHIPS
 from ultraface_deploy.quantize.int8 import Goal, Int8, Int8Job
 
 if TYPE_CHECKING:
@@ -48,4 +49,5 @@ FORMAT = Format(
     in_all=False,
     tool="rknn",
     heads=("raw",),
+    chips=CHIPS,
 )

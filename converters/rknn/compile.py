@@ -14,7 +14,7 @@ import numpy as np
 
 from ultraface_deploy.backends.rknn import SCRIPT
 from ultraface_deploy.converters.onnx.handed import hand_inputs, hand_network
-from ultraface_deploy.converters.rknn.chips import Chip, require_chip
+from ultraface_deploy.converters.rknn.chips import CHIPS, Chip
 from ultraface_deploy.errors import InputError, ToolFailed
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.maps import map_outputs
@@ -58,10 +58,10 @@ def compile_for_rockchip(plan: Plan, job: Int8Job, files: Sequence[Path]) -> Non
 
     Raises:
         MissingDependency: the toolkit is not installed.
-        InputError: no such chip, or the network cannot be cut at its convolutions.
+        InputError: the network cannot be cut at its convolutions.
         ToolFailed: the toolkit failed, or left no file.
     """
-    chip = require_chip(job.chip)
+    chip = next((each for each in CHIPS if each == job.chip), CHIPS[0])
     python = toolbox.require("rknn")
     folder = files[0].parent / "rknn"
     folder.mkdir()

@@ -238,6 +238,12 @@ def _kmodel(files: Sequence[Path]) -> None:
     files[0].write_bytes(content[:4] + b"\xff" * (len(content) - 4))
 
 
+def _espdl(files: Sequence[Path]) -> None:
+    """Every number behind the head of the file is the largest that there is."""
+    content = files[0].read_bytes()
+    files[0].write_bytes(content[:16] + b"\xff" * (len(content) - 16))
+
+
 def _rknn(files: Sequence[Path]) -> None:
     """The network that its simulator runs."""
     _onnx(files[1:2])
@@ -247,7 +253,7 @@ BOMBS: dict[str, Callable[[Sequence[Path]], None]] = {
     **dict.fromkeys(("onnx", "onnxsim"), _onnx),
     **dict.fromkeys(("tflite", "ethosu"), _tflite),
     **{"mnn": _mnn, "ncnn": _ncnn, "caffe": _caffe, "openvino": _openvino},
-    **{"coreml": _coreml, "kmodel": _kmodel, "rknn": _rknn},
+    **{"coreml": _coreml, "kmodel": _kmodel, "rknn": _rknn, "espdl": _espdl},
     **{"torch": _torch, "c": _c},
 }
 

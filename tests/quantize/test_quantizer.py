@@ -54,7 +54,7 @@ def job_of(case: Case) -> Int8Job:
     return Int8Job(case.spec, case.network, files)
 
 
-TOOLS = {"kmodel": "k210", "rknn": "rknn"}
+TOOLS = {"kmodel": "k210", "rknn": "rknn", "espdl": "esp"}
 
 
 # Bytes that a maker's compiler writes anew each time: nncase sums the errors of its ranges in

@@ -15,6 +15,7 @@ from ultraface_deploy.artifacts.making import How, Report, Work
 from ultraface_deploy.artifacts.plan import Step, left_out, plan
 from ultraface_deploy.artifacts.source import ModelSource
 from ultraface_deploy.converters import get_format
+from ultraface_deploy.converters.chips import require_chip
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Head
 from ultraface_deploy.pipeline.maps import SUFFIX as HEAD_SUFFIX
@@ -75,6 +76,7 @@ def convert(
     require_possible(targets, precisions, source.spec.head, opset, batch)
     steps = plan(source.root, targets, *precisions, head=source.spec.head)
     options = int8 or Int8Options()
+    require_chip(options.chip, targets)
     if any(step.precision == "int8" for step in steps):
         options.require_readable()
         _require_plans(options, steps)

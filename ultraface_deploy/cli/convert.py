@@ -49,7 +49,7 @@ def convert(
             "--to",
             metavar="FORMAT",
             help="onnx, onnxsim, mnn, ncnn, caffe, tflite, openvino, coreml, ethosu, kmodel, rknn, "
-            "c or all.",
+            "espdl, c or all.",
         ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the targets to INT8.")] = False,
@@ -135,8 +135,11 @@ def convert(
         str, typer.Option("--accelerator", help="ethosu: what to compile for, as Vela names it.")
     ] = "ethos-u55-128",
     chip: Annotated[
-        str, typer.Option("--chip", help="rknn: rk3588, rk3566, rk3568 or rv1106.")
-    ] = "rk3588",
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--chip", help="rknn: rk3588 (default), rk3566, rk3568 or rv1106; espdl: esp32p4."
+        ),
+    ] = None,
     core: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -156,8 +159,8 @@ def convert(
     from ultraface_deploy.artifacts.convert import convert as convert_model
     from ultraface_deploy.artifacts.convert import require_possible
     from ultraface_deploy.artifacts.source import parse_head, resolve_source
+    from ultraface_deploy.converters.chips import require_chip
     from ultraface_deploy.converters.ethosu.vela import require_accelerator
-    from ultraface_deploy.converters.rknn.chips import require_chip
     from ultraface_deploy.family.classes import parse_class_names
     from ultraface_deploy.family.known import parse_known
     from ultraface_deploy.family.spec import parse_input_size
@@ -175,7 +178,7 @@ def convert(
     # What can be refused without a look at the model, which takes torch and seconds.
     require_possible(targets, chosen, wanted_head or "raw", opset, inputs)
     require_accelerator(accelerator)
-    require_chip(chip)
+    require_chip(chip, targets)
     if core is not None:
         _require_core(core, "int8" in chosen)
     options = Int8Options(

@@ -28,7 +28,7 @@ class Int8Job:
         files: its FP32 files by format: `onnxsim`, and what the record names as `sources`.
         images: the photographs that were calibrated on; none where a table was given.
         accelerator: what a format for accelerators compiles for.
-        chip: what a format for a maker's chips compiles for.
+        chip: what a format for a maker's chips compiles for; None for its default.
         keep_aspect: photographs are padded to the input's aspect ratio instead of stretched.
     """
 
@@ -37,7 +37,7 @@ class Int8Job:
     files: Mapping[str, Sequence[Path]]
     images: Sequence[Path] = ()
     accelerator: str = "ethos-u55-128"
-    chip: str = "rk3588"
+    chip: str | None = None
     keep_aspect: bool = False
 
 

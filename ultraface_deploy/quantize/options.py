@@ -30,7 +30,7 @@ class Int8Options:
         keep_aspect: calibrate and judge on photographs that are padded to the input's aspect
             ratio, as `View.keep_aspect` shows them, instead of stretched.
         accelerator: what a format for accelerators compiles for.
-        chip: what a format for a maker's chips compiles for.
+        chip: what a format for a maker's chips compiles for; None for its default.
         halves: what stays FP32 will be computed in half floats, where the format's runtime can.
     """
 
@@ -43,7 +43,7 @@ class Int8Options:
     budget_s: float = 75.0
     accelerator: str = "ethos-u55-128"
     keep_aspect: bool = False
-    chip: str = "rk3588"
+    chip: str | None = None
     halves: bool = False
 
     def __post_init__(self) -> None:

@@ -34,6 +34,7 @@ class Tool:
         pythons: versions that it has wheels for, the best first.
         download_mb: megabytes that pip downloads.
         disk_mb: megabytes of its environment.
+        index: where pip looks besides PyPI.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Tool:
     pythons: tuple[str, ...]
     download_mb: int
     disk_mb: int
+    index: str | None = None
 
     @property
     def short(self) -> str:
@@ -76,6 +78,17 @@ TOOLS = {
             1180,
             2300,
         ),
+        Tool(
+            "esp",
+            "esp-ppq, which writes networks for Espressif's ESP32-P4",
+            # It imports torch, and asks for none itself.
+            ("esp-ppq==1.3.12", "torch==2.13.0"),
+            ("3.11", "3.12", "3.10"),
+            420,
+            1300,
+            # PyPI's torch for x86-64 brings 2 GB of CUDA's packages.
+            index="https://download.pytorch.org/whl/cpu",
+        ),
     )
 }
 
@@ -85,6 +98,8 @@ ABSENT = {
     "MODEL.sim.onnx",
     "edgetpu": "its compiler is a program of Google's that no package registry has; it reads "
     "what converting to tflite with `int8` makes",
+    "esp32s3": "with one scale for all channels of a weight other faces are found there; of its "
+    "maker's esp-ppq: it reads what `head` conv makes",
     "hailo": "its compiler is for registered users alone; it reads what `head` conv makes",
     "tensorrt": "its libraries are for machines with an NVIDIA GPU; it reads MODEL.sim.onnx",
 }
@@ -190,14 +205,17 @@ def install(name: str, report: Callable[[str], None] = lambda message: None) -> 
         return there
     python = find_python(tool)
     report(f"{tool.what}: {', '.join(tool.requirements)}")
-    report(f"with {python}; {tool.download_mb} MB from PyPI, {tool.disk_mb} MB in {target}")
+    places = " and ".join(filter(None, ("PyPI", tool.index)))
+    report(f"with {python}; {tool.download_mb} MB from {places}, {tool.disk_mb} MB in {target}")
     make_folder(target.parent)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as scratch:
         made = Path(scratch) / name
         run_program([str(python), "-m", "venv", str(made)], what="venv", cwd=target.parent)
         pip = [str(made / "bin" / "python"), "-m", "pip", "install", "--no-input", "--quiet"]
         options = ["--disable-pip-version-check", "--only-binary", ":all:"]
-        command = [*pip, *options, *tool.requirements]
+        # Without it all is found on PyPI too; so nobody waits for it long.
+        also = ["--extra-index-url", tool.index, "--retries", "1"] if tool.index else []
+        command = [*pip, *options, *also, *tool.requirements]
         run_program(command, what="pip", cwd=target.parent, timeout=_TIMEOUT_S)
         made.rename(target)
     return require(name)

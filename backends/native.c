@@ -14,9 +14,9 @@
 #endif
 enum { PIXELS = ULTRAFACE_WIDTH * ULTRAFACE_HEIGHT, SPINS = 4000, MOST_THREADS = 32 };
 
-/* Threads that wait for tasks; the caller works with them. A bit of `unclaimed` is a task that
-   nobody has begun: who clears it runs it, so a thread that comes late finds nothing to do and
-   nobody waits for it. */
+/* Threads that wait for tasks; the caller works with them, and has the first. A bit of `unclaimed`
+   is another that nobody has begun: who clears it runs it, so a thread that comes late finds
+   nothing to do and nobody waits for it. */
 typedef struct {
     pthread_t threads[MOST_THREADS];
     pthread_mutex_t lock; /* only for sleeping */
@@ -25,6 +25,7 @@ typedef struct {
     ultraface_task task;
     void *context;
     uint32_t unclaimed;
+    uint8_t apart[64]; /* who waits for `finished` reads another line of the cache */
     int finished;
 } pool;
 
@@ -87,14 +88,15 @@ static void parallel_for(void *argument, ultraface_task task, void *context, int
     p->task = task;
     p->context = context;
     __atomic_store_n(&p->finished, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&p->unclaimed, ~(uint32_t)0 >> (32 - count), __ATOMIC_SEQ_CST);
+    __atomic_store_n(&p->unclaimed, (~(uint32_t)0 >> (32 - count)) - 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&p->sleeping, __ATOMIC_SEQ_CST)) {
         pthread_mutex_lock(&p->lock);
         pthread_cond_broadcast(&p->begun);
         pthread_mutex_unlock(&p->lock);
     }
-    work(p, 1);
-    for (int i = 0; __atomic_load_n(&p->finished, __ATOMIC_ACQUIRE) < count; i++)
+    task(context, 0);
+    work(p, 0);
+    for (int i = 0; __atomic_load_n(&p->finished, __ATOMIC_ACQUIRE) < count - 1; i++)
         if (i < SPINS)
             PAUSE();
         else

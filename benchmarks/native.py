@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import re
 import statistics
 import subprocess
 import sys
@@ -211,9 +212,9 @@ int main(void)
 def arena_bytes(folder: ArtifactFolder, precision: Precision = "int8") -> dict[int, int]:
     """Return the arena by the most threads that may share a picture."""
     text = folder.files(folder.find("c", precision))[1].read_text()
-    formula = text.split("#define ULTRAFACE_ARENA_BYTES (")[1].split(")")[0]
-    fixed, _, _, _, band = formula.split()
-    return {threads: int(fixed) + threads * int(band) for threads in (1, 2, 4)}
+    formula = text.split("#define ULTRAFACE_ARENA_BYTES")[1].split("\n\n")[0]
+    fixed, line, stream = (int(number) for number in re.findall(r"\d{3,}", formula))
+    return {threads: fixed + threads * line + max(threads - 2, 0) * stream for threads in (1, 2, 4)}
 
 
 def _run(command: Sequence[str], stdin: bytes = b"") -> str:

@@ -175,8 +175,9 @@ def _facts(spec: ModelSpec, layout: Layout) -> dict[str, object]:
         "CLASSES": spec.num_classes,
         "ANCHORS": spec.num_anchors,
         # An arena may begin anywhere and is used from the next multiple of 64.
-        "FIXED_BYTES": layout.bands + 64,
-        "BAND_BYTES": layout.band_bytes,
+        "FIXED_BYTES": layout.lines + 64,
+        "LINE_BYTES": layout.line_bytes,
+        "STREAM_BYTES": layout.stream_bytes,
     }
 
 
@@ -197,16 +198,18 @@ def _constants(spec: ModelSpec, steps: int, layout: Layout, numbers: dict[str, i
         "NO_PICTURE": layout.no_picture,
         "COLUMNS": layout.columns,
         "CANDIDATES": layout.candidates,
-        "BANDS": layout.bands,
-        "LINE": layout.line,
-        "BAND_BYTES": layout.band_bytes,
+        "STREAM": layout.stream,
+        "STREAM_BYTES": layout.stream_bytes,
+        "HALF": layout.half,
+        "LINES": layout.lines,
+        "LINE_BYTES": layout.line_bytes,
     }
     return "\n".join(
         [
             "/* ---- The network's numbers ---- */\n",
             "enum {",
             *(f"    {name} = {value}," for name, value in values.items()),
-            "    /* bytes in the arena, or in a band of it */",
+            "    /* bytes in the arena */",
             *(f"    {name} = {value}," for name, value in offsets.items()),
             "};",
             "",

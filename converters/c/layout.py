@@ -16,14 +16,17 @@ _ALIGN = 64
 # Kernels may read this many values behind a row, and what is there has no weight.
 _SLACK = 64
 CANDIDATE_BYTES = 72
-_LIST, _COLUMNS = -1000, -1001
+_LIST, _COLUMNS, _STREAM = -1000, -1001, -1002
 # Of an output column of the resize, and of what INT8 kernels spread it to, 16 columns at once.
 COLUMN_BYTES, TAP_BYTES = 8, 24
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor's offset, in a band where `streamed`, and how many of its rows are kept."""
+    """A tensor's offset, in a band where `streamed`, and how many rows lie there.
+
+    Of a tensor that is not streamed the others lie at the same place of the arena's second half.
+    """
 
     offset: int
     rows: int
@@ -35,7 +38,9 @@ class Layout:
     """Offsets in bytes.
 
     `streamed` steps run row by row behind each other, each band with rows of its own; `tensors`
-    lie in their order, `sums` in the order of the feature maps.
+    lie in their order, `sums` in the order of the feature maps. `half` is from the arena's first
+    half to its second. The streamed rows of the first two bands lie at `stream` of the halves,
+    those of further ones behind the `lines`, of which each band has one.
     """
 
     streamed: int
@@ -46,9 +51,11 @@ class Layout:
     no_picture: int
     columns: int
     candidates: int
-    bands: int
-    line: int
-    band_bytes: int
+    stream: int
+    stream_bytes: int
+    half: int
+    lines: int
+    line_bytes: int
 
 
 def row_values(width: int, channels: int) -> int:
@@ -77,31 +84,38 @@ def lay_out(topology: Topology, spec: ModelSpec, value_bytes: int, candidates: i
     )
     nothing = taken.add(nothing_bytes)
     no_picture = taken.add(row_values(spec.width, 3) * value_bytes)
-    wanted = _wanted(topology, spec, streamed, value_bytes, candidates)
-    placed, end = _place(wanted, taken.end)
-    band = _Space()
+    stream = _Space()
     rings = {
-        t: band.add(_RING * row_values(shape.width, shape.channels) * value_bytes)
+        t: stream.add(_RING * row_values(shape.width, shape.channels) * value_bytes)
         for t, shape in enumerate(topology.tensors[:streamed])
     }
-    line = band.add(max(_line_values(s) for s in topology.steps) * value_bytes + _SLACK)
+    wanted = [
+        _Wanted(_STREAM, stream.end, 0, streamed - 1),
+        *_wanted(topology, spec, streamed, value_bytes, candidates),
+    ]
+    placed, end = _place(wanted, taken.end)
+    half = end - taken.end
+    line = _aligned(max(_line_values(s) for s in topology.steps) * value_bytes + _SLACK)
     tensors = tuple(
-        Stored(rings[t], _RING, True) if t in rings else Stored(placed[t], shape.height, False)
+        Stored(rings[t], _RING, True)
+        if t in rings
+        else Stored(placed[t], _half(shape.height), False)
         for t, shape in enumerate(topology.tensors)
     )
     sums = tuple(placed[-1 - index] for index in range(len(spec.feature_maps)))
     return Layout(
         *(streamed, tensors, sums, nothing, nothing_bytes, no_picture),
-        *(placed[_COLUMNS], placed[_LIST], end, line, band.end),
+        *(placed[_COLUMNS], placed[_LIST], placed[_STREAM], stream.end),
+        *(half, end + half, line),
     )
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Something that needs `size` bytes from the step that makes it to the last that reads it.
+    """Something that needs `size` bytes from the round that makes it to the last that reads it.
 
-    `key` is a tensor's index, -1 - the index of a feature map for its sums, `_LIST` or
-    `_COLUMNS`.
+    `key` is a tensor's index, -1 - the index of a feature map for its sums, `_LIST`, `_COLUMNS` or
+    `_STREAM`.
     """
 
     key: int
@@ -113,20 +127,28 @@ class _Wanted:
 def _wanted(
     topology: Topology, spec: ModelSpec, streamed: int, value_bytes: int, candidates: int
 ) -> Iterator[_Wanted]:
-    """What is kept whole, in the order in which it is made."""
-    end = len(topology.steps)
+    """What lies in the first half of the arena, in the order in which it is made."""
+    end = topology.steps[-1].round + 1
     yield _Wanted(_COLUMNS, _column_bytes(spec.width, value_bytes), 0, streamed - 1)
-    last = {p.tensor: index for index, step in enumerate(topology.steps) for p in step.sources}
-    for index, step in enumerate(topology.steps):
+    last = {place.tensor: step.round for step in topology.steps for place in step.sources}
+    for step in topology.steps:
         height, width = step.size
         if step.output is None:
             scores = len(step.matrices[0].weight) // spec.num_classes * (spec.num_classes - 1)
             outputs = padded(scores + len(step.matrices[1].weight))
-            yield _Wanted(-1 - step.map, height * width * outputs * 4, index, end)
+            # Behind a row's sums two bytes say whether its halves may have a face.
+            row = width * outputs * 4 + 2
+            yield _Wanted(-1 - step.map, _half(height) * row, step.round, end)
         elif step.output >= streamed:
-            values = row_values(width, topology.tensors[step.output].channels) * height
-            yield _Wanted(step.output, values * value_bytes, index, last.get(step.output, index))
+            values = row_values(width, topology.tensors[step.output].channels) * _half(height)
+            yield _Wanted(
+                step.output, values * value_bytes, step.round, last.get(step.output, step.round)
+            )
     yield _Wanted(_LIST, candidates * CANDIDATE_BYTES, end, end)
+
+
+def _half(rows: int) -> int:
+    return -(-rows // 2)
 
 
 def _column_bytes(width: int, value_bytes: int) -> int:

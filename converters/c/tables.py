@@ -20,7 +20,11 @@ def step_tables(topology: Topology, layout: Layout, steps: Sequence[StepText]) -
     for index, (shape, place) in enumerate(zip(topology.tensors, layout.tensors, strict=True)):
         size = f"{shape.height}, {shape.width}, {shape.channels}"
         lines.append(f"    {{{place.offset}, {size}, {place.rows}}}, /* {index} */")
-    lines += ["};", "", "/* kind, sources, output; what is read; height, width, stride, dilation,"]
+    lines += [
+        "};",
+        "",
+        "/* kind, round, sources, output; what is read; height, width, stride, dilation,",
+    ]
     lines += ["   what lies outside; filters; matrix */", "static const step steps[STEPS] = {"]
     for text in steps:
         s = text.step
@@ -28,7 +32,8 @@ def step_tables(topology: Topology, layout: Layout, steps: Sequence[StepText]) -
         sources = ", ".join(f"{{{p.tensor}, {p.start}, {p.channels}}}" for p in s.sources)
         sources += ", {0, 0, 0}" * (4 - len(s.sources))
         lines += [
-            f"    {{{s.kind.upper()}, {len(s.sources)}, {output}, {{{sources}}}, /* {s.name} */",
+            f"    {{{s.kind.upper()}, {s.round}, {len(s.sources)}, {output}, {{{sources}}},"
+            f" /* {s.name} */",
             f"     {s.size[0]}, {s.size[1]}, {s.stride}, {s.dilation}, {text.zero},",
             f"     {{{', '.join(text.filters)}}},",
             f"     {text.matrix}}},",

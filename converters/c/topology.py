@@ -14,7 +14,8 @@ Every step fills one line of inputs per output row and multiplies it by a matrix
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import onnx
@@ -46,7 +47,8 @@ class Step:
     the order of its rows (for `join`, of its columns). `sources` are what is read, under the names
     `reads` in the network; `output` is the tensor that is made, None for heads and for `final`
     convolutions; `map` then is the index of the feature map. `size` is (height, width) of what is
-    made, `sum_name` the network's name for what a join makes.
+    made, `sum_name` the network's name for what a join makes. Steps of one `round` read nothing
+    that the others make, so threads need not wait for each other between them.
     """
 
     kind: Kind
@@ -58,6 +60,7 @@ class Step:
     stride: int = 1
     dilation: int = 1
     map: int = -1
+    round: int = -1
     reads: tuple[str, ...] = ()
     sum_name: str = ""
 
@@ -83,7 +86,7 @@ class TensorShape:
 
 @dataclass(frozen=True)
 class Topology:
-    """The steps in the order in which they run, and the tensors between them."""
+    """The steps in the order in which they run, round by round, and the tensors between them."""
 
     steps: tuple[Step, ...]
     tensors: tuple[TensorShape, ...]
@@ -110,6 +113,16 @@ def find_steps(network: Network, model: onnx.ModelProto, spec: ModelSpec) -> Top
     return _Finder(network, model, spec).find()
 
 
+def _in_rounds(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Put steps that do not need each other beside each other."""
+    made, found = {0: -1}, []
+    for step in steps:
+        found.append(replace(step, round=1 + max(made[place.tensor] for place in step.sources)))
+        if step.output is not None:
+            made[step.output] = found[-1].round
+    return tuple(sorted(found, key=lambda step: step.round))
+
+
 class _Finder:
     def __init__(self, network: Network, model: onnx.ModelProto, spec: ModelSpec) -> None:
         self._network, self._spec, self._graph = network, spec, model.graph
@@ -133,11 +146,8 @@ class _Finder:
         if [(s.size[1], s.size[0]) for s in finals] != list(self._spec.feature_maps):
             raise InputError("format c: the heads do not fit the anchors' feature maps")
         numbers = {step.name: index for index, step in enumerate(finals)}
-        steps = tuple(
-            Step(**{**step.__dict__, "map": numbers[step.name]}) if step.final else step
-            for step in self._steps
-        )
-        return Topology(steps, tuple(self._tensors))
+        steps = (replace(step, map=numbers.get(step.name, -1)) for step in self._steps)
+        return Topology(_in_rounds(steps), tuple(self._tensors))
 
     def _take(self, layer: Layer) -> None:
         """Make the step that a convolution begins; one that others begin is theirs."""

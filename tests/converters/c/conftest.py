@@ -115,13 +115,14 @@ class Library:
         threshold: float = 0.5,
         capacity: int = 200,
         keep_aspect: bool = False,
+        threads: int = 1,
     ) -> npt.NDArray[np.float64]:
         """Faces (N, 6): corners, score, label."""
         faces = (Face * max(capacity, 1))()
         height, width = picture.shape[:2]
         count = self._calls.harness_detect(
             *(_at(picture), width, height, picture.strides[0], format),
-            *(ctypes.c_float(threshold), int(keep_aspect), faces, capacity),
+            *(ctypes.c_float(threshold), int(keep_aspect), threads, faces, capacity),
         )
         assert 0 <= count <= capacity
         rows = [[f.x1, f.y1, f.x2, f.y2, f.score, f.label] for f in faces[:count]]
@@ -195,11 +196,14 @@ def open_library(make_case: Callable[..., Case]) -> Callable[..., Library]:
     """Return a function that compiles a case, in INT8 or FP32, and opens it."""
 
     @lru_cache
-    def make(name: str, precision: str = "int8", size: tuple[int, int] = SIZE) -> Library:
+    def make(
+        name: str, precision: str = "int8", size: tuple[int, int] = SIZE, threads: int = 2
+    ) -> Library:
         case = make_case(name, size)
         source = case.source if precision == "int8" else case.float_source
-        output = case.folder / f"{precision}.so"
-        return Library(compile_library([needs("cc")], source, output, "-O1"), case.spec)
+        output = case.folder / f"{precision}-{threads}.so"
+        flags = ("-O1", f"-DULTRAFACE_THREADS={threads}")
+        return Library(compile_library([needs("cc")], source, output, *flags), case.spec)
 
     return make
 

@@ -45,13 +45,16 @@ int harness_run(const uint8_t *pixels, int width, int height, int stride, int th
 }
 
 int harness_detect(const uint8_t *pixels, int width, int height, int stride, int format,
-                   float threshold, int keep_aspect, ultraface_face *faces, int capacity)
+                   float threshold, int keep_aspect, int threads, ultraface_face *faces,
+                   int capacity)
 {
     static uint8_t arena[ULTRAFACE_ARENA_BYTES];
     ultraface_options o = ultraface_defaults();
     o.format = (ultraface_format)format;
     o.score_threshold = threshold;
     o.keep_aspect = keep_aspect;
+    o.threads = threads;
+    o.parallel_for = backwards;
     return ultraface_detect_with(&o, pixels, width, height, stride, arena, sizeof arena, faces,
                                  capacity);
 }

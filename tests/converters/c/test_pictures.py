@@ -174,6 +174,6 @@ def test_wrong_arguments_give_an_error_code(
     pixels = ctypes.c_void_p(np.zeros(200, np.uint8).ctypes.data)
     detect = library._calls.harness_detect
     least = ctypes.c_float(threshold)
-    assert detect(pixels, width, height, stride, format, least, 0, None, 0) == status
-    assert detect(None, 8, 8, 24, BGR, ctypes.c_float(0.5), 0, None, 0) == -1
-    assert detect(pixels, 8, 8, 24, BGR, ctypes.c_float(0.5), 0, None, 5) == -3
+    assert detect(pixels, width, height, stride, format, least, 0, 1, None, 0) == status
+    assert detect(None, 8, 8, 24, BGR, ctypes.c_float(0.5), 0, 1, None, 0) == -1
+    assert detect(pixels, 8, 8, 24, BGR, ctypes.c_float(0.5), 0, 1, None, 5) == -3

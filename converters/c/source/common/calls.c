@@ -54,7 +54,9 @@ static int begin(const ultraface_options *o, const uint8_t *pixels, int width, i
     c->source.bytes = bytes;
     c->source.format = o->format;
     fit(&c->source, o->keep_aspect);
-    split_columns(c->k, &c->source, c->arena);
+    if (!is_input(&c->source))
+        split_columns(c->k, &c->source, c->arena);
+    set_least(c, fixed_threshold(o));
     return ULTRAFACE_OK;
 }
 

@@ -38,7 +38,7 @@ static void read_anchor(const uint8_t *arena, int map, int pixel, int side, int6
                         int64_t *offsets)
 {
     const feature_map *m = &maps[map];
-    const sum *made = (const sum *)(const void *)(arena + m->offset) + pixel * m->outputs;
+    const sum *made = sums_of(arena, map, pixel / m->columns) + pixel % m->columns * m->outputs;
     for (int i = 0; i < CLASSES - 1; i++) {
         const int at = side * (CLASSES - 1) + i;
         above[i] = to_point(made[at], m->scale[at]);
@@ -133,25 +133,43 @@ static int read_candidate(const call *c, int map, int pixel, int side, int label
     return 1;
 }
 
-/* The best anchors of a class. Most are told by their sums: nothing is computed of them. */
-static int find_candidates(const call *c, int label, int32_t threshold, int limit, candidate *list)
+/* Find what the sums of a face are at least. */
+static void set_least(call *c, int32_t threshold)
 {
     const int64_t least = least_logit(threshold);
+    for (int map = 0; map < MAPS; map++)
+        for (int i = 0; i < maps[map].sides * (CLASSES - 1); i++)
+            c->least[map][i] = least_sum(least, maps[map].scale[i]);
+}
+
+/* Add the anchors of a row that score above `threshold`; returns how many there are then. Most are
+   told by their sums: nothing is computed of them. */
+static int find_in_row(const call *c, int map, int y, int label, int32_t threshold, int limit,
+                       candidate *list, int count)
+{
+    const feature_map *m = &maps[map];
+    const sum *made = sums_of(c->arena, map, y);
+    for (int x = 0; x < m->columns; x++, made += m->outputs)
+        for (int side = 0; side < m->sides; side++) {
+            const int at = side * (CLASSES - 1) + label - 1;
+            candidate found;
+            if (made[at] >= c->least[map][at] &&
+                read_candidate(c, map, y * m->columns + x, side, label, threshold, &found))
+                count = insert(list, count, limit, &found);
+        }
+    return count;
+}
+
+/* The best anchors of a class. */
+static int find_candidates(const call *c, int label, int32_t threshold, int limit, candidate *list)
+{
     int count = 0;
-    for (int map = 0; map < MAPS; map++) {
-        const feature_map *m = &maps[map];
-        const sum *made = (const sum *)(const void *)(c->arena + m->offset) + label - 1;
-        sum lows[sizeof m->wide / sizeof *m->wide];
-        for (int side = 0; side < m->sides; side++)
-            lows[side] = least_sum(least, m->scale[side * (CLASSES - 1) + label - 1]);
-        for (int pixel = 0; pixel < m->rows * m->columns; pixel++, made += m->outputs)
-            for (int side = 0; side < m->sides; side++) {
-                candidate found;
-                if (made[side * (CLASSES - 1)] >= lows[side] &&
-                    read_candidate(c, map, pixel, side, label, threshold, &found))
-                    count = insert(list, count, limit, &found);
-            }
-    }
+    for (int map = 0; map < MAPS; map++)
+        for (int y = 0; y < maps[map].rows; y++) {
+            const uint8_t *noticed = noticed_of(c->arena, map, y);
+            if (noticed[0] | noticed[1])
+                count = find_in_row(c, map, y, label, threshold, limit, list, count);
+        }
     return count;
 }
 
@@ -197,10 +215,15 @@ static ultraface_face to_face(const candidate *c, int label)
     return face;
 }
 
+static int32_t fixed_threshold(const ultraface_options *o)
+{
+    return (int32_t)(o->score_threshold * (1 << SCORE_POINT));
+}
+
 static int find_faces(const ultraface_options *o, const call *c, ultraface_face *faces, int capacity)
 {
     candidate *list = (candidate *)(void *)(c->arena + CANDIDATES);
-    const int32_t threshold = (int32_t)(o->score_threshold * (1 << SCORE_POINT));
+    const int32_t threshold = fixed_threshold(o);
     const int64_t overlapping = (int64_t)(o->iou_threshold * (1 << 14) + 0.5f);
     int count = 0;
     for (int label = 1; label < CLASSES; label++) {

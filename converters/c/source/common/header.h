@@ -23,13 +23,16 @@ extern "C" {
 #define ULTRAFACE_ANCHORS @ANCHORS@
 #define ULTRAFACE_CANDIDATES 200 /* the most boxes of a class that enter suppression */
 
-/* The most threads that can share one picture; each costs @BAND_BYTES@ bytes of arena. */
+/* The most threads that can share one picture; each costs @LINE_BYTES@ bytes of arena, and each
+   above two @STREAM_BYTES@ more. */
 #ifndef ULTRAFACE_THREADS
 #define ULTRAFACE_THREADS 2
 #endif
 
 /* What a call needs of memory, in bytes; any alignment. */
-#define ULTRAFACE_ARENA_BYTES (@FIXED_BYTES@ + ULTRAFACE_THREADS * @BAND_BYTES@)
+#define ULTRAFACE_ARENA_BYTES                              \
+    (@FIXED_BYTES@ + ULTRAFACE_THREADS * @LINE_BYTES@ + \
+     (ULTRAFACE_THREADS < 3 ? 0 : ULTRAFACE_THREADS - 2) * @STREAM_BYTES@)
 
 typedef struct {
     float x1, y1, x2, y2; /* in pixels of the picture; a face at the border may reach beyond it */

@@ -92,7 +92,13 @@ static int readable_columns(const picture *p, int top, const column *columns)
     return count;
 }
 
-/* A picture of the network's size. */
+/* Whether a picture is read as it is. */
+static int is_input(const picture *p)
+{
+    return p->width == ULTRAFACE_WIDTH && p->height == ULTRAFACE_HEIGHT &&
+           p->format == ULTRAFACE_BGR;
+}
+
 static void copy_row(const uint8_t *from, byte *row)
 {
     for (int i = 0; i < 3 * ULTRAFACE_WIDTH; i++)
@@ -132,7 +138,7 @@ static void resize_row(const kernels *k, const picture *p, const uint8_t *arena,
 {
     byte spare[3 * ULTRAFACE_WIDTH + 16], *levels = levels_of(row, spare);
     const int inside = y < p->high;
-    if (p->width == ULTRAFACE_WIDTH && p->height == ULTRAFACE_HEIGHT && p->format == ULTRAFACE_BGR)
+    if (is_input(p))
         copy_row(p->pixels + (ptrdiff_t)y * p->stride, levels);
     else if (inside)
         resize_columns(k, p, (const column *)(const void *)(arena + COLUMNS), y, next, levels);

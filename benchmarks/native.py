@@ -1,14 +1,13 @@
-"""The detector in C beside ONNX Runtime, on this processor and on emulated Arm cores.
+"""The detector in C beside ONNX Runtime, on this processor.
 
     python -m ultraface_deploy.benchmarks.native time DIR       # CPU time of the networks
     python -m ultraface_deploy.benchmarks.native stages DIR     # resize, decoding, suppression
     python -m ultraface_deploy.benchmarks.native threads DIR    # two threads and one, by the clock
-    python -m ultraface_deploy.benchmarks.native count DIR --core cortex-a76
     python -m ultraface_deploy.benchmarks.native size DIR       # arena and program
 
 DIR holds the artifacts `c` and `c-int8` of one model. Times are interleaved: each round runs
-everything once. `count` needs qemu-user, gcc-aarch64-linux-gnu and a C compiler; `size` needs zig
-(`python -m ziglang`, from the package ziglang) for a static program with musl.
+everything once. `size` needs zig (`python -m ziglang`, from the package ziglang) for a static
+program with musl. `ultraface-deploy bench count CORE DIR --layers` counts instructions.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -32,17 +30,15 @@ import numpy.typing as npt
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends.native import build_library
-from ultraface_deploy.bench.count.instructions import build_plugin
+from ultraface_deploy.bench.count.layers import LARGE
 from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
-_COUNTER = Path(__file__).with_name("native_count.c")
 _ROUNDS = 30
 _CALLS = 10
 _FACE_BYTES = 24
-_LARGE = (1024, 609)
 Picture = npt.NDArray[np.uint8]
 
 
@@ -64,20 +60,6 @@ class Detector:
             self._detector, pixels, width, height, bgr.strides[0], self._faces, 200
         )
         return count
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Million instructions of a whole detection and of each step, and the kernels that ran.
-
-    `resize` and `faces` are of a 1024x609 picture: what it takes besides the network.
-    """
-
-    kernels: str
-    total: float
-    resize: float
-    faces: float
-    steps: Mapping[str, float]
 
 
 def interleaved(
@@ -134,7 +116,7 @@ def resized(photo: Picture, folder: ArtifactFolder) -> Picture:
 
 def share_of_stages(folder: ArtifactFolder, precision: Precision = "int8") -> float:
     """Return what a 1024x609 picture costs beside the network, as a share of the network."""
-    photo = np.asarray(cv2.resize(read_image(DEMO_PHOTO), _LARGE), np.uint8)
+    photo = np.asarray(cv2.resize(read_image(DEMO_PHOTO), LARGE), np.uint8)
     # A black picture of the network's size has no face: neither resize nor suppression.
     blank = np.zeros((folder.spec.height, folder.spec.width, 3), np.uint8)
     blank[:] = 0  # in memory of its own: fresh zeros all read one page, which is always near
@@ -152,35 +134,6 @@ def speedup(folder: ArtifactFolder, precision: Precision = "int8") -> float:
     one, two = (Detector(folder, precision, threads) for threads in (1, 2))
     taken = interleaved({"1": lambda: one(small), "2": lambda: two(small)}, time.perf_counter)
     return min(taken["1"]) / min(taken["2"])
-
-
-def count(folder: ArtifactFolder, core: str, precision: Precision = "int8") -> Counts:
-    """Count the instructions of one detection on an emulated core.
-
-    Raises:
-        MissingDependency: the emulator or the cross compiler is not installed.
-    """
-    source = folder.files(folder.find("c", precision))[0].resolve()
-    with tempfile.TemporaryDirectory() as name:
-        scratch = Path(name)
-        program, counts = scratch / "count", scratch / "counts"
-        compiler = ["aarch64-linux-gnu-gcc", "-O3", "-static", "-w"]
-        compiler += [f"-DLARGE_WIDTH={_LARGE[0]}", f"-DLARGE_HEIGHT={_LARGE[1]}"]
-        _run([*compiler, f'-DSOURCE="{source}"', "-o", str(program), str(_COUNTER)])
-        plugin = ["-plugin", f"{build_plugin(scratch)},out={counts}"]
-        photo = read_image(DEMO_PHOTO)
-        pictures = resized(photo, folder).tobytes() + cv2.resize(photo, _LARGE).tobytes()
-        said = _run(["qemu-aarch64", "-cpu", core, *plugin, str(program)], pictures)
-        millions = [int(line.split()[0]) / 1e6 for line in counts.read_text().splitlines()]
-    steps = _step_names(source)
-    total, resize, faces, *others = millions
-    return Counts(said.split()[0], total, resize, faces, dict(zip(steps, others, strict=True)))
-
-
-def _step_names(source: Path) -> list[str]:
-    """The names beside the rows of the table of steps."""
-    table = source.read_text().split("steps[STEPS] = {")[1].split("};")[0]
-    return [line.split("/* ")[1].split(" */")[0] for line in table.splitlines() if "/* " in line]
 
 
 def program_bytes(folder: ArtifactFolder) -> int:
@@ -228,9 +181,8 @@ def _run(command: Sequence[str], stdin: bytes = b"") -> str:
 def main() -> None:
     """Print what the first argument asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("time", "stages", "threads", "count", "size"))
+    parser.add_argument("what", choices=("time", "stages", "threads", "size"))
     parser.add_argument("folder", type=existing)
-    parser.add_argument("--core", default="cortex-a76")
     arguments = parser.parse_args()
     folder = ArtifactFolder.open(arguments.folder)
     if arguments.what == "time":
@@ -245,16 +197,6 @@ def main() -> None:
                 )
     elif arguments.what == "threads":
         print(f"two threads are {speedup(folder):.2f} times as fast as one")
-    elif arguments.what == "count":
-        counts = count(folder, arguments.core)
-        print(f"{arguments.core}, {counts.kernels}: {counts.total:.2f} million instructions")
-        beside = (counts.resize + counts.faces) / counts.total
-        print(f"  {counts.resize:6.2f}  resize of a 1024x609 picture")
-        print(
-            f"  {counts.faces:6.2f}  decoding and suppression; both are {beside:.3f} of the whole"
-        )
-        for name, millions in counts.steps.items():
-            print(f"  {millions:6.2f}  {name}")
     else:
         for threads, size in arena_bytes(folder).items():
             print(f"arena for {threads} threads: {size} bytes")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -42,11 +40,8 @@ def test_the_detector_is_compiled_and_called(folder: ArtifactFolder) -> None:
     assert native.Detector(folder, "fp32")(picture) >= 0
 
 
-def test_the_arena_and_the_steps_are_read_off_the_files(folder: ArtifactFolder) -> None:
-    source, header = (Path(file) for file in folder.files(folder.find("c")))
-    assert len(native._step_names(source)) == int(
-        re.search(r"STEPS = (\d+)", source.read_text())[1]  # type: ignore[index]
-    )
+def test_the_arena_is_read_off_the_header(folder: ArtifactFolder) -> None:
+    _, header = folder.files(folder.find("c"))
     for threads, size in native.arena_bytes(folder, "fp32").items():
         program = f'#include "{header}"\nchar size[ULTRAFACE_ARENA_BYTES == {size} ? 1 : -1];\n'
         flags = ["-fsyntax-only", f"-DULTRAFACE_THREADS={threads}", "-x", "c", "-"]

@@ -178,6 +178,8 @@ def test_recommend_without_a_result_measures_first(
         (["count"], 2, "bench count cortex-a72"),
         (["count", "cortex-a57"], 2, "cortex-a53, cortex-a72, cortex-a76"),
         (["count", "cortex-a72", "--json", "nowhere/c.json"], 2, "nowhere/c.json"),
+        (["count", "cortex-a72", "--layers", "--backend", "ncnn"], 2, "--backend native"),
+        (["count", "cortex-a72", "--layers", "--json", "-"], 2, "leave --json out"),
     ],
 )
 def test_bad_input_is_one_line(

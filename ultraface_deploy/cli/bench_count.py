@@ -21,6 +21,7 @@ from ultraface_deploy.cli.options import Backends, JsonTarget, Precisions, chose
 
 if TYPE_CHECKING:
     from ultraface_deploy.bench.count.instructions import Count
+    from ultraface_deploy.bench.count.layers import LayerCounts
     from ultraface_deploy.bench.plan import Configuration
 
 
@@ -53,6 +54,13 @@ def count(
         bool,
         typer.Option("--setup", help="Set the emulator up first; says what it downloads. Once."),
     ] = False,
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers",
+            help="Of C files: how many each layer takes. Needs compilers, but no setup.",
+        ),
+    ] = False,
     json: JsonTarget = None,
 ) -> None:
     """Count the instructions of one inference on an emulated Arm core, one thread.
@@ -68,6 +76,10 @@ def count(
     from ultraface_deploy.errors import InputError
     from ultraface_deploy.safe.images import list_images
 
+    if core is not None and layers:
+        cpuinfo(core)
+        _count_layers(core, folders, backend, precision, input_size, json)
+        return
     if core is not None:
         cpuinfo(core)
         require_emulated(chosen_backends(backend) or ())
@@ -85,6 +97,44 @@ def count(
     if chosen_backends(backend) is None:
         found = [each for each in found if each.backend in emulated_backends()]
     _count(found, core, photographs, json)
+
+
+def _count_layers(
+    core: str,
+    folders: Folders,
+    backend: Backends,
+    precision: Precisions,
+    input_size: InputSizes,
+    json: str | None,
+) -> None:
+    from ultraface_deploy.bench.count.layers import count_layers
+    from ultraface_deploy.errors import InputError
+
+    if set(chosen_backends(backend) or ()) - {"native"}:
+        raise InputError("--layers: only C files are counted by layer; give --backend native")
+    if json is not None:
+        raise InputError("--layers prints a table; leave --json out")
+    found = configurations_of(folders, ["native"], precision, input_size)
+    require_folders(found, "counting")
+    for each in found:
+        counts = count_layers(each.folder.files(each.artifact), each.folder.spec, core)
+        _print_layers(f"{each.model} {each.artifact.precision}", core, counts)
+
+
+def _print_layers(name: str, core: str, counts: LayerCounts) -> None:
+    beside = (counts.resize + counts.faces) / counts.total
+    results.print(
+        f"{name} on an emulated {core}, {counts.kernels} kernels: "
+        f"{counts.total:.2f} million instructions, one thread",
+        highlight=False,
+    )
+    rows = {
+        "resize of a 1024x609 picture": counts.resize,
+        f"decoding and suppression; both are {beside:.3f} of the whole": counts.faces,
+        **counts.steps,
+    }
+    for what, millions in rows.items():
+        results.print(f"  {millions:6.2f}  {what}", highlight=False)
 
 
 def _set_up() -> None:

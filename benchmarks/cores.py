@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.bench.accuracy import Accuracies
+from ultraface_deploy.bench.count import layers
 from ultraface_deploy.bench.count.report import CountReport
 from ultraface_deploy.bench.result import BenchReport
-from ultraface_deploy.benchmarks import native
 from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.marked import insert
@@ -85,7 +85,7 @@ def of_c(folder: ArtifactFolder, core: str, accuracies: Accuracies) -> list[Entr
     entries = []
     for artifact in folder.artifacts:
         if artifact.format == "c" and artifact.verified:
-            millions = native.count(folder, core, artifact.precision).total
+            millions = layers.count_layers(folder.files(artifact), folder.spec, core).total
             entries.append(
                 Entry(
                     artifact=artifact.id,

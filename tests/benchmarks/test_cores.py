@@ -11,8 +11,8 @@ from tests.bench.count.test_report import count
 from tests.bench.made import measurement, report
 from ultraface_deploy.artifacts.folder import ArtifactFolder, Source, describe_files
 from ultraface_deploy.bench.accuracy import Accuracies
+from ultraface_deploy.bench.count import layers
 from ultraface_deploy.bench.count.report import CountReport
-from ultraface_deploy.benchmarks import native
 from ultraface_deploy.benchmarks.cores import Entry, of_bench, of_c, of_count, row
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
@@ -74,7 +74,8 @@ def test_the_c_file_is_counted_where_it_is_there(
     made.write_bytes(b"int")
     entry = replace(describe_files("c", "int8", {"x.c": made}), verification={"passed": True})
     with_c = folder.publish(entry, [made], {})
-    monkeypatch.setattr(native, "count", lambda *_: native.Counts("neon", 13.2, 0.6, 0.1, {}))
+    counted = layers.LayerCounts("neon", 13.2, 0.6, 0.1, {})
+    monkeypatch.setattr(layers, "count_layers", lambda *_: counted)
     (found,) = of_c(with_c, "cortex-a76", Accuracies({}))
     assert (found.name, found.speed) == ("C file int8", "13.2 M instructions")
     assert found.cost == pytest.approx(13.2e6) and found.ap is None

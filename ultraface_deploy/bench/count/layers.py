@@ -3,8 +3,6 @@
 Needs no emulated machine with Python: the file is compiled with its parts in view, and run.
 """
 
-# Tested by tests/bench/count/test_layers.py.
-
 from __future__ import annotations
 
 import tempfile

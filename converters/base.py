@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError, MissingDependency
-from ultraface_deploy.family.spec import Head, ModelSpec
+from ultraface_deploy.family.spec import Architecture, Head, ModelSpec
 from ultraface_deploy.quantize.int8 import Int8
 from ultraface_deploy.safe import toolbox
 from ultraface_deploy.safe.files import refuse_pointer, require_within
@@ -66,6 +66,7 @@ class Format:
         heads: the heads that it is made with; `conv` in FP32 and FP16.
         chips: what it is compiled for, the default first; none where one file runs everywhere.
         refused_chips: those that were tried, and why they are not offered.
+        architectures: the networks that it is made from; empty where all are.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Format:
     heads: tuple[Head, ...] = ("raw", "decoded")
     chips: tuple[str, ...] = ()
     refused_chips: Mapping[str, str] = field(default_factory=dict)
+    architectures: tuple[Architecture, ...] = ()
 
     def source_for(self, precision: Precision) -> str | None:
         """Return the format it is made from in a precision."""
@@ -122,6 +124,18 @@ class Format:
             raise InputError(
                 "`head` conv with `int8`: our INT8 is planned over the whole network; leave out "
                 "one of the two, or quantise the cut ONNX file with the tool of the NPU's maker"
+            )
+
+    def require_architecture(self, spec: ModelSpec) -> None:
+        """Refuse a network that the format is not made from.
+
+        Raises:
+            InputError: says which are.
+        """
+        if self.architectures and spec.architecture not in self.architectures:
+            raise InputError(
+                f"{self.name} is not offered for {spec.name}, of the kind {spec.architecture}; for "
+                f"{', '.join(self.architectures)} it is"
             )
 
     def chip(self, wanted: str | None) -> str:

@@ -57,6 +57,8 @@ FORMAT = Format(
     tool="esp",
     heads=("raw",),
     chips=("esp32p4",),
+    # Branches that are joined were compared by nobody on this format.
+    architectures=("slim",),
     refused_chips={
         "esp32s3": "one scale for all channels of a weight is too coarse for these networks: in 8 "
         "bits their faces have F1 .964 and a mean IoU of .844, and .97 and .93 are asked for",

@@ -14,7 +14,7 @@ import numpy as np
 from ultraface_deploy.backends.edl import Program
 from ultraface_deploy.converters.espdl.powers import to_powers
 from ultraface_deploy.converters.onnx.handed import hand_inputs, hand_network
-from ultraface_deploy.errors import InputError, ToolFailed
+from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 from ultraface_deploy.quantize.int8 import Int8Job
 from ultraface_deploy.quantize.plan import Plan
@@ -39,14 +39,9 @@ def compile_for_espressif(plan: Plan, job: Int8Job, chip: str, file: Path) -> No
 
     Raises:
         MissingDependency: esp-ppq is not installed.
-        InputError: the network is no chain of convolutions, or cannot be cut at them.
+        InputError: the network cannot be cut at its convolutions.
         ToolFailed: esp-ppq failed, or its file computes other numbers than its executor.
     """
-    if job.spec.architecture != "slim":
-        raise InputError(
-            f"espdl: {job.spec.name} has branches that are joined, which nobody has compared on "
-            "this format yet; networks of the kind slim are offered"
-        )
     python = toolbox.require("esp")
     folder = file.parent / "espdl"
     folder.mkdir()

@@ -77,6 +77,8 @@ def convert(
     steps = plan(source.root, targets, *precisions, head=source.spec.head)
     options = int8 or Int8Options()
     require_chip(options.chip, targets)
+    for step in steps:
+        get_format(step.format).require_architecture(source.spec)
     if any(step.precision == "int8" for step in steps):
         options.require_readable()
         _require_plans(options, steps)

@@ -138,6 +138,13 @@ def test_a_wrong_chip_is_refused_at_once(tmp_path: Path, cli: Cli, chip: str, me
     assert not (tmp_path / "out").exists()
 
 
+def test_networks_with_branches_are_refused_at_once(tmp_path: Path, cli: Cli) -> None:
+    done = cli("convert", "rfb-320", "--to", "espdl", "--int8", "-o", tmp_path / "out")
+    assert done.code == 2
+    assert "espdl is not offered for rfb-320, of the kind rfb; for slim it is" in done.error
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_chip_for_what_is_compiled_for_none(tmp_path: Path, cli: Cli) -> None:
     done = cli("convert", "--to", "mnn", "--chip", "esp32p4", "-o", tmp_path / "out")
     assert done.code == 2

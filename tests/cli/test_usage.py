@@ -15,7 +15,7 @@ from ultraface_deploy.cli.app import main
         ("detect --threshold 3", r"detect --threshold 3: .*1.*; see ultraface-deploy detect -h"),
         (
             "detect --threads=abc",
-            r"detect --threads abc: .*integer; see ultraface-deploy detect -h",
+            r"detect --threads abc: 'abc' is not a valid int.*; see ultraface-deploy detect -h",
         ),
         ("detect --threads", r"detect --threads: .*; see ultraface-deploy detect -h"),
         ("detect --show=3", r"detect --show: .*; see ultraface-deploy detect -h"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -78,8 +79,7 @@ def test_examples_count_what_is_found(tiny: list[Sample], tmp_path: Path) -> Non
     """A network without knowledge finds nothing at a score of 0.99; each label is missed."""
     torch.manual_seed(0)
     cache = ImageCache(tiny, tmp_path / "cache", 128)
-    spec = BARE.spec
-    strict = type(spec)(**vars(spec) | {"score_threshold": 0.99})
+    strict = replace(BARE.spec, score_threshold=0.99)
     shown = examples(UltraFace("slim"), strict, tiny, cache, [1, 0])
     assert [each.caption for each in shown] == [
         "0 of 2 faces found, 0 boxes without a face: 1.png",

@@ -376,7 +376,11 @@ def test_what_is_no_picture_is_said(page: Browser, tmp_path: Path) -> None:
     assert said == "a 'b' <i>.jpg is no picture that this browser can read"
 
 
-def test_the_camera_finds_the_face_that_moves(page: Browser) -> None:
+@pytest.mark.parametrize("server", ["url", "isolated"])
+def test_the_camera_finds_the_face_that_moves(
+    browser: Browser, server: str, request: pytest.FixtureRequest
+) -> None:
+    page = visited(browser, request.getfixturevalue(server))
     page.run("document.getElementById('camera').click()")
     page.wait("document.getElementById('count').textContent === '1'")
     page.wait("Number(document.getElementById('rate').textContent) > 0")

@@ -19,7 +19,7 @@ from ultraface_deploy.train.distill import (
     nearest_anchors,
     output_loss,
 )
-from ultraface_deploy.train.matching import Anchors, FaceList
+from ultraface_deploy.train.matching import FACE, Anchors, FaceList, match
 from ultraface_deploy.train.objective import Objective
 from ultraface_deploy.train.recipe import Role, Stage, Weights
 
@@ -151,3 +151,29 @@ def test_output_loss_is_zero_at_the_teacher_and_leaves_unknown_anchors_alone() -
     half = output_loss(other, offsets, logits.softmax(2), offsets, known)
     assert max(map(float, half)) < 1e-6
     assert float(output_loss(other, offsets, logits.softmax(2), offsets, everywhere)[0]) > 1e-3
+
+
+def test_an_anchor_learns_to_score_how_well_its_box_lies() -> None:
+    """Of two anchors of one face the one with the better box is to score higher."""
+    batch = batch_of()
+    face = torch.tensor([[0.2, 0.2, 0.5, 0.6]])
+    zero = torch.zeros(1, dtype=torch.int64)
+    batch.faces = FaceList(face, zero, zero.bool(), torch.ones(1), torch.ones_like(zero))
+    stage = Stage("tune", 1, weights=Weights(overlap=2.0), quality=0.1)
+    objective = Objective(teacher_of("slim").build(), stage, [], CPU).train()
+    losses = objective(batch)
+    assert set(losses) == {"label_scores", "label_boxes", "label_overlap", "total"}
+    assert float(losses["total"].detach()) == pytest.approx(
+        sum(float(loss.detach()) for name, loss in losses.items() if name != "total")
+    )
+    targets = match(batch.faces, 2, batch.anchors)
+    matched = (targets.labels == FACE)[0].nonzero().ravel()
+    assert len(matched) > 1
+    # Boxes as the labels have them, but for one that is moved away by half of its anchor.
+    offsets = targets.offsets.clone()
+    offsets[0, matched[0], 0] += 5.0
+    logits = torch.zeros(2, offsets.shape[1], 2, requires_grad=True)
+    objective._label_losses(logits, offsets, batch)["label_scores"].backward()
+    assert logits.grad is not None
+    pulls = logits.grad[0, matched, 1]
+    assert pulls[0] > pulls[1:].max() and (pulls[1:] < 0).all()

@@ -131,6 +131,13 @@ def test_what_is_matched_decodes_to_a_face_that_was_given(faces: list[tuple[floa
     assert distance.max() < 1e-4
 
 
+def test_decoding_turns_encoding_round() -> None:
+    corners = torch.rand(2, len(ANCHORS.centers), 4, generator=torch.Generator().manual_seed(2))
+    boxes = torch.cat([corners[..., :2], corners[..., :2] + corners[..., 2:] + 0.01], dim=-1)
+    torch.testing.assert_close(ANCHORS.decode(ANCHORS.encode(boxes)), boxes, atol=1e-5, rtol=1e-5)
+    assert ANCHORS.decode(torch.full((1, len(ANCHORS.centers), 4), 1e30)).isfinite().all()
+
+
 def test_corner_anchors_are_the_anchors() -> None:
     corners, anchors = ANCHORS.corners.numpy(), make_anchors(SPEC)
     np.testing.assert_allclose((corners[:, :2] + corners[:, 2:]) / 2, anchors[:, :2], atol=1e-6)

@@ -1,4 +1,4 @@
-"""The SSD multibox loss (Liu et al. 2016, section 2.2) on the labels."""
+"""The losses on the labels: SSD's multibox loss (Liu et al. 2016, section 2.2), and overlap."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from torch.nn import functional
 from ultraface_deploy.train.matching import BACKGROUND, IGNORE
 from ultraface_deploy.train.processes import joint_mean
 
+_TINY = 1e-12
+
 
 def multibox_loss(
     logits: torch.Tensor,
@@ -15,6 +17,7 @@ def multibox_loss(
     labels: torch.Tensor,
     target_offsets: torch.Tensor,
     negatives_per_positive: int = 3,
+    quality: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the classification and the box loss, both per matched anchor.
 
@@ -24,17 +27,52 @@ def multibox_loss(
         labels: (B, A) int64, see `matching.Targets`.
         target_offsets: (B, A, 4).
         negatives_per_positive: how many of the hardest background anchors of an image count.
+        quality: (B, A), what a matched anchor should score instead of 1.
     """
     entropies = functional.cross_entropy(
         logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="none"
     )
     positive = labels > BACKGROUND
+    if quality is not None:
+        background = -logits.log_softmax(2)[..., BACKGROUND]
+        entropies = torch.where(
+            positive, quality * entropies + (1 - quality) * background, entropies
+        )
     counted = positive | hard_negatives(entropies.detach(), labels, negatives_per_positive)
     # Masks instead of indices: how many there are is then never asked of the GPU.
     boxes = functional.smooth_l1_loss(offsets, target_offsets, reduction="none").sum(dim=2)
     positives = joint_mean(positive.sum().float()).clamp(min=1)
     entropy = torch.where(counted, entropies, 0.0).sum()
     return entropy / positives, torch.where(positive, boxes, 0.0).sum() / positives
+
+
+def overlap_loss(generalised: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return 1 - GIoU, the mean over the matched anchors (Rezatofighi et al. 2019).
+
+    Args:
+        generalised: (B, A) GIoU of each anchor's box with that of its face.
+        labels: (B, A) int64, see `matching.Targets`.
+    """
+    positive = labels > BACKGROUND
+    positives = joint_mean(positive.sum().float()).clamp(min=1)
+    return torch.where(positive, 1 - generalised, 0.0).sum() / positives
+
+
+def iou_and_giou(one: torch.Tensor, other: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return IoU and generalised IoU (...) of corners (..., 4), pair by pair.
+
+    Neither changes where the axes are scaled, so boxes may be in shares of the picture.
+    """
+    sizes = [each[..., 2:] - each[..., :2] for each in (one, other)]
+    low = torch.maximum(one[..., :2], other[..., :2])
+    high = torch.minimum(one[..., 2:], other[..., 2:])
+    shared = (high - low).clamp(min=0).prod(-1)
+    union = (sizes[0].prod(-1) + sizes[1].prod(-1) - shared).clamp(min=_TINY)
+    first = torch.minimum(one[..., :2], other[..., :2])
+    last = torch.maximum(one[..., 2:], other[..., 2:])
+    hull = (last - first).prod(-1).clamp(min=_TINY)
+    overlaps = shared / union
+    return overlaps, overlaps - (hull - union) / hull
 
 
 def hard_negatives(losses: torch.Tensor, labels: torch.Tensor, ratio: int) -> torch.Tensor:

@@ -15,6 +15,7 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import make_anchors
 
 IGNORE, BACKGROUND, FACE = -1, 0, 1
+_MOST_LOG_SIZE = 6.0
 
 
 @dataclass
@@ -72,6 +73,15 @@ class Anchors(nn.Module):
             ],
             dim=-1,
         )
+
+    def decode(self, offsets: torch.Tensor) -> torch.Tensor:
+        """Offsets (..., A, 4) to corners (..., A, 4) in 0..1; `encode` turned round."""
+        centers = offsets[..., :2] * self.coding.center_variance * self.centers[:, 2:]
+        centers = centers + self.centers[:, :2]
+        # A wild offset of a network that has just begun must not overflow.
+        sizes = (offsets[..., 2:] * self.coding.size_variance).clamp(max=_MOST_LOG_SIZE).exp()
+        half = sizes * self.centers[:, 2:] / 2
+        return torch.cat([centers - half, centers + half], dim=-1)
 
     def overlaps(self, boxes: torch.Tensor) -> torch.Tensor:
         """Return the IoU (M, A) of corners (M, 4) with every anchor."""

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from ultraface_deploy.safe.files import replacing
 
-LOSSES = ("total", "features", "label_scores", "label_boxes", "output_scores", "output_boxes")
+LOSSES = (
+    *("total", "features", "label_scores", "label_boxes", "label_overlap"),
+    *("output_scores", "output_boxes"),
+)
 PRECISIONS = (
     "ap",
     *(

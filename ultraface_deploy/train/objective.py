@@ -13,10 +13,13 @@ from ultraface_deploy.family.checkpoint import Checkpoint
 from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.train.batches import Batch
 from ultraface_deploy.train.distill import Taps, convolutions, feature_loss, output_loss
-from ultraface_deploy.train.loss import multibox_loss
+from ultraface_deploy.train.loss import iou_and_giou, multibox_loss, overlap_loss
 from ultraface_deploy.train.matching import match
 from ultraface_deploy.train.recipe import Stage
 from ultraface_deploy.train.teachers import Answer, FamilyTeacher, TeacherSource, ask, merged
+
+# The IoU from which a box counts as found, by which AP is measured.
+_COUNTS = 0.5
 
 
 class Objective(nn.Module):
@@ -84,14 +87,33 @@ class Objective(nn.Module):
         if weights.features and self.taps is not None:
             losses["features"] = weights.features * self._feature_loss(self.taps.outputs)
         if weights.labels:
-            targets = match(batch.faces, len(batch), batch.anchors)
-            entropy, boxes = multibox_loss(logits, offsets, targets.labels, targets.offsets)
-            losses["label_scores"] = weights.labels * entropy
-            losses["label_boxes"] = weights.labels * boxes
+            losses |= self._label_losses(logits, offsets, batch)
         if taught is not None and (weights.outputs or weights.boxes):
             scores, distance = output_loss(logits, offsets, *taught)
             losses["output_scores"] = weights.outputs * scores
             losses["output_boxes"] = weights.boxes * distance
+        return losses
+
+    def _label_losses(
+        self, logits: torch.Tensor, offsets: torch.Tensor, batch: Batch
+    ) -> dict[str, torch.Tensor]:
+        weights, spread = self.stage.weights, self.stage.quality
+        targets = match(batch.faces, len(batch), batch.anchors)
+        losses, quality = dict[str, torch.Tensor](), None
+        if weights.overlap or spread:
+            found, wanted = map(batch.anchors.decode, (offsets, targets.offsets))
+            overlaps, generalised = iou_and_giou(found, wanted)
+            if weights.overlap:
+                losses["label_overlap"] = weights.overlap * overlap_loss(
+                    generalised, targets.labels
+                )
+            if spread:
+                quality = ((overlaps.detach() - _COUNTS) / spread).sigmoid()
+        entropy, boxes = multibox_loss(
+            logits, offsets, targets.labels, targets.offsets, quality=quality
+        )
+        losses["label_scores"] = weights.labels * entropy
+        losses["label_boxes"] = weights.labels * boxes
         return losses
 
     def _feature_loss(self, outputs: Mapping[int, torch.Tensor]) -> torch.Tensor:

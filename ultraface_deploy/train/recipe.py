@@ -60,11 +60,13 @@ class Augmentation(Strict):
 class Weights(Strict):
     """What the loss of a stage is made of; a weight of 0 switches a part off.
 
-    `labels`: multibox loss on the labels; `outputs`: the teacher's scores; `boxes`: its boxes;
-    `features`: what its convolutions give (a teacher of the same architecture).
+    `labels`: multibox loss on the labels; `overlap`: how little the boxes found overlap the
+    labels'; `outputs`: the teacher's scores; `boxes`: its boxes; `features`: what its convolutions
+    give (a teacher of the same architecture).
     """
 
     labels: Amount = 1.0
+    overlap: Amount = 0.0
     outputs: Amount = 0.0
     boxes: Amount = 0.0
     features: Amount = 0.0
@@ -100,7 +102,10 @@ class Stage(Strict):
     statistics, which a layer-wise stage measures first: small batches then add no noise.
     `schedule` cosine falls to a hundredth; multistep falls tenfold at the `milestones` (fractions
     of the stage). `ema` is the decay of the averaged weights; 0 switches averaging off.
-    `start_share` brings the weights that a stage ends with so far back towards those that it began
+    With `quality` an anchor that answers for a face learns to score the chance that its box will
+    count as found, the logistic function of (IoU - 0.5) / `quality`, instead of 1: so the best box
+    of a face comes first, and a face that is there but ill placed stands behind. `start_share`
+    brings the weights that a stage ends with so far back towards those that it began
     with (Wortsman et al. 2022): what it gained on one kind of faces mostly stays, and what it lost
     on another mostly comes back.
     """
@@ -118,6 +123,7 @@ class Stage(Strict):
     clip_norm: Amount = 10.0
     ema: Amount = 0.998
     start_share: Amount = 0.0
+    quality: Amount = 0.0
     freeze_bn: bool = False
     layerwise: bool = False
     teachers: tuple[Role, ...] = ()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -48,12 +50,17 @@ def load(folder: ArtifactFolder, name: str, threads: int = 1) -> Session:
     return backend.load(folder.files(folder.find(RUNTIMES[name])), folder.spec, threads)
 
 
+@cache
+def network(checkpoint: Path) -> Any:
+    from ultraface_deploy.family.checkpoint import load_checkpoint
+
+    return load_checkpoint(checkpoint).build()
+
+
 def reference(folder: ArtifactFolder, tensor: np.ndarray) -> Outputs:
     import torch
 
-    from ultraface_deploy.family.checkpoint import load_checkpoint
-
-    net = load_checkpoint(folder.files(folder.find("torch"))[0]).build()
+    net = network(folder.files(folder.find("torch"))[0])
     with torch.inference_mode():
         logits, offsets = net(torch.from_numpy(tensor))
         return {"scores": torch.softmax(logits, 2).numpy(), "boxes": offsets.numpy()}
@@ -193,12 +200,13 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", ["onnxruntime", "mnn", "ncnn", "litert", "openvino", "opencv"])
 def test_damaged_files_are_an_error(
-    tmp_path: Path, small: ArtifactFolder, name: str, damage: str
+    tmp_path: Path, converted: Convert, make_checkpoint: MakeCheckpoint, name: str, damage: str
 ) -> None:
     """In a child process, as a runtime may crash on them; the caller must learn of it."""
     from ultraface_deploy.errors import UltraFaceError
     from ultraface_deploy.safe.child import run_in_child
 
+    small = converted(make_checkpoint(), *FORMATS, size=(128, 96))
     files = []
     for path in small.files(small.find(RUNTIMES[name])):
         files.append(tmp_path / path.name)

@@ -29,18 +29,22 @@ class Job(NamedTuple):
 
 # Every value of every choice with every converter; not every combination.
 JOBS = [
-    Job("rfb", (64, 64), "decoded"),
+    Job("rfb", (64, 64), "decoded", classes=3),
     Job("slim", (128, 96), "raw", "fp16"),
-    Job("slim", (128, 96), "decoded", classes=3),
-    Job("rfb", (99, 65)),
+    Job("slim", (99, 65), "decoded"),
     Job("rfb", (160, 120), "decoded", "fp16"),
-    Job("rfb", (240, 180), classes=3),
-    Job("slim", (320, 240), "decoded"),
     # Sides beyond those that networks are trained at; the time goes with the area.
-    Job("slim", (1280, 96)),
+    Job("slim", (1280, 96), classes=3),
     Job("rfb", (64, 960)),
 ]
-LONG_JOBS = [Job("slim", (640, 480)), Job("rfb", (640, 480), "decoded")]
+LONG_JOBS = [
+    Job("slim", (128, 96), "decoded", classes=3),
+    Job("rfb", (99, 65)),
+    Job("rfb", (240, 180), classes=3),
+    Job("slim", (320, 240), "decoded"),
+    Job("slim", (640, 480)),
+    Job("rfb", (640, 480), "decoded"),
+]
 RUNTIMES = {
     "onnx": ("onnxruntime", "opencv"),
     "onnxsim": ("onnxruntime", "opencv"),

@@ -8,13 +8,14 @@ import resource
 import subprocess
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from tests.conftest import ROOT
+from tests.forked import Done, forks
 
 _MOST_MB = 1024
 _MOST_SECONDS = 60
@@ -64,16 +65,18 @@ def run_watched(
     scratch: Path,
     strace: str | None = None,
     outputs: Sequence[Path] = (),
-    program: Sequence[str] = ("-m", "ultraface_deploy"),
+    program: Sequence[str] = (),
 ) -> Ended:
     """Run a command under limits like `ulimit`'s.
+
+    One that nothing watches is run in a copy of a process that has loaded it: see `tests.forked`.
 
     Args:
         words: the command's arguments.
         scratch: an empty folder for what is temporary, the cache and the error output.
         strace: the program that watches for sockets and changed files; None for none.
         outputs: files and folders that it may change.
-        program: what Python runs.
+        program: what Python runs instead of the command line.
     """
     mark = uuid.uuid4().hex
     for name in ("tmp", "cache", "home"):
@@ -86,29 +89,37 @@ def run_watched(
         "OMP_NUM_THREADS": "1",
         "WATCHED": mark,
     }
-    calls = scratch / "calls"
-    watch = ["-f", "-qq", "-y", "-s", "4096", "-e", f"trace={','.join(_CALLS)}", "-o", str(calls)]
-    with (scratch / "said").open("w+", errors="replace") as said:
-        process = subprocess.Popen(
-            [*([strace, *watch] if strace else []), sys.executable, *program, *map(str, words)],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (_LIMIT, _LIMIT)),
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        text = said.read()
+    calls, said = scratch / "calls", scratch / "said"
+    if strace or program:
+        watch = ["-f", "-qq", "-y", "-s", "4096", "-e", f"trace={','.join(_CALLS)}"]
+        line = [*([strace, *watch, "-o", str(calls)] if strace else []), sys.executable]
+        line += [*(program or ("-m", "ultraface_deploy")), *map(str, words)]
+        done = _run(line, said, environment)
+    else:
+        done = forks().run(words, said, environment, _LIMIT)
     left = [*_marked(mark), *(path.name for path in (scratch / "tmp").iterdir())]
     if strace:
         told = calls.read_text(errors="replace")
         left += _SOCKET.findall(told)
         left += changed_elsewhere(told, [scratch, *outputs])
-    seconds = used.ru_utime + used.ru_stime
-    return Ended(process.returncode, text, used.ru_maxrss >> 10, seconds, tuple(left))
+    text = said.read_text(errors="replace")
+    return Ended(done.code, text, done.peak_mb, done.seconds, tuple(left))
+
+
+def _run(line: Sequence[str], said: Path, environment: Mapping[str, str]) -> Done:
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            line,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (_LIMIT, _LIMIT)),
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return Done(process.returncode, used.ru_maxrss >> 10, used.ru_utime + used.ru_stime)
 
 
 def changed_elsewhere(told: str, allowed: Sequence[Path]) -> list[str]:

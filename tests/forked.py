@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
@@ -92,8 +92,8 @@ def main() -> None:
             return command(job["words"])
         _, status, used = os.wait4(pid, 0)
         seconds = used.ru_utime + used.ru_stime
-        done = (os.waitstatus_to_exitcode(status), used.ru_maxrss >> 10, seconds)
-        answers.write(json.dumps(dict(zip(("code", "peak_mb", "seconds"), done))) + "\n")
+        done = Done(os.waitstatus_to_exitcode(status), used.ru_maxrss >> 10, seconds)
+        answers.write(json.dumps(asdict(done)) + "\n")
         answers.flush()
     return None
 

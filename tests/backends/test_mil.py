@@ -72,32 +72,36 @@ CONVOLUTIONS = {
 
 
 @pytest.mark.parametrize("half", [False, True])
-@pytest.mark.parametrize("kind", CONVOLUTIONS)
-def test_convolutions(save: Any, kind: str, half: bool) -> None:
-    shape, options = CONVOLUTIONS[kind]
-    weight, bias = random(*shape), random(shape[0])
-    pad = options.get("pad", [0] * 4)
-    files = save(
-        lambda mb, x: mb.conv(
-            x=x, weight=weight, bias=bias, pad_type="custom", **options, name="y"
-        ),
-        half,
-    )
-    top, bottom, left, right = pad
-    wanted = torch.nn.functional.conv2d(
-        torch.nn.functional.pad(torch.from_numpy(TENSOR), (left, right, top, bottom)),
-        torch.from_numpy(weight),
-        torch.from_numpy(bias),
-        stride=options.get("strides", 1),
-        dilation=options.get("dilations", 1),
-        groups=options.get("groups", 1),
-    ).numpy()
-    found = Program.read(*files).run(TENSOR)
-    assert list(found) == ["y"]
-    np.testing.assert_allclose(found["y"], wanted, rtol=0, atol=3e-2 if half else 1e-5)
-    if half:
-        # Each value is one that a half float can hold.
-        assert (found["y"] == found["y"].astype(np.float16)).all()
+def test_convolutions(save: Any, half: bool) -> None:
+    """All in one program, because coremltools takes a second for each."""
+    given = {kind: (random(*shape), random(shape[0])) for kind, (shape, _) in CONVOLUTIONS.items()}
+
+    def build(mb: Any, x: Any) -> Any:
+        return tuple(
+            mb.conv(x=x, weight=weight, bias=bias, pad_type="custom", name=kind, **options)
+            for (kind, (_, options)), (weight, bias) in zip(
+                CONVOLUTIONS.items(), given.values(), strict=True
+            )
+        )
+
+    found = Program.read(*save(build, half)).run(TENSOR)
+    assert list(found) == list(CONVOLUTIONS)
+    for kind, (_, options) in CONVOLUTIONS.items():
+        weight, bias = map(torch.from_numpy, given[kind])
+        top, bottom, left, right = options.get("pad", [0] * 4)
+        wanted = torch.nn.functional.conv2d(
+            torch.nn.functional.pad(torch.from_numpy(TENSOR), (left, right, top, bottom)),
+            weight,
+            bias,
+            stride=options.get("strides", 1),
+            dilation=options.get("dilations", 1),
+            groups=options.get("groups", 1),
+        ).numpy()
+        value = found[kind]
+        np.testing.assert_allclose(value, wanted, rtol=0, atol=3e-2 if half else 1e-5, err_msg=kind)
+        if half:
+            # Each value is one that a half float can hold.
+            assert (value == value.astype(np.float16)).all()
 
 
 OTHERS: dict[str, tuple[Build, Callable[[np.ndarray], np.ndarray]]] = {
@@ -122,11 +126,17 @@ OTHERS: dict[str, tuple[Build, Callable[[np.ndarray], np.ndarray]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", OTHERS)
-def test_other_operators(save: Any, kind: str) -> None:
-    build, wanted = OTHERS[kind]
-    (found,) = Program.read(*save(build)).run(TENSOR).values()
-    np.testing.assert_allclose(found, wanted(TENSOR), rtol=1e-5, atol=1e-6)
+def test_other_operators(save: Any) -> None:
+    names: list[str] = []
+
+    def build_all(mb: Any, x: Any) -> Any:
+        outputs = tuple(build(mb, x) for build, _ in OTHERS.values())
+        names.extend(output.name for output in outputs)
+        return outputs
+
+    found = Program.read(*save(build_all)).run(TENSOR)
+    for name, (kind, (_, wanted)) in zip(names, OTHERS.items(), strict=True):
+        np.testing.assert_allclose(found[name], wanted(TENSOR), rtol=1e-5, atol=1e-6, err_msg=kind)
 
 
 def test_an_unknown_operator_is_named(save: Any) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,17 @@ from ultraface_deploy.bench.count import sysroot
 from ultraface_deploy.bench.count.instructions import Count
 from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport
+from ultraface_deploy.bench.run import BenchSettings
 from ultraface_deploy.cli import bench_count, bench_recommend
 
 SHORT = ("--launches", 1, "--seconds", 0.2)
+
+
+@pytest.fixture
+def little_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured is looked at by nobody."""
+    quick = partial(BenchSettings, warm_up_seconds=0.02)
+    monkeypatch.setattr("ultraface_deploy.bench.run.BenchSettings", quick)
 
 
 @pytest.fixture
@@ -32,6 +41,7 @@ def results(tmp_path: Path) -> dict[str, Path]:
     return {name: tmp_path / f"{name}.json" for name in made}
 
 
+@pytest.mark.usefixtures("little_warm_up")
 def test_json_alone_on_stdout(cli: Cli, folder: ArtifactFolder) -> None:
     done = cli(
         *("bench", folder.path, "--backend", "onnxruntime", "--backend", "opencv", *SHORT),
@@ -70,6 +80,7 @@ def test_what_would_lose_the_result_is_refused_before_measuring(
     assert message in refused.error
 
 
+@pytest.mark.usefixtures("little_warm_up")
 def test_table_and_files(cli: Cli, folder: ArtifactFolder, tmp_path: Path) -> None:
     many = len(cores.allowed_cores()) + 1
     files = {name: tmp_path / f"out.{name}" for name in ("json", "csv", "markdown")}

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import random_network
+from tests.conftest import Convert, random_network
+from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.detect.detector import Detector
@@ -119,31 +121,35 @@ def test_nms_keeps_each_face_s_own_landmarks(kind: Any) -> None:
     assert len(faces[0].landmarks or ()) == 5
 
 
+@pytest.fixture(scope="module")
+def raw(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> ArtifactFolder:
+    """A folder with a format for each runtime; its tests do not change it."""
+    targets = {"onnx", "onnxsim", *(get_backend(name).formats[0] for name in runtimes())}
+    out = tmp_path_factory.mktemp("raw") / "out"
+    return convert(resolve_source(checkpoint, (128, 96)), sorted(targets), output=out)
+
+
+def runtimes() -> list[str]:
+    names = ("onnxruntime", "opencv", "mnn", "ncnn", "caffe")
+    return [name for name in names if get_backend(name).available()]
+
+
 @pytest.mark.slow
-def test_every_format_gives_the_landmarks_of_the_checkpoint(
-    checkpoint: Path, tmp_path: Path
-) -> None:
-    source = resolve_source(checkpoint, (128, 96))
-    names = [
-        name
-        for name in ("onnxruntime", "opencv", "mnn", "ncnn", "caffe")
-        if get_backend(name).available()
-    ]
-    targets = {"onnxsim", *(get_backend(name).formats[0] for name in names)}
-    folder = convert(source, sorted(targets), output=tmp_path / "out")
+def test_every_format_gives_the_landmarks_of_the_checkpoint(raw: ArtifactFolder) -> None:
     image = read_image(DEMO_PHOTO)
     options = PostprocessOptions(0.0, candidates=20, top_k=5)
-    wanted = Detector.open(folder.path, "torch", options=options).detect(image)
+    wanted = Detector.open(raw.path, "torch", options=options).detect(image)
     assert len(wanted) and wanted.landmarks is not None
-    for name in names:
-        found = Detector.open(folder.path, name, options=options).detect(image)
+    for name in runtimes():
+        found = Detector.open(raw.path, name, options=options).detect(image)
         assert found.landmarks is not None
         np.testing.assert_allclose(found.landmarks, wanted.landmarks, atol=0.1)
 
 
 @pytest.mark.slow
-def test_a_decoded_head_decodes_landmarks_too(checkpoint: Path, tmp_path: Path) -> None:
-    raw = convert(resolve_source(checkpoint, (128, 96)), ["onnx"], output=tmp_path / "raw")
+def test_a_decoded_head_decodes_landmarks_too(
+    checkpoint: Path, raw: ArtifactFolder, tmp_path: Path
+) -> None:
     decoded = convert(
         resolve_source(checkpoint, (128, 96), "decoded"), ["onnx"], output=tmp_path / "decoded"
     )
@@ -157,10 +163,10 @@ def test_a_decoded_head_decodes_landmarks_too(checkpoint: Path, tmp_path: Path) 
         np.testing.assert_allclose(first.landmarks, second.landmarks, atol=0.05)
 
 
-def foreign(path: Path, tmp_path: Path, width: int, name: str = "more") -> Path:
+def foreign(converted: Convert, path: Path, width: int, name: str = "more") -> Path:
     """An ONNX of slim without our metadata, with a further output (1, anchors, width)."""
     onnx = pytest.importorskip("onnx", reason="writes ONNX files")
-    folder = convert(resolve_source("slim-320", (128, 96)), ["onnx"], output=tmp_path / "base")
+    folder = converted(models.FOLDER / "slim-320.pth", "onnx", size=(128, 96))
     model = onnx.load(str(folder.files(folder.find("onnx"))[0]))
     del model.metadata_props[:]
     weights = onnx.numpy_helper.from_array(np.zeros((4, width), np.float32), "more_weights")
@@ -175,8 +181,10 @@ def foreign(path: Path, tmp_path: Path, width: int, name: str = "more") -> Path:
 
 
 @pytest.mark.slow
-def test_an_unknown_output_is_refused_or_ignored_when_asked(tmp_path: Path) -> None:
-    path = foreign(tmp_path / "odd.onnx", tmp_path, 7, "poses")
+def test_an_unknown_output_is_refused_or_ignored_when_asked(
+    converted: Convert, tmp_path: Path
+) -> None:
+    path = foreign(converted, tmp_path / "odd.onnx", 7, "poses")
     for backend in ("onnxruntime", "opencv"):
         with pytest.raises(InputError, match=r"poses.*`ignore_outputs`"):
             Detector.open(path, backend)
@@ -190,8 +198,10 @@ def test_an_unknown_output_is_refused_or_ignored_when_asked(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_what_the_user_knows_of_the_input_goes_into_the_manifest(tmp_path: Path) -> None:
-    path = foreign(tmp_path / "lm.onnx", tmp_path, 10)
+def test_what_the_user_knows_of_the_input_goes_into_the_manifest(
+    converted: Convert, tmp_path: Path
+) -> None:
+    path = foreign(converted, tmp_path / "lm.onnx", 10)
     assert Detector.open(path).spec.mean == (104, 117, 123)
     known = parse_known("127", "128", "rgb")
     image = read_image(DEMO_PHOTO)
@@ -212,7 +222,7 @@ def copy_alone(path: Path, folder: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_fixed_file_at_another_size_names_its_own(tmp_path: Path) -> None:
-    path = foreign(tmp_path / "lm.onnx", tmp_path, 10)
+def test_a_fixed_file_at_another_size_names_its_own(converted: Convert, tmp_path: Path) -> None:
+    path = foreign(converted, tmp_path / "lm.onnx", 10)
     with pytest.raises((InputError, BackendError), match="is fixed at 128x96"):
         Detector.open(path, input_size=(320, 240))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from tests.bench.made import measurement, report
-from tests.conftest import ROOT, Cli
+from tests.conftest import ROOT, Cli, CliResult
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.bench.remote import measure_on_hosts
 from ultraface_deploy.bench.run import BenchSettings
@@ -161,18 +161,28 @@ def test_results_of_benchmarks_with_odd_names(cli: Cli, tmp_path: Path, name: st
     data = report(odd, measurement(3.0, seed=1), hostname=name, cpu=name).to_dict()
     path = tmp_path / "a.json"
     path.write_text(json.dumps(data))
-    page = tmp_path / "a.html"
-    for words in (
-        ["bench", "compare", path, path],
-        ["bench", "recommend", path],
-        ["bench", "report", path, "-o", page],
-    ):
-        result = cli(*words)
-        assert "Traceback" not in result.err and "\x1b" not in result.out + result.err, words
-        assert result.code in (0, 1, 2)
-        assert result.code == 0 or result.error
+    for words in (["bench", "compare", path, path], ["bench", "recommend", path]):
+        unharmed(cli(*words), words)
+
+
+@pytest.mark.parametrize("names", [ODD[:1], ODD[1:]], ids=["no text", "text"])
+def test_pages_of_benchmarks_with_odd_names(cli: Cli, tmp_path: Path, names: list[str]) -> None:
+    odd = [
+        measurement(artifact=name, backend=name, model=f"m{name}", backend_version=name)
+        for name in names
+    ]
+    data = report(*odd, measurement(3.0, seed=1), hostname=names[0], cpu=names[-1]).to_dict()
+    path, page = tmp_path / "a.json", tmp_path / "a.html"
+    path.write_text(json.dumps(data))
+    unharmed(cli("bench", "report", path, "-o", page), names)
     content = page.read_text() if page.exists() else ""
     assert "\x1b" not in content and "<b>&" not in content
+
+
+def unharmed(result: CliResult, said: object) -> None:
+    assert "Traceback" not in result.err and "\x1b" not in result.out + result.err, said
+    assert result.code in (0, 1, 2)
+    assert result.code == 0 or result.error
 
 
 def test_what_a_board_tells_reaches_no_terminal_raw(

@@ -92,7 +92,8 @@ def test_mnn_quantiser(
 ) -> None:
     """Whatever it does, its candidate is rejected with the reason, and the search goes on."""
     slim, rfb = (
-        converted(models.FOLDER / f"{name}-320.pth", "onnxsim", "mnn") for name in ("slim", "rfb")
+        converted(models.FOLDER / f"{name}-320.pth", "onnxsim", "mnn", size=(160, 128))
+        for name in ("slim", "rfb")
     )
     (source,), (other,) = slim.files(slim.find("onnxsim")), rfb.files(rfb.find("mnn"))
 
@@ -177,8 +178,12 @@ def test_file_with_wrong_numbers(
 
 
 @pytest.mark.slow
-def test_no_socket_is_opened_and_nothing_is_installed(tmp_path: Path) -> None:
-    """MNN's console scripts install a package and post usage data; what we call does not."""
+@pytest.mark.parametrize("formats", ["mnn", pytest.param("all", marks=pytest.mark.long)])
+def test_no_socket_is_opened_and_nothing_is_installed(tmp_path: Path, formats: str) -> None:
+    """MNN's console scripts install a package and post usage data; what we call does not.
+
+    `make attack` watches every format in every precision, and each for longer.
+    """
     strace = shutil.which("strace")
     if strace is None:
         pytest.skip("needs strace, which watches the system calls of all child processes")
@@ -187,7 +192,7 @@ def test_no_socket_is_opened_and_nothing_is_installed(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             *(strace, "-f", "-qq", "-e", "trace=socket,connect,execve", "-o", str(log)),
-            *(sys.executable, "-m", "ultraface_deploy", "convert", "slim-320", "--to", "all"),
+            *(sys.executable, "-m", "ultraface_deploy", "convert", "slim-320", "--to", formats),
             *("--int8", "--input-size", "128x96", "-o", str(tmp_path / "out")),
         ],
         cwd=ROOT,

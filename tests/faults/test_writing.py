@@ -23,9 +23,13 @@ SOURCE = models.FOLDER / str(models.find(models.DEFAULT_MODEL).onnx)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kills"),
-    [("convert", 1), ("pull", 4), ("prepare", 2), ("eval", 1), ("train", 1), ("detect", 4)],
+    [
+        *(("convert", 1), ("pull", 4), ("prepare", 1), ("eval", 1), ("train", 1), ("detect", 2)),
+        *(pytest.param(name, 20, marks=pytest.mark.long) for name in VICTIMS),
+    ],
 )
 def test_killed_at_any_moment(name: str, kills: int, tmp_path: Path) -> None:
+    """Two hundred times each: `make fuzz`."""
     needed = {"convert": "MNN", "eval": "onnxsim", "train": "torch"}
     if name in needed:
         pytest.importorskip(needed[name], reason=f"{name} needs it")

@@ -64,6 +64,24 @@ def test_install_list_remove(cli: Cli, toy: toolbox.Tool, place: Path) -> None:
     assert "not installed" in cli("tools", "remove", "toy").err
 
 
+def test_what_pip_refuses_leaves_nothing(
+    cli: Cli, toy: toolbox.Tool, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Python whose environments hold half a package, and a pip that fails."""
+    fake, its_own = tmp_path / f"python{HERE}", tmp_path / "its own"
+    its_own.write_text("#!/bin/sh\necho ERROR: no room >&2\nexit 1\n")
+    its_own.chmod(0o755)
+    fake.write_text(
+        f'#!/bin/sh\n[ "$2" = -c ] && exec echo {HERE}\n'
+        f'mkdir -p "$3/bin" && cp "{its_own}" "$3/bin/python"\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert "pip failed with exit code 1: ERROR: no room" in cli("tools", "install", "toy").error
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.long
 def test_what_pip_cannot_install_leaves_nothing(
     cli: Cli, toy: toolbox.Tool, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

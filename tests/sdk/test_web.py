@@ -255,13 +255,22 @@ def test_the_types_are_those_of_the_module(site: Path, tmp_path: Path) -> None:
         "detector.threads = 3;": "read-only",
         "new Detector();": "private",
     }
+    (tmp_path / "good.ts").write_text(good)
+    for number, line in enumerate(bad):
+        (tmp_path / f"bad{number}.ts").write_text(f"{good}{line}\n")
     options = [*("--strict", "--noEmit", "--target", "es2022", "--module", "es2022")]
-    for line, said in {"": "", **bad}.items():
-        (tmp_path / "program.ts").write_text(good + line + "\n")
-        done = subprocess.run(
-            [compiler, *options, "program.ts"], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert said in done.stdout and (done.returncode == 0) == (not line), (line, done.stdout)
+    options += ["--pretty", "false"]
+    programs = sorted(path.name for path in tmp_path.glob("*.ts"))
+    done = subprocess.run(
+        [compiler, *options, *programs], cwd=tmp_path, capture_output=True, text=True
+    )
+    # One line for each program that is wrong, in its last line, and none for what is right.
+    told = [line for line in done.stdout.splitlines() if "error TS" in line]
+    assert len(told) == len(bad), done.stdout
+    last = good.count("\n") + 1
+    for number, (line, said) in enumerate(bad.items()):
+        assert told[number].startswith(f"bad{number}.ts({last},"), done.stdout
+        assert said in done.stdout.split(f"bad{number}.ts(")[1], line
 
 
 # ---- In the browser ----

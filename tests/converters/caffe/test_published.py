@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,17 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import iou_matrix, postprocess, preprocess
 
 PUBLISHED = {"slim": "slim-320", "rfb": "RFB-320"}
-CHECKPOINTS = ("slim-320", "RFB-320", "slim-640", "RFB-640")
+CHECKPOINTS = ("slim-320", "RFB-320", "RFB-640", "slim-640")
+
+
+def each_with(values: tuple[Any, Any]) -> list[Any]:
+    """Every checkpoint with either value; one of the two is left to `make test-long`."""
+    pairs = [
+        (name, value, number % 2 == place)
+        for number, name in enumerate(CHECKPOINTS)
+        for place, value in enumerate(values)
+    ]
+    return [pytest.param(n, v, marks=[] if short else pytest.mark.long) for n, v, short in pairs]
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +75,7 @@ def run_opencv(pair: tuple[Path, Path], tensor: Array) -> dict[str, Array]:
     return dict(zip(("scores", "boxes"), net.forward(["scores", "boxes"]), strict=True))
 
 
-@pytest.mark.parametrize("num_classes", [2, 3])
-@pytest.mark.parametrize("name", CHECKPOINTS)
+@pytest.mark.parametrize(("name", "num_classes"), each_with((2, 3)))
 def test_opencv_finds_the_same_faces(
     name: str, num_classes: int, shared: Path, photographs: list[Array], tmp_path: Path
 ) -> None:
@@ -131,8 +141,7 @@ def test_a_published_pair_reads_as_onnx(name: str, shared: Path, photographs: li
         np.testing.assert_allclose(outputs[key], run_opencv(pair, tensor)[key], atol=2e-5)
 
 
-@pytest.mark.parametrize("head", ["raw", "decoded"])
-@pytest.mark.parametrize("name", CHECKPOINTS)
+@pytest.mark.parametrize(("name", "head"), each_with(("decoded", "raw")))
 def test_mnn_imports_our_pair(
     name: str, head: str, shared: Path, photographs: list[Array], tmp_path: Path
 ) -> None:

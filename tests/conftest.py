@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,12 @@ def across_workers(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> 
 def worker_id(request: pytest.FixtureRequest) -> str:
     """The name of this pytest-xdist worker, `master` where there is only one process."""
     return str(getattr(request.config, "workerinput", {}).get("workerid", "master"))
+
+
+def require_installed(package: str, reason: str) -> None:
+    """Skip a module where a package is not installed; `importorskip` would spend seconds on it."""
+    if find_spec(package) is None:
+        pytest.skip(reason, allow_module_level=True)
 
 
 def random_network(architecture: Architecture, num_classes: int = 2) -> Any:

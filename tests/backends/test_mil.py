@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, require_installed
 from ultraface_deploy.backends.mil import Program, read_model
 from ultraface_deploy.errors import InputError
 
-pytest.importorskip("coremltools", reason="writes the programs")
+require_installed("coremltools", "writes the programs")
 torch = pytest.importorskip("torch", reason="the reference")
 
 SHAPE = (1, 4, 9, 12)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import require_installed
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.source import resolve_source
@@ -16,7 +17,7 @@ from ultraface_deploy.converters import get_format
 from ultraface_deploy.errors import BackendError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 
-pytest.importorskip("onnxsim", reason="C is made from simplified ONNX")
+require_installed("onnxsim", "C is made from simplified ONNX")
 NATIVE = get_backend("native")
 
 

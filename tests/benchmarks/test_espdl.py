@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from tests.conftest import require_installed
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
@@ -15,7 +16,7 @@ from ultraface_deploy.benchmarks.espdl import TRIED, Trial
 from ultraface_deploy.errors import ToolFailed
 from ultraface_deploy.safe.images import DEMO_PHOTO
 
-pytest.importorskip("onnxsim", reason="it gets simplified ONNX")
+require_installed("onnxsim", "it gets simplified ONNX")
 COMPUTES = """
 import sys, numpy as np, onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[3])

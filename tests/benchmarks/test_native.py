@@ -7,13 +7,14 @@ import subprocess
 
 import pytest
 
+from tests.conftest import require_installed
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.benchmarks import native
 
-pytest.importorskip("onnxsim", reason="C is made from simplified ONNX")
+require_installed("onnxsim", "C is made from simplified ONNX")
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.conftest import ROOT, Cli
+from tests.conftest import ROOT, Cli, require_installed
 from ultraface_deploy.agreement.precision import Tolerance
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
-pytest.importorskip("onnxsim", reason="the format is made of simplified ONNX")
+require_installed("onnxsim", "the format is made of simplified ONNX")
 
 
 @pytest.fixture

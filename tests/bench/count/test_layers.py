@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import require_installed
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder
@@ -14,7 +15,7 @@ from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.bench.count.layers import count_layers, step_names
 from ultraface_deploy.errors import InputError
 
-pytest.importorskip("onnxsim", reason="C is made from simplified ONNX")
+require_installed("onnxsim", "C is made from simplified ONNX")
 
 
 @pytest.fixture(scope="module")

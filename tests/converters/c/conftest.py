@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, require_installed
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import ArtifactFolder
@@ -31,7 +31,7 @@ from ultraface_deploy.quantize.plan import Scheme, make_plan
 from ultraface_deploy.quantize.quantizer import fitting_table
 from ultraface_deploy.quantize.table import CalibrationTable
 
-pytest.importorskip("onnxsim", reason="C is made from simplified ONNX")
+require_installed("onnxsim", "C is made from simplified ONNX")
 
 HARNESS = Path(__file__).with_name("harness.c")
 SETS = ("portable", "avx2", "avxvnni", "avx512vnni", "avx512vbmi", "neon", "dotprod", "i8mm")

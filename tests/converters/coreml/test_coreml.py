@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.conftest import Cli, Convert, MakeCheckpoint, noise
+from tests.conftest import Cli, Convert, MakeCheckpoint, noise, require_installed
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.converters import get_format
@@ -23,7 +23,7 @@ from ultraface_deploy.family.nets import deployed
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.safe.images import DEMO_PHOTO
 
-pytest.importorskip("coremltools", reason="coremltools is not installed")
+require_installed("coremltools", "coremltools is not installed")
 torch = pytest.importorskip("torch", reason="the reference is the torch network")
 
 

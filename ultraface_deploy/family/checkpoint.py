@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,8 +234,6 @@ def _items(content: Any) -> Iterator[tuple[str, Any]]:
 
 def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:
     """Tell what the network is by its tensors; the input size and the name are not in them."""
-    from ultraface_deploy.family.nets import UltraFace
-
     architecture: Architecture = (
         "rfb" if any(key.startswith("base_net.7.branch") for key in tensors) else "slim"
     )
@@ -252,7 +251,7 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:
         spec = replace(spec, **WITH_LANDMARKS)
     if gray:
         spec = replace(spec, color="gray")
-    expected = UltraFace(architecture, num_classes, spec.landmarks, spec.channels).state_dict()
+    expected = _layout(architecture, num_classes, spec.landmarks, spec.channels)
     wrong = [
         key
         for key, value in expected.items()
@@ -268,6 +267,19 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:
         if key in tensors and not tensors[key].to(expected[key].dtype).isfinite().all():
             raise InputError(f"{path}: {key} holds values that are not finite; was it trained?")
     return spec
+
+
+@lru_cache(maxsize=8)
+def _layout(
+    architecture: Architecture, num_classes: int, landmarks: int, channels: int
+) -> Mapping[str, torch.Tensor]:
+    """Return a network's tensors without their numbers, which take as long as reading a file."""
+    import torch
+
+    from ultraface_deploy.family.nets import UltraFace
+
+    with torch.device("meta"):
+        return UltraFace(architecture, num_classes, landmarks, channels).state_dict()
 
 
 def _fits(tensor: torch.Tensor, expected: torch.Tensor) -> bool:

@@ -3,17 +3,19 @@
     python -m ultraface_deploy.benchmarks.cycles time DIR [--rounds 12] [--cpu sapphirerapids]
     python -m ultraface_deploy.benchmarks.cycles cores
 
-`time` runs each artifact of DIR on each runtime of this x86-64 machine, one thread. Of one
-inference it counts every instruction by stepping through it, and lets llvm-mca estimate the cycles
-of the basic blocks that make up 97 % of it, for the processor that is named. The CPU time is
-measured in turns; its tenth percentile stands for it, as other load only adds. Spearman's rank
-correlation says how well each ranks. `cores` asks llvm-mca for the inner loops of two kernels on
+`time` runs each runtime of this x86-64 machine in each precision of DIR, one thread; of several
+formats that a runtime reads, the one it runs best. Of one inference it counts every instruction,
+and lets llvm-mca estimate the cycles of the basic blocks that make up 97 % of it, for the processor
+that is named. The CPU time is measured in turns; its tenth percentile stands for it, as other load
+only adds. Spearman's rank correlation says how well each ranks. What cannot be counted or timed is
+named on standard error and left out. `cores` asks llvm-mca for the inner loops of two kernels on
 Arm cores: which of its models differ. Needs gcc and LLVM 19 or later (Debian: llvm-19 or llvm-22).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import gc
 import json
@@ -28,12 +30,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ultraface_deploy.artifacts.choose import runtimes_of
+from ultraface_deploy.artifacts.choose import best
 from ultraface_deploy.artifacts.folder import ArtifactFolder
-from ultraface_deploy.backends import get_backend
+from ultraface_deploy.backends import backend_names, get_backend
 from ultraface_deploy.benchmarks.command import command, existing
 from ultraface_deploy.benchmarks.llvm import estimate, estimated_cycles, mca, output_of
-from ultraface_deploy.errors import InputError, ToolFailed
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import preprocess
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
@@ -53,7 +55,11 @@ fmla v3.4s, v1.4s, v2.s[1]
 fmla v4.4s, v1.4s, v2.s[2]
 fmla v5.4s, v1.4s, v2.s[3]""",
 }
+# A runtime that works in the thread that calls it spends this share of its time there.
+_OWN_SHARE = 0.95
 CORES = ("cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1")
+
+Pair = tuple[str, str]  # an artifact's id, the name of the runtime that runs it
 
 
 @dataclass(frozen=True)
@@ -73,30 +79,47 @@ def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
-def measured(folder: ArtifactFolder, rounds: int, cpu: str) -> Iterator[Estimate]:
-    """Count, estimate and time every artifact on every runtime of this machine."""
-    pairs = [
+def pairs_of(folder: ArtifactFolder) -> list[Pair]:
+    """Return what each installed runtime runs in each precision: one artifact's id, its name."""
+    runtimes = [each for each in map(get_backend, backend_names()) if each.is_for_use]
+    precisions = sorted({artifact.precision for artifact in folder.artifacts})
+    return [
         (artifact.id, backend.name)
-        for artifact in folder.artifacts
-        for backend in runtimes_of(artifact.format, artifact.precision)
-        if artifact.verified and backend.available() and backend.name != "torch"
+        for precision in precisions
+        for backend in runtimes
+        if backend.available()
+        and (artifact := best(folder, backend, precision)) is not None
+        and artifact.verified
     ]
-    seconds = _seconds(folder, pairs, rounds)
+
+
+def measured(folder: ArtifactFolder, rounds: int, cpu: str) -> Iterator[Estimate]:
+    """Count, estimate and time every runtime of this machine in every precision."""
+    seconds = _seconds(folder, pairs_of(folder), rounds)
     with tempfile.TemporaryDirectory(prefix="ultraface-steps-") as scratch:
         library = Path(scratch, "steps.so")
         source = Path(__file__).with_name("steps.c")
         output_of(["cc", "-shared", "-fPIC", "-O2", "-o", str(library), str(source)], "")
-        for pair in pairs:
+        for pair, taken in seconds.items():
             steps = Path(scratch, "steps")
-            subprocess.run(_child(folder, pair, str(library), str(steps)), check=True, env=_alone())
+            child = _child(folder, pair, str(library), str(steps))
+            if status := subprocess.run(child, check=False, env=_alone()).returncode:
+                _leave_out(pair, f"its process ended with {status} when it was counted")
+                continue
             total, cycles, covered = estimate(steps.read_text(), cpu)
-            yield Estimate("@".join(pair), seconds[pair], total, cycles, covered)
+            steps.unlink()
+            yield Estimate("@".join(pair), taken, total, cycles, covered)
 
 
-def _seconds(
-    folder: ArtifactFolder, pairs: Sequence[tuple[str, str]], rounds: int
-) -> Mapping[tuple[str, str], float]:
-    """CPU time of one inference, the tenth percentile over all rounds."""
+def _leave_out(pair: Pair, why: str) -> None:
+    print(f"left out: {'@'.join(pair)}: {why}", file=sys.stderr, flush=True)
+
+
+def _seconds(folder: ArtifactFolder, pairs: Sequence[Pair], rounds: int) -> Mapping[Pair, float]:
+    """CPU time of one inference, the tenth percentile over all rounds; what cannot be timed aside.
+
+    What works in other threads than the one that called is aside too: only that one is counted.
+    """
     children = {
         pair: subprocess.Popen(
             _child(folder, pair),
@@ -107,17 +130,30 @@ def _seconds(
         )
         for pair in pairs
     }
-    found: dict[tuple[str, str], list[float]] = {pair: [] for pair in pairs}
+    found: dict[Pair, list[tuple[float, float]]] = {pair: [] for pair in pairs}
     for _ in range(rounds):
-        for pair, child in children.items():
-            assert child.stdin is not None and child.stdout is not None
-            print("go", file=child.stdin, flush=True)
-            if not (answer := child.stdout.readline()):
-                raise ToolFailed(f"{'@'.join(pair)} did not run")
-            found[pair] += json.loads(answer)
+        for pair in list(found):
+            if answer := _answer(children[pair]):
+                found[pair] += json.loads(answer)
+            else:
+                _leave_out(pair, "it did not run")
+                del found[pair]
     for child in children.values():
         child.communicate()
-    return {pair: float(np.quantile(values, 0.1)) for pair, values in found.items()}
+    for pair, times in list(found.items()):
+        process, thread = np.sum(times, axis=0)
+        if thread < _OWN_SHARE * process:
+            _leave_out(pair, f"{1 - thread / process:.0%} of it runs in other threads")
+            del found[pair]
+    return {pair: float(np.quantile(times, 0.1, axis=0)[0]) for pair, times in found.items()}
+
+
+def _answer(child: subprocess.Popen[str]) -> str:
+    """What a child measured in this round; nothing when it has ended."""
+    assert child.stdin is not None and child.stdout is not None
+    with contextlib.suppress(BrokenPipeError):
+        print("go", file=child.stdin, flush=True)
+    return child.stdout.readline()
 
 
 def _child(folder: ArtifactFolder, pair: tuple[str, str], *stepping: str) -> list[str]:
@@ -150,9 +186,9 @@ def _run_child(path: str, artifact_id: str, backend: str, library: str = "", out
     for _ in sys.stdin:
         times = []
         for _ in range(20):
-            began = time.process_time()
+            began = time.process_time(), time.thread_time()
             session.run(tensor)
-            times.append(time.process_time() - began)
+            times.append((time.process_time() - began[0], time.thread_time() - began[1]))
         print(json.dumps(times), file=answers, flush=True)
 
 

@@ -93,10 +93,74 @@ def test_the_model_of_the_a76_is_that_of_the_a57() -> None:
     assert found["neoverse-n1"] != found["cortex-a76"]
 
 
-@pytest.mark.skipif(
+needs_steps = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64" or shutil.which("cc") is None,
     reason="needs x86-64 Linux and a C compiler",
 )
+
+# All branches there are, taken and not: conditions of two numbers compared, loops, calls through
+# registers and memory, "ret" that takes arguments away; then code of the C library.
+BRANCHES = r"""
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#define IF(name) __asm__ volatile("cmpq %2, %1; j" #name " 1f; addq $1, %0; 1:" \
+                                  : "+r"(sum) : "r"(a), "r"(b) : "cc"); sum *= 3;
+#define FAR(name) __asm__ volatile("cmpq %2, %1; j" #name " 1f; addq $1, %0; .skip 200, 0x90; 1:" \
+                                   : "+r"(sum) : "r"(a), "r"(b) : "cc"); sum *= 5;
+#define LOOP(name) __asm__ volatile("movq $9, %%rcx; 1: addq $1, %0; cmpq $4, %%rcx; " name " 1b" \
+                                    : "+r"(sum) : : "rcx", "cc"); sum *= 7;
+static uint64_t conditions(int64_t a, int64_t b)
+{
+    uint64_t sum = 1;
+    IF(o) IF(no) IF(b) IF(ae) IF(e) IF(ne) IF(be) IF(a) IF(s) IF(ns) IF(p) IF(np) IF(l) IF(ge)
+    IF(le) IF(g)
+    FAR(o) FAR(b) FAR(e) FAR(be) FAR(s) FAR(p) FAR(l) FAR(le) FAR(ne) FAR(g)
+    LOOP("loop") LOOP("loope") LOOP("loopne")
+    __asm__ volatile("movq %1, %%rcx; jrcxz 1f; addq $1, %0; 1:" : "+r"(sum) : "r"(b) : "rcx");
+    return sum;
+}
+static uint64_t (*volatile through[2])(int64_t, int64_t) = {conditions, conditions};
+__asm__("takes: movq 8(%rsp), %rax; addq %rax, %rax; ret $8");
+static int compare(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+uint64_t work(char *text)
+{
+    static int64_t numbers[] = {0, 1, -1, 4, INT64_MAX, INT64_MIN};
+    uint64_t sum = 0, twice;
+    for (int i = 0; i < 36; i++)
+        sum = 11 * sum + through[i & 1](numbers[i / 6], numbers[i % 6]);
+    __asm__ volatile("pushq $21; call takes; movq %%rax, %0" : "=r"(twice) : : "rax", "memory");
+    int many[500];
+    for (int i = 0; i < 500; i++)
+        many[i] = i * 7919 % 500;
+    qsort(many, 500, sizeof *many, compare);
+    memset(text, 0, 100);
+    snprintf(text, 100, "%d %.9f %d %d", (int)twice, sum / 3e19, many[7], (int)strlen("abc"));
+    return sum;
+}
+"""
+
+
+@needs_steps
+def test_what_is_stepped_through_computes_the_same(tmp_path: Path) -> None:
+    (tmp_path / "work.c").write_text(BRANCHES)
+    library = _library(tmp_path / "work.c", "-mno-red-zone")
+    code = """import ctypes, sys
+x = ctypes.CDLL(sys.argv[1])
+x.work.restype = ctypes.c_uint64
+before, after = (ctypes.create_string_buffer(100) for _ in range(2))
+wanted = x.work(before)
+x.start()
+found = [x.work(after) for _ in range(2)]
+x.stop(sys.argv[2].encode())
+assert found == [wanted] * 2, (found, wanted)
+assert before.raw == after.raw and before.value.startswith(b"42 "), after.raw
+assert x.work(after) == wanted"""
+    subprocess.run([sys.executable, "-c", code, library, tmp_path / "out"], check=True)
+
+
+@needs_steps
 def test_every_instruction_is_counted(tmp_path: Path) -> None:
     """In a process of its own: a loop of 1,000 turns, written in assembly."""
     source = tmp_path / "loop.c"
@@ -104,24 +168,7 @@ def test_every_instruction_is_counted(tmp_path: Path) -> None:
         'void loop(void) { __asm__ volatile("movl $1000, %%eax; 1: nop; decl %%eax; jnz 1b" '
         '::: "eax", "cc"); }\n'
     )
-    steps, library = Path(cycles.__file__).with_name("steps.c"), tmp_path / "x.so"
-    subprocess.run(
-        [
-            "cc",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-shared",
-            "-fPIC",
-            "-O1",
-            "-o",
-            library,
-            source,
-            steps,
-        ],
-        check=True,
-    )
-    out = tmp_path / "steps"
+    library, out = _library(source), tmp_path / "steps"
     code = "import ctypes, sys; x = ctypes.CDLL(sys.argv[1]); x.start(); x.loop()"
     code += "; sys.exit(x.stop(sys.argv[2].encode()))"
     subprocess.run([sys.executable, "-c", code, library, out], check=True)
@@ -129,3 +176,14 @@ def test_every_instruction_is_counted(tmp_path: Path) -> None:
     thousand = [bytes.fromhex(row[2]) for row in rows if row[1] == "1000"]
     assert sum(code.startswith(b"\x90") for code in thousand) == 1
     assert sum(code.startswith(b"\xff\xc8") for code in thousand) == 1
+    assert sum(code.startswith(b"\x75") for code in thousand) == 1
+
+
+def _library(source: Path, *options: str) -> Path:
+    """The source and the stepper in one."""
+    steps = Path(cycles.__file__).with_name("steps.c")
+    library = source.with_suffix(".so")
+    warnings = ["-Wall", "-Wextra", "-Werror"]
+    command = ["cc", *warnings, "-shared", "-fPIC", "-O1", *options, "-o", library, source, steps]
+    subprocess.run(command, check=True)
+    return library

@@ -18,7 +18,8 @@ from ultraface_deploy.errors import BackendError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.opencv import cv2
 
-_COLOURS = 3
+# A side of a picture has more pixels than it has colours.
+_MOST_COLOURS = 3
 _BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
 
 
@@ -52,7 +53,7 @@ class StoredInput:
 
     def __init__(self, details: Mapping[str, Any], spec: ModelSpec) -> None:
         self.index: int = details["index"]
-        self._channels_last = details["shape"][-1] == _COLOURS
+        self._channels_last = details["shape"][-1] == spec.channels
         self._dtype = np.dtype(details["dtype"])
         self._scale, zero = 1.0, np.zeros((1, 1, 1))
         mean = np.reshape(spec.mean[: spec.channels], (-1, 1, 1))
@@ -62,7 +63,7 @@ class StoredInput:
                 # value = (pixel - mean) / std: the integer is the pixel.
                 self._scale, zero = 1 / spec.std[0], mean
         elif self._dtype not in (np.float32, np.float16):
-            raise BackendError(f"its input is {self._dtype}")
+            raise BackendError(f"its input is {self._dtype}, not float or 8 bits; export it so")
         # Signed bytes are computed as unsigned ones, 128 higher.
         self._offset = np.float32(zero + 128 if self._dtype == np.int8 else zero)
         darkest, brightest = (
@@ -74,7 +75,11 @@ class StoredInput:
         """A network input (1, 3, H, W) float32 as the file takes it."""
         values = self._bytes(tensor[0]) if self._dtype in _BYTES else tensor[0].astype(self._dtype)
         # numpy turns a tensor element by element; OpenCV takes a tenth of the instructions.
-        return (cv2.merge(list(values)) if self._channels_last else values)[None]
+        if not self._channels_last:
+            return values[None]
+        # cv2 leaves out the axis of a single channel.
+        last: npt.NDArray[Any] = cv2.merge(list(values))
+        return last.reshape(1, *values.shape[1:], len(values))
 
     def _bytes(self, values: Tensor) -> npt.NDArray[Any]:
         """Round to whole steps; few passes, as each takes a hundredth of an inference."""
@@ -130,7 +135,7 @@ class LiteRt(Backend):
         shape = [int(side) for side in _open(files[0], 1).get_input_details()[0]["shape"]]
         if len(shape) != 4:
             return None
-        height, width = shape[1:3] if shape[3] == _COLOURS else shape[2:4]
+        height, width = shape[1:3] if shape[3] <= _MOST_COLOURS else shape[2:4]
         return width, height
 
 
@@ -165,8 +170,8 @@ def _require_size(interpreter: Any, spec: ModelSpec) -> None:
     wanted = list(spec.input_shape)
     if shape not in (wanted, [wanted[axis] for axis in (0, 2, 3, 1)]):
         raise BackendError(
-            f"its input is {shape}, which does not fit {spec.width}x{spec.height}; "
-            "check `input_size`"
+            f"its input is {shape}, which does not fit {spec.width}x{spec.height} of "
+            f"{spec.color}; check `input_size` and `color`"
         )
 
 

@@ -87,14 +87,14 @@ def require_installed(package: str, reason: str) -> None:
         pytest.skip(reason, allow_module_level=True)
 
 
-def random_network(architecture: Architecture, num_classes: int = 2) -> Any:
+def random_network(architecture: Architecture, num_classes: int = 2, channels: int = 3) -> Any:
     """Return a network with seeded weights that reacts to its input and sees few faces."""
     import torch
 
     from ultraface_deploy.family.nets import UltraFace
 
     torch.manual_seed(1)
-    net = UltraFace(architecture, num_classes).eval()
+    net = UltraFace(architecture, num_classes, channels=channels).eval()
     for module in net.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -116,15 +116,16 @@ def random_network(architecture: Architecture, num_classes: int = 2) -> Any:
 def make_checkpoint(across_workers: Path) -> MakeCheckpoint:
     """Return a function that gives the path of a checkpoint with random weights; not to be changed.
 
-    Its arguments are the architecture and the number of classes.
+    Its arguments are the architecture, the number of classes, and the channels of the input.
     """
     torch = pytest.importorskip("torch", reason="checkpoints are written with torch")
 
-    def make(architecture: Architecture = "slim", num_classes: int = 2) -> Path:
-        path = across_workers / f"random-{architecture}-{num_classes}.pth"
+    def make(architecture: Architecture = "slim", num_classes: int = 2, channels: int = 3) -> Path:
+        colour = "-gray" if channels == 1 else ""
+        path = across_workers / f"random-{architecture}-{num_classes}{colour}.pth"
         with FileLock(path.with_suffix(".lock")):
             if not path.is_file():
-                torch.save(random_network(architecture, num_classes).state_dict(), path)
+                torch.save(random_network(architecture, num_classes, channels).state_dict(), path)
         return path
 
     return make

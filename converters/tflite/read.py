@@ -13,6 +13,8 @@ from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 from ultraface_deploy.safe.files import PARSE_ERRORS
 from ultraface_deploy.safe.text import reason
 
+# The identifier of the schema, which flatbuffers keep behind the offset of the root.
+_MARK, _MARK_AT = b"TFL3", 4
 # Ours have two; a damaged file may claim billions.
 _MOST_ENTRIES = 64
 
@@ -35,13 +37,16 @@ def read_metadata(path: Path, name: str) -> bytes | None:
     """
     from ai_edge_litert import schema_py_generated as schema
 
+    content = path.read_bytes()
+    if content[_MARK_AT : _MARK_AT + len(_MARK)] != _MARK:
+        raise InputError(f"{path}: not a TensorFlow Lite file, or damaged (its mark is missing)")
     try:
-        model = schema.Model.GetRootAs(path.read_bytes())
+        model = schema.Model.GetRootAs(content)
         for index in range(min(model.MetadataLength(), _MOST_ENTRIES)):
             entry = model.Metadata(index)
             if entry is not None and entry.Name() == name.encode():
-                content = model.Buffers(entry.Buffer()).DataAsNumpy()
-                return content.tobytes() if isinstance(content, np.ndarray) else b""
+                found = model.Buffers(entry.Buffer()).DataAsNumpy()
+                return found.tobytes() if isinstance(found, np.ndarray) else b""
     except (*PARSE_ERRORS, AssertionError) as error:  # flatbuffers checks by assertions
         raise InputError(
             f"{path}: not a TensorFlow Lite file, or damaged ({reason(error)})"

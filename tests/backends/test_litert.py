@@ -14,7 +14,7 @@ import pytest
 from ultraface_deploy.agreement.faces import SameFaces
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.detect.detector import Detector
-from ultraface_deploy.errors import BackendError
+from ultraface_deploy.errors import BackendError, InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import preprocess
 
@@ -27,16 +27,18 @@ from ultraface_deploy.converters.tflite import file as files
 SPEC = ModelSpec("echo", "unknown", 64, 64)
 
 
-def echo(tmp_path: Path, dtype: Any, numbers: files.Quantization | None, first: bool) -> Path:
+def echo(
+    tmp_path: Path, dtype: Any, numbers: files.Quantization | None, first: bool, colours: int = 3
+) -> Path:
     """A file whose boxes begin with its input, in real numbers, as (colours, rows, columns)."""
     built = files.TfliteFile()
-    shape = (1, 3, 64, 64) if first else (1, 64, 64, 3)
+    shape = (1, colours, 64, 64) if first else (1, 64, 64, colours)
     given = built.tensor("data", shape, dtype, numbers)
     real = given
     if np.dtype(dtype) != np.float32:
         real = built.tensor("real", shape, np.float32)
         built.operator("DEQUANTIZE" if numbers else "CAST", [given], real, None, 2)
-    flat = built.tensor("flat", (1, 3 * 64 * 64 // 4, 4), np.float32)
+    flat = built.tensor("flat", (1, colours * 64 * 64 // 4, 4), np.float32)
     sides = built.constant("sides", np.array(flat.shape, np.int32))
     built.operator("RESHAPE", [real, sides], flat, {"table": "ReshapeOptions"})
     boxes = built.tensor("boxes", (1, SPEC.num_anchors, 4), np.float32)
@@ -104,6 +106,45 @@ def test_bytes_without_numbers_are_pixels_whatever_the_mean_of_each_colour(tmp_p
     session = get_backend("litert").load([echo(tmp_path, np.uint8, None, False)], spec)
     found = session.run(preprocess(photo, spec))["boxes"].ravel()
     np.testing.assert_array_equal(found, photo.ravel()[: found.size])
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["NHWC", "NCHW"])
+@pytest.mark.parametrize("dtype", [np.float32, np.uint8])
+def test_gray_networks_get_one_channel(tmp_path: Path, dtype: Any, first: bool) -> None:
+    spec = replace(SPEC, color="gray")
+    path = echo(tmp_path, dtype, NORMAL if dtype == np.uint8 else None, first, colours=1)
+    litert = get_backend("litert")
+    assert litert.input_size([path]) == (64, 64)
+    photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    tensor = preprocess(photo, spec)
+    found = litert.load([path], spec).run(tensor)["boxes"].ravel()
+    np.testing.assert_allclose(found, tensor.ravel()[: found.size], atol=1e-3)
+    with pytest.raises(BackendError, match="does not fit 64x64 of rgb; check `input_size` and"):
+        litert.load([path], SPEC)
+
+
+def test_integers_that_are_no_bytes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match="its input is int32, not float or 8 bits"):
+        get_backend("litert").load([echo(tmp_path, np.int32, None, False)], SPEC)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"hello, no model", "its mark is missing"), (b"TFL3", "its mark is missing")],
+)
+def test_what_is_no_such_file_is_named_so(tmp_path: Path, content: bytes, why: str) -> None:
+    path = tmp_path / "a.tflite"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"a.tflite: not a TensorFlow Lite file.*{why}"):
+        Detector.open(path)
+
+
+def test_a_file_that_ends_early_says_what_to_do(tmp_path: Path) -> None:
+    whole = echo(tmp_path, np.float32, None, False).read_bytes()
+    path = tmp_path / "half.tflite"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UltraFaceError, match=r"half.tflite: .*damaged"):
+        Detector.open(path)
 
 
 def test_two_inputs_are_refused(tmp_path: Path) -> None:

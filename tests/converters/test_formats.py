@@ -1,4 +1,4 @@
-"""Every converter at several sizes, heads, classes and precisions, against torch itself."""
+"""Every converter at several sizes, heads, classes, channels, precisions, against torch itself."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Job(NamedTuple):
     head: Head = "raw"
     precision: Precision = "fp32"
     classes: int = 2
+    channels: int = 3
 
 
 # Every value of every choice with every converter; not every combination.
@@ -34,7 +35,7 @@ JOBS = [
     Job("slim", (99, 65), "decoded"),
     Job("rfb", (160, 120), "decoded", "fp16"),
     # Sides beyond those that networks are trained at; the time goes with the area.
-    Job("slim", (1280, 96), classes=3),
+    Job("slim", (1280, 96), classes=3, channels=1),
     Job("rfb", (64, 960)),
 ]
 LONG_JOBS = [
@@ -66,12 +67,12 @@ def test_equals_torch(converted: Convert, make_checkpoint: MakeCheckpoint, job: 
     half = job.precision == "fp16"
     trained = half or (job.head == "decoded" and job.classes == 2)
     file = models.FOLDER / f"{job.architecture}-320.pth"
-    checkpoint = file if trained else make_checkpoint(job.architecture, job.classes)
+    checkpoint = file if trained else make_checkpoint(job.architecture, job.classes, job.channels)
     targets = ("mnn", "ncnn", "tflite", "openvino") if half else tuple(RUNTIMES)
     folder = converted(checkpoint, *targets, size=job.size, head=job.head, precision=job.precision)
     spec = folder.spec
     assert (spec.width, spec.height, spec.head) == (*job.size, job.head)
-    assert spec.num_classes == job.classes
+    assert (spec.num_classes, spec.channels) == (job.classes, job.channels)
     tensor = preprocess(cv2.imread(str(DEMO_PHOTO)), spec)
     wanted = torch_outputs(checkpoint, spec, tensor)
     for target in targets:

@@ -150,7 +150,8 @@ class Format:
         """
         if precision not in self.precisions:
             raise InputError(
-                f"{self.name} does not offer {precision}; it offers {', '.join(self.precisions)}"
+                f"{self.name} does not offer {precision}; it offers "
+                f"{', '.join(self.precisions)}: choose with `precision`"
             )
         return self.precisions[precision]
 

@@ -58,7 +58,8 @@ def test_install_list_remove(cli: Cli, toy: toolbox.Tool, place: Path) -> None:
     assert "installed already" in cli("tools", "install", "toy").err
     row = next(each for each in doctor.examine()["tools"] if each["name"] == "toy")
     assert row["missing"] is None and row["reads"] == "a toy"
-    assert "toy" in cli("tools", "list").out
+    listed = next(line for line in cli("tools", "list").out.splitlines() if "toy" in line)
+    assert "1 MB" in listed and "20 MB" in listed
     assert cli("tools", "remove", "toy").code == 0
     assert toolbox.installed("toy") is None
     assert "not installed" in cli("tools", "remove", "toy").err

@@ -226,7 +226,10 @@ def _recognise_here(
         raise
     except Exception as error:  # every runtime raises its own kinds
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise BackendError(f"{files[0]}: {backend.name} cannot read it ({reason})") from error
+        raise BackendError(
+            f"{files[0]}: {backend.name} cannot read it ({reason}); it is damaged or "
+            "no detector: get it again, or convert again"
+        ) from error
     if size is not None and input_size not in (None, size):
         raise InputError(
             f"{files[0]}: is fixed at {size[0]}x{size[1]}; leave out `input_size`, or convert the "

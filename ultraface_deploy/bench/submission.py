@@ -129,7 +129,9 @@ class Submission:
         except InputError as error:
             if str(error).startswith(str(path)):
                 raise
-            raise InputError(f"{path}: not a result of bench submit ({error})") from error
+            raise InputError(
+                f"{path}: not a JSON result of bench, or damaged ({error}); run bench again"
+            ) from error
         report = BenchReport.load(path)
         try:
             return cls.of(report)

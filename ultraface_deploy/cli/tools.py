@@ -33,13 +33,14 @@ def list_tools() -> None:
     from ultraface_deploy.safe import toolbox
 
     table = Table()
-    for heading in ("name", "what", "Python", "download", "installed"):
+    for heading in ("name", "what", "Python", "download", "on disk", "installed"):
         table.add_column(heading, no_wrap=heading == "name", overflow="fold")
     for tool in toolbox.TOOLS.values():
         there = toolbox.installed(tool.name)
         where = "no" if there is None else str(toolbox.folder_of(tool.name))
         pythons = ", ".join(tool.pythons)
-        table.add_row(tool.name, tool.what, pythons, f"{tool.download_mb} MB", where)
+        sizes = (f"{tool.download_mb} MB", f"{tool.disk_mb} MB")
+        table.add_row(tool.name, tool.what, pythons, *sizes, where)
     results.print(table)
 
 

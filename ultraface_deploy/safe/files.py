@@ -6,6 +6,7 @@ import codecs
 import hashlib
 import os
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ _LFS_BEGIN, _LFS_LONGEST = b"version https://git-lfs.github.com/spec/", 1024
 
 PARSE_ERRORS = (
     ValueError,
+    struct.error,
     # Of a key, an index, or the encoding that an XML file declares.
     LookupError,
     TypeError,

@@ -76,7 +76,7 @@ TOOLS = {
             ("rknn-toolkit2==2.5.0", "torch==1.12.1"),
             ("3.10", "3.9", "3.8"),
             1180,
-            2300,
+            2400,
         ),
         Tool(
             "esp",
@@ -84,8 +84,8 @@ TOOLS = {
             # It imports torch, and asks for none itself.
             ("esp-ppq==1.3.12", "torch==2.13.0"),
             ("3.11", "3.12", "3.10"),
-            420,
-            1300,
+            280,
+            1250,
             # PyPI's torch for x86-64 brings 2 GB of CUDA's packages.
             index="https://download.pytorch.org/whl/cpu",
         ),

@@ -60,7 +60,8 @@ WITHOUT_MODEL = {
     *(("eval", "compare"), ("eval", "table")),
     *(("bench", "table"), ("bench", "submit")),
     *(("tools", name) for name in ("list", "install", "remove")),
-    *(("models", name) for name in ("list", "info", "pull", "scores", "match-scores", "compare")),
+    *(("models", name) for name in ("list", "info", "pull", "scores", "match-scores")),
+    *(("models", name) for name in ("compare", "average")),
 }
 
 

@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     group.command("match-scores")(match_scores)
     group.command("scores")(scores)
     group.command("compare")(compare)
+    group.command("average")(average)
     app.add_typer(group, name="models")
 
 
@@ -253,3 +254,25 @@ def compare(
             on_image=lambda: display.advance(task),
         )
     write_output(comparison_table(found), "-")
+
+
+def average(
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(metavar="CHECKPOINT...", help="Two .pth or more, or names of models."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The new .pth.")],
+) -> None:
+    """Write the mean of several checkpoints that were tuned from the same one.
+
+    Runs that differ in their seed alone learn the same from the data, and each something else by
+    heart: the mean of their weights, and of those that they began with, often finds more faces in
+    other pictures than each of them. Judge it by `models compare`.
+    """
+    from ultraface_deploy.train import require_torch
+
+    require_torch()
+    from ultraface_deploy.train.average import average_checkpoints
+
+    average_checkpoints(checkpoints, output)
+    line(str(output))

@@ -142,6 +142,7 @@ CHECKS: dict[str, Check] = {
     "models scores CHECKPOINT": named_file,
     "models compare BEFORE": named_file,
     "models compare AFTER": named_file,
+    "models average CHECKPOINT...": named_file,
     "--like": input_file,
     "--json": output_file,
     "--csv": output_file,
@@ -162,6 +163,7 @@ CHECKS: dict[str, Check] = {
     "bench submit --output": output_file,
     "quantize calibrate --output": output_file,
     "models match-scores --output": output_file,
+    "models average --output": output_file,
     "quantize report --output": output_file,
 }
 

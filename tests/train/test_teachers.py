@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from ultraface_deploy.family.checkpoint import Checkpoint
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.train.matching import Anchors, FaceList
+from ultraface_deploy.train.recipe import load_recipe, shipped_recipes
+from ultraface_deploy.train.run import find_teachers
 from ultraface_deploy.train.teachers import answer_of_faces, merged
 
 ANCHORS = Anchors(ModelSpec("slim-320", "slim"))
@@ -56,3 +59,9 @@ def test_answers_are_averaged_where_both_know() -> None:
     # The second teacher is not sure of a face, so its boxes count for nothing.
     torch.testing.assert_close(offsets, torch.ones(1, 2, 4), atol=1e-4, rtol=0)
     assert known.all()
+
+
+def test_a_model_that_ships_teaches_without_being_given() -> None:
+    (teacher,) = find_teachers(load_recipe(shipped_recipes()["both"]), []).values()
+    assert isinstance(teacher, Checkpoint)
+    assert (teacher.spec.name, teacher.spec.width) == ("rfb-640", 640)

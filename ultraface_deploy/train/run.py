@@ -12,7 +12,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import Checkpoint, load_checkpoint
 from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.models import find, known_checkpoint
-from ultraface_deploy.models.pull import cached_checkpoint
+from ultraface_deploy.models.pull import checkpoint_of
 from ultraface_deploy.safe.files import make_folder, sha256_of
 from ultraface_deploy.safe.text import counted
 from ultraface_deploy.train import processes
@@ -116,7 +116,7 @@ def _matched(trainer: Trainer, best: Path, report: Callable[[str], None]) -> Pat
 
 
 def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, TeacherSource]:
-    """Return the recipe's teachers by name: from the given files, else from those pulled before.
+    """Return the recipe's teachers by name: the given files, else what ships or was pulled before.
 
     A given file is known by its SHA-256, or else by its name without suffix. One file that the
     recipe does not name teaches in place of all that it names.
@@ -134,7 +134,7 @@ def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, TeacherSou
     if len(found) == 1 and not needed & set(found):
         return dict.fromkeys(needed, next(iter(found.values())))
     for name in needed - set(found):
-        found[name] = load_checkpoint(cached_checkpoint(find(name)))
+        found[name] = load_checkpoint(checkpoint_of(find(name)))
     return found
 
 

@@ -177,3 +177,9 @@ def test_an_anchor_learns_to_score_how_well_its_box_lies() -> None:
     assert logits.grad is not None
     pulls = logits.grad[0, matched, 1]
     assert pulls[0] > pulls[1:].max() and (pulls[1:] < 0).all()
+
+
+def test_boxes_alone_may_be_learnt_from_the_labels() -> None:
+    stage = Stage("boxes", 1, weights=Weights(labels=0.0, overlap=2.0))
+    losses = Objective(teacher_of("slim").build(), stage, [], CPU).train()(batch_of())
+    assert set(losses) == {"label_overlap", "total"}

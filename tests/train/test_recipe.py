@@ -49,6 +49,9 @@ def test_the_command_line_changes_a_recipe_only_where_asked() -> None:
         "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nmilestones = 3",
         "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nweights = 3",
         "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\naugment = {face_sizes = [3]}",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nweights = {labels = 0}",
+        "architecture = 'slim'\n[[stages]]\nname = 'a'\nepochs = 1\nquality = 0.1\n"
+        "weights = {labels = 0, overlap = 1}",
         "architecture = 'slim'\nstages = 3",
         "architecture = 'slim'\nstages = " + "[" * 2000,
     ],

@@ -86,7 +86,7 @@ class Objective(nn.Module):
         weights, losses = self.stage.weights, dict[str, torch.Tensor]()
         if weights.features and self.taps is not None:
             losses["features"] = weights.features * self._feature_loss(self.taps.outputs)
-        if weights.labels:
+        if weights.labels or weights.overlap:
             losses |= self._label_losses(logits, offsets, batch)
         if taught is not None and (weights.outputs or weights.boxes):
             scores, distance = output_loss(logits, offsets, *taught)
@@ -109,11 +109,12 @@ class Objective(nn.Module):
                 )
             if spread:
                 quality = ((overlaps.detach() - _COUNTS) / spread).sigmoid()
-        entropy, boxes = multibox_loss(
-            logits, offsets, targets.labels, targets.offsets, quality=quality
-        )
-        losses["label_scores"] = weights.labels * entropy
-        losses["label_boxes"] = weights.labels * boxes
+        if weights.labels:
+            entropy, boxes = multibox_loss(
+                logits, offsets, targets.labels, targets.offsets, quality=quality
+            )
+            losses["label_scores"] = weights.labels * entropy
+            losses["label_boxes"] = weights.labels * boxes
         return losses
 
     def _feature_loss(self, outputs: Mapping[int, torch.Tensor]) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -60,16 +60,20 @@ class Augmentation(Strict):
 class Weights(Strict):
     """What the loss of a stage is made of; a weight of 0 switches a part off.
 
-    `labels`: multibox loss on the labels; `overlap`: how little the boxes found overlap the
-    labels'; `outputs`: the teacher's scores; `boxes`: its boxes; `features`: what its convolutions
-    give (a teacher of the same architecture).
+    `labels`: multibox loss on the labels; `outputs`: the teacher's scores; `boxes`: its boxes;
+    `features`: what its convolutions give (a teacher of the same architecture); `overlap`: how
+    little the boxes found overlap the labels'.
     """
 
     labels: Amount = 1.0
-    overlap: Amount = 0.0
     outputs: Amount = 0.0
     boxes: Amount = 0.0
     features: Amount = 0.0
+    overlap: Amount = 0.0
+
+    def __post_init__(self) -> None:
+        if not any(astuple(self)):
+            raise ValueError("all are 0, and nothing would be learnt; give one a value")
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,10 @@ class Stage(Strict):
         if self.reads_features and [role.scale for role in self.teachers] != [1.0]:
             raise InputError(
                 f"recipe, stage {self.name}: features are learnt from one teacher of scale 1"
+            )
+        if self.quality and not self.weights.labels:
+            raise InputError(
+                f"recipe, stage {self.name}: quality says what labels teach; give them a weight"
             )
         if self.start_share >= 1:
             raise InputError(f"recipe, stage {self.name}: start_share is a share below 1")

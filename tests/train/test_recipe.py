@@ -22,6 +22,12 @@ def test_shipped_recipes_can_be_read(path: Path) -> None:
     assert load_recipe(path).stages
 
 
+def test_the_last_stage_of_rfb_320_stands_alone_too() -> None:
+    recipes = shipped_recipes()
+    (stage,) = load_recipe(recipes["both"]).stages
+    assert stage == load_recipe(recipes["rfb-320"]).stages[-1]
+
+
 def test_the_command_line_changes_a_recipe_only_where_asked() -> None:
     recipe = choose_recipe("rfb")
     assert (recipe.architecture, recipe.width, recipe.height) == ("rfb", 320, 240)

@@ -265,9 +265,8 @@ def average(
 ) -> None:
     """Write the mean of several checkpoints that were tuned from the same one.
 
-    Runs that differ in their seed alone learn the same from the data, and each something else by
-    heart: the mean of their weights, and of those that they began with, often finds more faces in
-    other pictures than each of them. Judge it by `models compare`.
+    Runs that differ in their seed alone end near each other: the mean of their weights is about as
+    good as the best of them, so that none has to be chosen. Judge it by `models compare`.
     """
     from ultraface_deploy.train import require_torch
 

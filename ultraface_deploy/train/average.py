@@ -17,8 +17,7 @@ from ultraface_deploy.train.loop import save
 def average_checkpoints(paths: Sequence[Path], output: Path) -> None:
     """Write the mean of the weights of checkpoints (Wortsman et al. 2022).
 
-    It makes sense for networks that were tuned from the same one: what each of them learnt by
-    heart goes away, and what all of them learnt stays. Others' means are worth nothing.
+    It makes sense for networks that were tuned from the same one; others' means are worth nothing.
 
     Args:
         paths: two or more: files, or names of models that ship or were pulled.

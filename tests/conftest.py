@@ -222,7 +222,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     from ultraface_deploy.cli import app
 
     monkeypatch.setattr(app.streams, "arrange", lambda show_native: None)
-    monkeypatch.setattr(app.signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(app.signals, "arrange", lambda: None)
 
     def run(*arguments: object) -> CliResult:
         capsys.readouterr()

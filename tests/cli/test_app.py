@@ -105,7 +105,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     from ultraface_deploy.errors import InputError
 
     monkeypatch.setattr(app.streams, "arrange", lambda show_native: None)
-    monkeypatch.setattr(app.signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(app.signals, "arrange", lambda: None)
     with pytest.raises(InputError):
         app.main(["verify", str(tmp_path), "--debug"])
 

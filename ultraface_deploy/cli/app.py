@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, NoReturn, Optional
 
 import typer
 
 from ultraface_deploy import __version__
-from ultraface_deploy.cli import config, console, paths, spelling, streams, usage
+from ultraface_deploy.cli import config, console, paths, signals, spelling, streams, usage
 from ultraface_deploy.cli.everywhere import Everywhere
 from ultraface_deploy.errors import InputError, UltraFaceError
 
@@ -72,19 +69,10 @@ def _common(
     """Options of every command; `Everywhere` reads them, here they only stand in the help."""
 
 
-class _Interrupted(BaseException):
-    """Ctrl-C. Not KeyboardInterrupt, which some versions of typer turn into exit code 1."""
-
-
-class _Terminated(BaseException):
-    """SIGTERM, as the system sends it when it shuts down."""
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with 0, 1, 2, 3 (see `errors`) or 130 (Ctrl-C)."""
     _show_warnings()
-    signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _terminate)
+    signals.arrange()
     asked = Everywhere()
     try:
         streams.require_three()
@@ -103,12 +91,10 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 2)
     except streams.ReaderGone:
         sys.exit(0)
-    except _Interrupted:
+    except signals.Interrupted:
         _fail("interrupted", 130)
-    except _Terminated:
-        # Whoever sent it sees a process that it has ended; what was temporary is gone by now.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
+    except signals.Terminated:
+        signals.end_as_told()
 
 
 def _require_place() -> None:
@@ -144,14 +130,6 @@ def _run(arguments: list[str]) -> None:
         raise
     streams.finish()
     sys.exit(code or 0)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Interrupted
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
 
 
 class _Notes(logging.Handler):

@@ -14,7 +14,7 @@ from ultraface_deploy.converters.c.float32 import FloatNetwork
 from ultraface_deploy.converters.c.int8 import Int8Network
 from ultraface_deploy.converters.c.layout import Layout, lay_out
 from ultraface_deploy.converters.c.reference import POWER_COEFFICIENTS
-from ultraface_deploy.converters.c.tables import map_table, step_tables
+from ultraface_deploy.converters.c.tables import map_table, name_rows, step_tables
 from ultraface_deploy.converters.c.topology import Topology
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 
@@ -100,6 +100,8 @@ def _emit(
         _filled(_read("common/faces.c"), {"POWER_COEFFICIENTS": coefficients}),
         _read("common/calls.c"),
     ]
+    if spec.class_names:
+        parts.append(_filled(_read("common/names.c"), {"NAMES": name_rows(spec)}))
     return "\n".join(parts), header
 
 
@@ -168,8 +170,8 @@ def _rows(name: str, tiles: Sequence[tuple[int, int, int]]) -> dict[str, object]
 def _facts(spec: ModelSpec, layout: Layout) -> dict[str, object]:
     return {
         "VERSION": __version__,
-        # What the network is, for the tool that wrote it.
-        "SPEC": f"{METADATA_KEY}: {json.dumps(spec.to_dict())}",
+        # What the network is, for the tool that wrote it; no name in it may end the comment.
+        "SPEC": f"{METADATA_KEY}: {json.dumps(spec.to_dict())}".replace("/", r"\/"),
         "WIDTH": spec.width,
         "HEIGHT": spec.height,
         "CLASSES": spec.num_classes,
@@ -178,6 +180,7 @@ def _facts(spec: ModelSpec, layout: Layout) -> dict[str, object]:
         "FIXED_BYTES": layout.lines + 64,
         "LINE_BYTES": layout.line_bytes,
         "STREAM_BYTES": layout.stream_bytes,
+        "NAMES": _read("common/names.h") if spec.class_names else "",
     }
 
 

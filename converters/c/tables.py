@@ -12,6 +12,7 @@ from ultraface_deploy.converters.c.arrays import StepText, array
 from ultraface_deploy.converters.c.layout import Layout
 from ultraface_deploy.converters.c.topology import Topology, padded
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.safe.text import c_literal
 
 
 def step_tables(topology: Topology, layout: Layout, steps: Sequence[StepText]) -> list[str]:
@@ -69,6 +70,11 @@ def map_table(spec: ModelSpec, layout: Layout, steps: Sequence[StepText]) -> lis
             f"{_shares(sides, spec.height, most)}, scale_{index}}},"
         )
     return [*lines, "};"]
+
+
+def name_rows(spec: ModelSpec) -> str:
+    """Return the names of the labels from 1, as rows of an array."""
+    return ",\n".join(f"    {c_literal(name)}" for name in spec.class_names)
 
 
 def _shares(sides: tuple[float, ...], size: int, count: int) -> str:

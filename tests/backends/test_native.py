@@ -50,6 +50,39 @@ def test_what_this_version_writes_is_known(files: tuple[Path, ...]) -> None:
     assert found in KNOWN_CODE, f"the kernels changed: put {found} into KNOWN_CODE"
 
 
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    """The same with a name for its class."""
+    if not NATIVE.available():
+        pytest.skip("needs a C compiler")
+    source = resolve_source(models.FOLDER / "slim-320.onnx", (64, 64), class_names=("l'été",))
+    folder = convert(source, ["c"], output=tmp_path_factory.mktemp("named"))
+    return folder.files(folder.find("c"))
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        '"face", (char *)abort',
+        '"a" "b"',
+        '"a\\',
+        '"\\x22"',
+        '"\\477"',
+        '"a\n"',
+        '"a", abort(), "b"',
+        "",
+    ],
+)
+def test_names_are_names_alone(named: tuple[Path, ...], tmp_path: Path, new: str) -> None:
+    found = code_hash(*(path.read_text() for path in named))
+    assert found in KNOWN_CODE, f"the kernels changed: put {found} into KNOWN_CODE"
+    stated = get_format("c").stated_spec(named)
+    assert isinstance(stated, ModelSpec)
+    assert stated.class_names == ("l'été",)
+    with pytest.raises(BackendError, match="not a C file of this version"):
+        NATIVE.load(damaged(named, tmp_path, '"l\\047\\303\\251t\\303\\251"', new), stated)
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

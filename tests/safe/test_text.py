@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ultraface_deploy.safe.text import (
+    c_literal,
     cell,
     counted,
     file_cell,
@@ -73,6 +75,28 @@ def test_names_in_tables_are_not_run_and_can_be_had_back(name: str, shown: str) 
 )
 def test_other_text_in_tables_is_not_run(text: str, shown: str) -> None:
     assert cell(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "literal"),
+    [
+        ("no mask_1-2.", '"no mask_1-2."'),
+        ("", '""'),
+        ("\u00e97", r'"\303\2517"'),
+        ('"\\', r'"\042\134"'),
+        ("*/ ??/ %s\n", r'"\052\057 \077\077\057 \045s\012"'),
+    ],
+)
+def test_text_as_c_reads_it(text: str, literal: str) -> None:
+    """Compiled by tests/converters/c/test_classes.py and tests/sdk/test_project.py."""
+    assert c_literal(text) == literal
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_c_literal_is_the_text_and_ends_where_it_does(text: str) -> None:
+    literal = c_literal(text)
+    assert not set(literal[1:-1]) & set("\"?*/\n%@'")
+    assert ast.literal_eval(f"b{literal}").decode() == text
 
 
 def test_why_a_file_is_not_understood_is_said_of_the_file() -> None:

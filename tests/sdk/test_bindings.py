@@ -25,6 +25,8 @@ from ultraface_deploy.sdk.languages import Binding, bindings
 
 pytestmark = pytest.mark.native
 
+# Letters of one to four bytes, and signs that mean something in a string.
+CLASS = "l'\u00e9t\u00e9 (\u9854/\U00020bb7) & 2"
 ABI = Path(__file__).with_name("ultraface.abi")
 
 
@@ -32,7 +34,8 @@ ABI = Path(__file__).with_name("ultraface.abi")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded network in FP32 for the `c` runtime, its shared library built."""
     folder = tmp_path_factory.mktemp("bindings")
-    artifacts = convert(resolve_source("slim-320"), ["c"], output=folder / "slim-320")
+    source = resolve_source("slim-320", class_names=(CLASS,))
+    artifacts = convert(source, ["c"], output=folder / "slim-320")
     write_project(artifacts, folder / "sdk", "c", languages=tuple(bindings()))
     native().build(folder / "sdk", preset="shared", targets=["ultraface"])
     return folder / "sdk"
@@ -58,6 +61,18 @@ def test_programs_that_are_timed(project: Path) -> None:
             tried.append(name)
     assert {"c", "python"} <= set(tried)
     assert app_bytes(project, "python") > 1000
+
+
+def test_c_and_cpp_say_what_a_class_is_called(project: Path) -> None:
+    """The example in C, and the demo in C++, through the shared library."""
+    targets = ["faces", "ultraface_demo"]
+    build = native().build(project, "-DULTRAFACE_DEMO=ON", preset="shared", targets=targets)
+    picture = str(project / "conformance" / "example.ppm")
+    lines = run([str(build / "faces"), picture]).splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith(f" 1 {CLASS}") for line in lines)
+    faces = json.loads(run([str(build / "demo" / "ultraface_demo"), picture]))["faces"]
+    assert [face["name"] for face in faces] == [CLASS] * 2
 
 
 def test_every_picture_as_the_pipeline(project: Path) -> None:

@@ -19,6 +19,7 @@ from ultraface_deploy.sdk.cpp import embedded_model
 from ultraface_deploy.sdk.project import fill
 
 SUFFIXES = {"ncnn": ("ncnn.param", "ncnn.bin"), "mnn": ("mnn",), "c": ("c", "h")}
+Names = tuple[str, ...]
 READS_WEIGHTS = [runtime for runtime in RUNTIMES if runtime != "c"]
 
 
@@ -110,6 +111,41 @@ class TestWriteProject:
         assert re.search(
             f"^  {name} was not found: pass -D{option}=.*README.md$", done.stderr, re.M
         )
+
+
+NAMES_PROGRAM = """
+#include <cstdio>
+#include "model.hpp"
+#include "report.hpp"
+namespace ultraface {
+const char* class_name(int label) noexcept { return model::kClassNames[label]; }
+}
+int main() {
+    std::puts(to_json("a", 2, 2, {{0, 0, 1, 1, 1, 1}, {0, 0, 1, 1, 1, 2}}).c_str());
+    return ultraface::class_name(0) ? 1 : 0;
+}
+"""
+
+
+@pytest.mark.parametrize("names", [('*/ ??/\n\\" %s', "\u9854\U00020bb7 7'\u00e9\u00e91"), ()])
+def test_names_of_classes_are_what_the_network_says(
+    artifacts: ArtifactFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: Names
+) -> None:
+    """Whatever that is, in the header and in the demo's JSON."""
+    require("g++")
+    monkeypatch.setattr("ultraface_deploy.family.spec.check_class_names", lambda *_: None)
+    spec = replace(artifacts.spec, num_classes=3, class_names=names)
+    sdk, program = tmp_path / "sdk", tmp_path / "program.cpp"
+    write_project(replace(artifacts, spec=spec), sdk)
+    program.write_text(NAMES_PROGRAM)
+    places = [f"-I{sdk / part}" for part in ("include", "src", "demo")]
+    warned = ["-std=c++17", "-trigraphs", "-Wall", "-Wextra", "-Werror"]
+    sources = [str(program), str(sdk / "demo" / "report.cpp")]
+    subprocess.run(["g++", *warned, *places, "-o", tmp_path / "program", *sources], check=True)
+    printed = subprocess.run([tmp_path / "program"], capture_output=True, check=True).stdout
+    faces = json.loads(printed)["faces"]
+    assert [face["label"] for face in faces] == [1, 2]
+    assert tuple(face["name"] for face in faces if "name" in face) == names
 
 
 class TestRefusals:

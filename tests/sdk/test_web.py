@@ -34,6 +34,7 @@ from ultraface_deploy.quantize.quantizer import fitting_table
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 from ultraface_deploy.sdk import web
 
+CLASS = "l'\u00e9t\u00e9 (\u9854/\U00020bb7) & 2"
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 
 
@@ -44,7 +45,8 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> ArtifactFolder:
         pytest.skip("needs a C compiler, which checks the C file")
     pytest.importorskip("onnxsim", reason="C is made from simplified ONNX")
     path = tmp_path_factory.mktemp("web") / "slim-320"
-    folder = convert(resolve_source("slim-320"), ["onnxsim"], output=path)
+    source = resolve_source("slim-320", class_names=(CLASS,))
+    folder = convert(source, ["onnxsim"], output=path)
     sim = folder.files(folder.find("onnxsim"))
     network, _ = load_network(sim[0])
     table = fitting_table(network, models.calibration_tables())
@@ -242,18 +244,21 @@ def test_the_types_are_those_of_the_module(site: Path, tmp_path: Path) -> None:
     if compiler is None:
         pytest.skip("needs tsc: apt-get install node-typescript")
     good = (
-        f"import {{ Detector, Face, model }} from {json.dumps(str(site / 'detector'))};\n"
+        "import { Detector, Face, className, model } from "
+        f"{json.dumps(str(site / 'detector'))};\n"
         "const detector: Detector = await Detector.load({ threads: 2, threadsUrl: 'x.wasm' });\n"
         "const count: number = detector.threads + model.width;\n"
         "const faces: Face[] = await detector.detect({ data: new Uint8Array(4), width: 1, "
         "height: 1 });\n"
         "detector.close();\n"
-        "export { count, faces };\n"
+        "const name: string = className(faces[0].label) ?? model.classNames[0];\n"
+        "export { count, faces, name };\n"
     )
     bad = {
         "Detector.load({ threads: 'all' });": "number",
         "detector.threads = 3;": "read-only",
         "new Detector();": "private",
+        "model.classNames.push('x');": "push",
     }
     (tmp_path / "good.ts").write_text(good)
     for number, line in enumerate(bad):
@@ -271,6 +276,16 @@ def test_the_types_are_those_of_the_module(site: Path, tmp_path: Path) -> None:
     for number, (line, said) in enumerate(bad.items()):
         assert told[number].startswith(f"bad{number}.ts({last},"), done.stdout
         assert said in done.stdout.split(f"bad{number}.ts(")[1], line
+
+
+@needs_node
+def test_classes_are_called_what_the_network_says(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.mjs").write_text(
+        f"import {{ className }} from {json.dumps((site / 'detector.js').resolve().as_uri())};\n"
+        "console.log(JSON.stringify([-1, 0, 0.5, 1, 2].map(className)));\n"
+    )
+    done = subprocess.run(["node", "names.mjs"], cwd=tmp_path, capture_output=True, check=True)
+    assert json.loads(done.stdout) == [None, None, None, CLASS, None]
 
 
 # ---- In the browser ----
@@ -365,6 +380,8 @@ def test_a_picture_is_chosen_and_the_sliders_move(page: Browser, tmp_path: Path)
     page.wait("document.getElementById('status').textContent.includes('found in')")
     assert page.run("return document.getElementById('count').textContent") == "1"
     assert page.run("return document.querySelectorAll('#rows tr').length") == 1
+    assert page.run("return document.querySelector('#rows tr').lastChild.textContent") == CLASS
+    assert not page.run("return document.getElementById('class').hidden")
     assert "1 face" in page.run("return document.getElementById('canvas').ariaLabel")
     assert not page.run("return document.getElementById('save').disabled")
     page.run("document.getElementById('threshold').focus()")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import string
 import unicodedata
 
 _KEPT = "\t\n"
+_PLAIN = f"{string.ascii_letters}{string.digits} _-."
 # How a formula begins; the last two begin commands to other programs in some.
 _FORMULA = ("=", "+", "-", "@", "|", "%")
 
@@ -57,6 +59,16 @@ def file_cell(name: str) -> str:
 def cell(text: str) -> str:
     """Return any other text for a cell: what a spreadsheet would run gets a `'` in front."""
     return _one_cell(f"'{text}" if _is_run(text) else text)
+
+
+def c_literal(text: str) -> str:
+    r"""Return text as a string literal of C and C++, in UTF-8; `été` is `"\303\251t\303\251"`.
+
+    All but letters, digits and a few signs becomes three octal digits: these end by themselves,
+    whatever follows, and neither quotes, newlines, trigraphs nor ends of comments remain.
+    """
+    signs = (chr(byte) if chr(byte) in _PLAIN else f"\\{byte:03o}" for byte in text.encode())
+    return f'"{"".join(signs)}"'
 
 
 def _is_run(text: str) -> bool:

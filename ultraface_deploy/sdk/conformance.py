@@ -105,6 +105,7 @@ class Conformance:
     box_tolerance_px: float
     score_tolerance: float
     cases: Sequence[Case]
+    class_names: Sequence[str] = ()
 
 
 def write_conformance(detector: Detector, folder: Path) -> Conformance:
@@ -121,9 +122,11 @@ def write_conformance(detector: Detector, folder: Path) -> Conformance:
         case, content = _make(recipe, detector)
         write_bytes(folder / case.file, content)
         cases.append(case)
-    made = Conformance(SCHEMA, detector.spec.name, BOX_TOLERANCE_PX, SCORE_TOLERANCE, cases)
+    spec = detector.spec
+    tolerances = (BOX_TOLERANCE_PX, SCORE_TOLERANCE)
+    made = Conformance(SCHEMA, spec.name, *tolerances, cases, spec.class_names)
     write_text(folder / "cases.json", to_json(made))
-    write_text(folder / "cases.txt", "\n".join(_lines(cases)) + "\n")
+    write_text(folder / "cases.txt", "\n".join(_lines(made)) + "\n")
     write_bytes(folder / "example.ppm", images.encode(scene("two", (400, 200)), ".ppm"))
     return made
 
@@ -212,12 +215,15 @@ def _make(recipe: Recipe, detector: Detector) -> tuple[Case, bytes]:
     return case, content
 
 
-def _lines(cases: Sequence[Case]) -> Iterator[str]:
+def _lines(made: Conformance) -> Iterator[str]:
+    yield "# name LABEL NAME, which may have spaces in it"
     yield (
         "# case NAME FILE FORMAT WIDTH HEIGHT STRIDE ROTATION MIRRORED KEEP_ASPECT X Y WIDTH HEIGHT"
     )
     yield "# face X1 Y1 X2 Y2 SCORE LABEL"
-    for case in cases:
+    for label, name in enumerate(made.class_names, 1):
+        yield f"name {label} {name}"
+    for case in made.cases:
         numbers = (case.width, case.height, case.stride, case.rotation)
         flags = (int(case.mirrored), int(case.keep_aspect))
         region = case.region or (0, 0, 0, 0)

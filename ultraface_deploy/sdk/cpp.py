@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.safe.text import c_literal
 
 _BYTES_PER_LINE = 24
 
@@ -31,6 +32,7 @@ def model_values(spec: ModelSpec, halves: bool, files: Sequence[Path]) -> dict[s
         "MEAN": _join(map(float32, spec.mean)),
         "STD": _join(map(float32, spec.std)),
         "CLASSES": str(spec.num_classes),
+        "CLASS_NAMES": _join(["nullptr", *map(c_literal, spec.class_names)]),
         "ANCHORS": str(spec.num_anchors),
         "DECODED_HEAD": boolean(spec.head == "decoded"),
         "HALF_PRECISION": boolean(halves),

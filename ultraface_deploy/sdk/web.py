@@ -103,6 +103,7 @@ def _values(spec: ModelSpec, precision: Precision) -> dict[str, str]:
         "width": spec.width,
         "height": spec.height,
         "classes": spec.num_classes,
+        "classNames": spec.class_names,
         "precision": precision,
         "scoreThreshold": spec.score_threshold,
     }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -19,7 +22,9 @@ from tests.converters.c.conftest import (
     write_sources,
 )
 from ultraface_deploy import models
+from ultraface_deploy.converters import get_format
 from ultraface_deploy.converters.c import reference
+from ultraface_deploy.converters.c.emit import emit_int8
 from ultraface_deploy.converters.onnx.network import OnnxExecutor, load_network
 from ultraface_deploy.pipeline import PostprocessOptions, postprocess
 from ultraface_deploy.quantize.calibrate import calibrate
@@ -67,6 +72,35 @@ def test_three_classes_give_the_same_bytes(case: Case, monkeypatch: pytest.Monke
                 found = library.run(picture, threads=2)
                 np.testing.assert_array_equal(found["scores"], wanted["scores"], kernels)
                 np.testing.assert_array_equal(found["boxes"], wanted["boxes"], kernels)
+
+
+@pytest.mark.parametrize("compiler", [("cc", "-std=c99"), ("c++", "-std=c++11"), ("clang",)])
+def test_classes_are_called_what_the_network_says(
+    case: Case, tmp_path: Path, compiler: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever that is; a network without names has the bytes that it always had."""
+    monkeypatch.setattr("ultraface_deploy.family.spec.check_class_names", lambda *_: None)
+    program = needs(compiler[0])
+    assert not any("class_name" in text for text in emit_int8(case.int8, "int8.h"))
+    names = ('"*/ ??/\n\\" %s', "\u9854\U00020bb7 7'\u00e9\u00e91")
+    assert len(names) == case.spec.num_classes - 1
+    named = replace(case.int8, spec=replace(case.spec, class_names=names))
+    source, header = emit_int8(named, "int8.h")
+    stem = "names.cc" if compiler[0] == "c++" else "names.c"
+    (tmp_path / stem).write_text(source)
+    (tmp_path / "int8.h").write_text(header)
+    warned = ["-Wall", "-Wextra", "-Werror", "-Wtrigraphs"]
+    output = ["-shared", "-fPIC", "-o", str(tmp_path / "names.so"), str(tmp_path / stem)]
+    subprocess.run([program, *compiler[1:], *warned, *output], check=True)
+    name_of = ctypes.CDLL(str(tmp_path / "names.so")).ultraface_class_name
+    name_of.restype = ctypes.c_char_p
+    called = [name_of(label) for label in (-(2**31), -1, 0, 1, 2, 3, 2**31 - 1)]
+    wanted = [name.encode() for name in names]
+    assert called == [None, None, None, *wanted, None, None]
+    (tmp_path / "names.h").write_text(header)
+    stated = get_format("c").stated_spec((tmp_path / stem, tmp_path / "names.h"))
+    assert stated is not None
+    assert stated.class_names == names
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp32"])

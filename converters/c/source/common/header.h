@@ -91,7 +91,7 @@ int ultraface_run(const ultraface_options *options, const uint8_t *pixels, int w
 /* The instruction set that is used here: the best there is, or the one that the environment
    variable ULTRAFACE_KERNELS or, when compiling, -DULTRAFACE_KERNELS='"portable"' names. */
 const char *ultraface_kernels(void);
-
+@NAMES@
 #ifdef __cplusplus
 }
 #endif

@@ -21,7 +21,9 @@ static class Example
         {
             foreach (var face in detector.Detect(pixels, width, height, PixelFormat.Rgb))
             {
-                Console.WriteLine($"{face.X1} {face.Y1} {face.X2} {face.Y2} {face.Score}");
+                Console.WriteLine(
+                    $"{face.X1} {face.Y1} {face.X2} {face.Y2} {face.Score} "
+                    + Detector.ClassName(face.Label));
             }
         }
         return 0;

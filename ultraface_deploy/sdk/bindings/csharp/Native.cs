@@ -61,6 +61,9 @@ namespace UltraFace
         private static extern IntPtr ultraface_last_error();
 
         [DllImport(Library)]
+        internal static extern IntPtr ultraface_class_name(int label);
+
+        [DllImport(Library)]
         private static extern int ultraface_default_options(out NativeOptions options, uint size);
 
         [DllImport(Library)]
@@ -94,6 +97,16 @@ namespace UltraFace
             if (status == 0) return;
             string message = Marshal.PtrToStringAnsi(ultraface_last_error());
             throw new UltraFaceException((Status)status, message);
+        }
+
+        /// <summary>What Marshal.PtrToStringUTF8 does, which Mono lacks.</summary>
+        internal static unsafe string FromUtf8(IntPtr text)
+        {
+            if (text == IntPtr.Zero) return null;
+            var first = (byte*)text;
+            int length = 0;
+            while (first[length] != 0) ++length;
+            return Encoding.UTF8.GetString(first, length);
         }
 
         internal static byte[] Utf8(string text)

@@ -92,6 +92,21 @@ static class Test
         }
     }
 
+    static void ClassNames(string folder)
+    {
+        int label = 0;
+        foreach (string line in File.ReadAllLines(Path.Combine(folder, "cases.txt")))
+        {
+            if (!line.StartsWith("name ", StringComparison.Ordinal)) continue;
+            ++label;
+            Require(line == $"name {label} {Detector.ClassName(label)}", line);
+        }
+        foreach (int nameless in new[] { -1, 0, label + 1 })
+        {
+            Require(Detector.ClassName(nameless) == null, $"a name of {nameless}");
+        }
+    }
+
     static long ResidentKilobytes()
     {
         foreach (string line in File.ReadAllLines("/proc/self/status"))
@@ -210,6 +225,7 @@ static class Test
             return;
         }
         SameFaces(cases);
+        ClassNames(arguments[0]);
         KeepsNoMemory(cases[5]);
         EightThreads(cases[5]);
         Refusals();

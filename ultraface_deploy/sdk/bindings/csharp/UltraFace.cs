@@ -125,6 +125,14 @@ namespace UltraFace
             }
         }
 
+        /// <summary>What the class of a label is called.</summary>
+        /// <returns>null where the network does not say</returns>
+        public static string ClassName(int label)
+        {
+            Native.RequireVersion();
+            return Native.FromUtf8(Native.ultraface_class_name(label));
+        }
+
         /// <summary>Free the detector, once no other thread is using it.</summary>
         public void Dispose()
         {

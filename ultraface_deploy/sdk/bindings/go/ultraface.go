@@ -196,6 +196,11 @@ func (d *Detector) Detect(p Picture) ([]Face, error) {
 	return faces, nil
 }
 
+// ClassName returns what the class of a label is called, "" where the network does not say.
+func ClassName(label int32) string {
+	return C.GoString(C.ultraface_class_name(C.int32_t(label)))
+}
+
 // Close frees the model, once no other goroutine is using it.
 func (d *Detector) Close() {
 	d.use.Lock()

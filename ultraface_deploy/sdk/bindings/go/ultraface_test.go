@@ -71,6 +71,29 @@ func read(t *testing.T) []expected {
 	return cases
 }
 
+func TestClassNames(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(conformance, "cases.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	label := int32(0)
+	for _, line := range strings.Split(string(content), "\n") {
+		words := strings.SplitN(line, " ", 3)
+		if words[0] != "name" {
+			continue
+		}
+		label++
+		if words[1] != strconv.Itoa(int(label)) || ClassName(label) != words[2] {
+			t.Errorf("%d is called %q: %s", label, ClassName(label), line)
+		}
+	}
+	for _, nameless := range []int32{-1, 0, label + 1} {
+		if name := ClassName(nameless); name != "" {
+			t.Errorf("%d is called %q", nameless, name)
+		}
+	}
+}
+
 func open(t *testing.T, keepAspect bool) *Detector {
 	t.Helper()
 	options := DefaultOptions()

@@ -2,7 +2,7 @@
 "use strict";
 
 const fs = require("fs");
-const { Detector } = require(".");
+const { Detector, className } = require(".");
 
 async function main(path) {
   const file = fs.readFileSync(path);
@@ -12,7 +12,8 @@ async function main(path) {
   const detector = await Detector.load();
   const picture = { data, width: Number(width), height: Number(height), format: "rgb" };
   for (const face of await detector.detect(picture)) {
-    console.log(...face.box.map((side) => side.toFixed(1)), face.score.toFixed(4));
+    const numbers = [...face.box.map((side) => side.toFixed(1)), face.score.toFixed(4)];
+    console.log(...numbers, className(face.label) ?? "");
   }
 }
 

@@ -49,6 +49,9 @@ export class UltraFaceError extends Error {
   readonly status: number;
 }
 
+/** What the class of a label is called; null where the network does not say. */
+export function className(label: number): string | null;
+
 export class Detector {
   /** Load the model and prove that it runs. */
   constructor(options?: Options);

@@ -69,6 +69,11 @@ function facesOf(found) {
   return faces;
 }
 
+/** What the class of a label is called; null where the network does not say. */
+function className(label) {
+  return Number.isInteger(label) ? native.className(label) : null;
+}
+
 class Detector {
   #handle;
 
@@ -120,4 +125,4 @@ class Detector {
   }
 }
 
-module.exports = { Detector, UltraFaceError };
+module.exports = { Detector, UltraFaceError, className };

@@ -5,7 +5,7 @@ const assert = require("assert");
 const fs = require("fs");
 const path = require("path");
 const { Worker, isMainThread, parentPort } = require("worker_threads");
-const { Detector, UltraFaceError } = require(".");
+const { Detector, UltraFaceError, className } = require(".");
 
 const folder = path.join(__dirname, "../../conformance");
 const expected = JSON.parse(fs.readFileSync(path.join(folder, "cases.json")));
@@ -33,6 +33,14 @@ async function sameFaces() {
     check(one, await detector.detect(pictureOf(one)));
     check(one, detector.detectSync(pictureOf(one)));
     detector.close();
+  }
+}
+
+function classNames() {
+  const names = expected.class_names;
+  names.forEach((name, i) => assert.strictEqual(className(i + 1), name));
+  for (const label of [-1, 0, 0.5, names.length + 1, undefined]) {
+    assert.strictEqual(className(label), null);
   }
 }
 
@@ -118,6 +126,7 @@ async function main() {
     return;
   }
   await sameFaces();
+  classNames();
   await keepsNoMemory(one);
   await eightThreads(one);
   await doesNotBlock(one);

@@ -181,12 +181,29 @@ static napi_value detect_later(napi_env env, napi_callback_info info) {
     return promise;
 }
 
+/* className(label): a string, or null */
+static napi_value class_name(napi_env env, napi_callback_info info) {
+    size_t count = 1;
+    napi_value argument, name;
+    int32_t label = 0;
+    napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+    napi_get_value_int32(env, argument, &label);
+    const char* const text = ultraface_class_name(label);
+    if (text == NULL) {
+        napi_get_null(env, &name);
+    } else {
+        napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &name);
+    }
+    return name;
+}
+
 /* Workers load it too, each with an environment of its own. */
 NAPI_MODULE_INIT() {
     const napi_property_descriptor properties[] = {
         {"open", NULL, open_detector, NULL, NULL, NULL, napi_enumerable, NULL},
         {"detectNow", NULL, detect_now, NULL, NULL, NULL, napi_enumerable, NULL},
         {"detectLater", NULL, detect_later, NULL, NULL, NULL, napi_enumerable, NULL},
+        {"className", NULL, class_name, NULL, NULL, NULL, napi_enumerable, NULL},
     };
     if (ultraface_version() != ULTRAFACE_API_VERSION) {
         napi_throw_error(env, NULL, "libultraface has another version of the interface");

@@ -11,4 +11,5 @@ if kind != b"P6":
     sys.exit(f"{sys.argv[1]}: is not a binary PPM picture")
 with Detector() as detector:
     for face in detector.detect(pixels, width, height, Format.RGB):
-        print(*(f"{number:.1f}" for number in face[:4]), f"{face.score:.4f}")
+        name = detector.class_name(face.label) or ""
+        print(*(f"{number:.1f}" for number in face[:4]), f"{face.score:.4f} {name}".rstrip())

@@ -52,6 +52,13 @@ class Conformance(unittest.TestCase):
                     case, find(detector, case, bytearray((CONFORMANCE / case["file"]).read_bytes()))
                 )
 
+    def test_class_names(self) -> None:
+        """Those of the labels from 1, and of no other."""
+        wanted = [None, *EXPECTED["class_names"], None]
+        with Detector() as detector:
+            self.assertEqual([detector.class_name(label) for label in range(len(wanted))], wanted)
+            self.assertIsNone(detector.class_name(-1))
+
     def test_a_thousand_detections_keep_no_memory(self) -> None:
         """The peak of the memory stays where the first hundred left it."""
         case = EXPECTED["cases"][5]

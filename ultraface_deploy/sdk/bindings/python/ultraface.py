@@ -212,6 +212,11 @@ class Detector:
             for face in found[: min(count.value, len(found))]
         ]
 
+    def class_name(self, label: int) -> str | None:
+        """Return what the class of a label is called; None where the network does not say."""
+        name: bytes | None = self.library.ultraface_class_name(label)
+        return None if name is None else name.decode()
+
     def close(self) -> None:
         """Free the detector, once no other thread is using it."""
         with self._lock:
@@ -253,6 +258,8 @@ def _load(path: Path) -> ctypes.CDLL:
         raise OSError(f"{path}: has version {version} of the interface; {API_VERSION} is needed")
     pointer = ctypes.c_void_p
     library.ultraface_last_error.restype = ctypes.c_char_p
+    library.ultraface_class_name.restype = ctypes.c_char_p
+    library.ultraface_class_name.argtypes = [ctypes.c_int32]
     library.ultraface_destroy.restype = None
     library.ultraface_destroy.argtypes = [pointer]
     library.ultraface_create.argtypes = [ctypes.c_char_p, pointer, pointer]

@@ -51,11 +51,16 @@ export class Detector {
   close(): void;
 }
 
+/** What the class of a label is called; null where the network does not say. */
+export function className(label: number): string | null;
+
 export const model: {
   name: string;
   width: number;
   height: number;
   classes: number;
+  /** Those of the labels 1, 2, ...; none where the network does not say. */
+  classNames: readonly string[];
   precision: string;
   scoreThreshold: number;
 };

@@ -8,6 +8,9 @@ const DEFAULTS = { threshold: model.scoreThreshold, overlap: 0.3, limit: MOST };
 
 export { model };
 
+/** What the class of a label is called; null where the network does not say. */
+export const className = (label) => model.classNames[label - 1] ?? null;
+
 export class Detector {
   #worker;
   #engine;

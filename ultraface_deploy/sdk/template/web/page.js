@@ -1,6 +1,6 @@
 // The page: a picture or the camera, its faces, and the thresholds.
 
-import { Detector, model } from "./detector.js";
+import { Detector, className, model } from "./detector.js";
 
 const part = (id) => document.getElementById(id);
 const stage = part("stage");
@@ -8,6 +8,8 @@ const canvas = part("canvas");
 const video = part("video");
 const context = canvas.getContext("2d", { willReadFrequently: true });
 const sliders = { threshold: part("threshold"), overlap: part("overlap") };
+
+const named = model.classNames.length > 0;
 
 let detector;
 let picture; // what is shown: an ImageBitmap, or the video
@@ -83,7 +85,7 @@ function show(faces, milliseconds) {
   context.lineWidth = Math.max(2, 2.5 * unit);
   context.font = `${Math.max(12, 13 * unit)}px system-ui, sans-serif`;
   context.textBaseline = "bottom";
-  for (const { box, score } of faces) mark(box, score, unit);
+  for (const face of faces) mark(face, unit);
   part("count").textContent = faces.length;
   part("time").textContent = milliseconds.toFixed(1);
   list(faces);
@@ -97,11 +99,11 @@ function show(faces, milliseconds) {
   }
 }
 
-function mark([x1, y1, x2, y2], score, unit) {
+function mark({ box: [x1, y1, x2, y2], score, label }, unit) {
   context.strokeStyle = "#00e08a";
   context.strokeRect(x1, y1, x2 - x1, y2 - y1);
   if (x2 - x1 < 30 * unit) return;
-  const text = score.toFixed(2);
+  const text = `${className(label) ?? ""} ${score.toFixed(2)}`.trim();
   const high = Math.max(12, 13 * unit) * 1.3;
   context.fillStyle = "#00e08a";
   context.fillRect(x1, y1 - high, context.measureText(text).width + 6 * unit, high);
@@ -110,9 +112,10 @@ function mark([x1, y1, x2, y2], score, unit) {
 }
 
 function list(faces) {
-  const rows = faces.map(({ box: [x1, y1, x2, y2], score }) => {
+  const rows = faces.map(({ box: [x1, y1, x2, y2], score, label }) => {
     const row = document.createElement("tr");
     const values = [score.toFixed(3), ...[x1, y1, x2 - x1, y2 - y1].map((side) => side.toFixed(0))];
+    if (named) values.push(className(label));
     row.append(
       ...values.map((value) => {
         const cell = document.createElement("td");
@@ -253,6 +256,8 @@ for (const [name, slider] of Object.entries(sliders)) {
   });
   update();
 }
+
+part("class").hidden = !named;
 
 try {
   detector = await Detector.load();

@@ -1,7 +1,7 @@
 //! Prints the faces of a binary PPM picture: cargo run --example faces photo.ppm
 
 use std::error::Error;
-use ultraface::{Detector, Format, Options, Picture};
+use ultraface::{class_name, Detector, Format, Options, Picture};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = std::env::args().nth(1).ok_or("usage: faces photo.ppm")?;
@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = file.len().checked_sub(3 * width * height).ok_or("it is cut short")?;
     let picture = Picture::new(&file[start..], width as i32, height as i32, Format::Rgb);
     for face in Detector::new(&Options::default())?.detect(&picture)? {
-        println!("{:.1} {:.1} {:.1} {:.1} {:.4}", face.x1, face.y1, face.x2, face.y2, face.score);
+        print!("{:.1} {:.1} {:.1} {:.1} {:.4}", face.x1, face.y1, face.x2, face.y2, face.score);
+        println!(" {}", class_name(face.label).unwrap_or(""));
     }
     Ok(())
 }

@@ -36,6 +36,7 @@ pub struct Image {
 extern "C" {
     pub fn ultraface_version() -> i32;
     pub fn ultraface_last_error() -> *const c_char;
+    pub fn ultraface_class_name(label: i32) -> *const c_char;
     pub fn ultraface_default_options(options: *mut Options, size: u32) -> i32;
     pub fn ultraface_create(
         model_dir: *const c_char,

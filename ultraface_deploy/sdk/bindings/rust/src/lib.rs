@@ -232,6 +232,17 @@ impl Drop for Detector {
     }
 }
 
+/// What the class of a label is called; `None` where the network does not say.
+pub fn class_name(label: i32) -> Option<&'static str> {
+    // SAFETY: takes any label, and touches nothing.
+    let name = unsafe { ffi::ultraface_class_name(label) };
+    if name.is_null() {
+        return None;
+    }
+    // SAFETY: a string of the library, which lives as long as it.
+    unsafe { CStr::from_ptr(name) }.to_str().ok()
+}
+
 fn c_options(options: &Options) -> Result<ffi::Options, Error> {
     let mut chosen = ffi::Options {
         size: 0,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
-use ultraface::{Detector, Error, Face, Format, Nms, Options, Picture, Status};
+use ultraface::{class_name, Detector, Error, Face, Format, Nms, Options, Picture, Status};
 
 struct Case {
     name: String,
@@ -94,9 +94,25 @@ fn conformance() {
     for case in &cases {
         case.check(case.detector().detect(&case.picture()));
     }
+    class_names();
     keeps_no_memory(&cases[5]);
     eight_threads(cases.into_iter().nth(5).unwrap());
     refusals();
+}
+
+fn class_names() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../conformance/cases.txt");
+    let mut label = 0;
+    for line in fs::read_to_string(path).expect("cases.txt").lines() {
+        if let Some(rest) = line.strip_prefix("name ") {
+            label += 1;
+            let name = class_name(label).expect("a name");
+            assert_eq!(rest, format!("{} {}", label, name));
+        }
+    }
+    for nameless in &[-1, 0, label + 1] {
+        assert_eq!(class_name(*nameless), None);
+    }
 }
 
 fn keeps_no_memory(case: &Case) {

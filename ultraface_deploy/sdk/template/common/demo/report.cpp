@@ -31,11 +31,14 @@ std::string to_json(const std::string& source, int width, int height,
     for (const ultraface::Face& face : faces) {
         char line[192];
         std::snprintf(line, sizeof(line),
-                      "%s{\"box\": [%.6g, %.6g, %.6g, %.6g], \"score\": %.7g, \"label\": %d}",
+                      "%s{\"box\": [%.6g, %.6g, %.6g, %.6g], \"score\": %.7g, \"label\": %d",
                       separator, static_cast<double>(face.x1), static_cast<double>(face.y1),
                       static_cast<double>(face.x2), static_cast<double>(face.y2),
                       static_cast<double>(face.score), face.label);
         out += line;
+        const char* const name = ultraface::class_name(face.label);
+        if (name) out += ", \"name\": " + quoted(name);
+        out += '}';
         separator = ", ";
     }
     return out + "]}";

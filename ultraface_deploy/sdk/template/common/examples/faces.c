@@ -44,8 +44,10 @@ int main(int argc, char** argv) {
         fprintf(stderr, "error: %s\n", ultraface_last_error());
     } else {
         for (int32_t i = 0; i < count && i < CAPACITY; ++i) {
-            printf("%.3f %.3f %.3f %.3f %.6f %d\n", faces[i].x1, faces[i].y1, faces[i].x2,
-                   faces[i].y2, faces[i].score, (int)faces[i].label);
+            const char* const name = ultraface_class_name(faces[i].label);
+            printf("%.3f %.3f %.3f %.3f %.6f %d%s%s\n", faces[i].x1, faces[i].y1, faces[i].x2,
+                   faces[i].y2, faces[i].score, (int)faces[i].label, name ? " " : "",
+                   name ? name : "");
         }
         exit_code = EXIT_SUCCESS;
     }

@@ -117,6 +117,11 @@ ULTRAFACE_API const char* ultraface_strerror(ultraface_status status);
 /* What went wrong in the last failed call of this thread; never NULL. */
 ULTRAFACE_API const char* ultraface_last_error(void);
 
+/* What the class of a label is called, in UTF-8; NULL where the network does not say. The text
+ * lives as long as the library.
+ */
+ULTRAFACE_API const char* ultraface_class_name(int32_t label);
+
 /* Fill in the defaults, which are those of the Python pipeline.
  *
  * size: sizeof(ultraface_options), which goes into its first field.

@@ -113,6 +113,8 @@ const char* ultraface_strerror(ultraface_status status) {
     }
 }
 
+const char* ultraface_class_name(int32_t label) { return ultraface::class_name(label); }
+
 ultraface_status ultraface_default_options(ultraface_options* options, uint32_t size) {
     if (!options) return fail(ULTRAFACE_INVALID_ARGUMENT, "options is a null pointer");
     if (size < kFirstOptions) {

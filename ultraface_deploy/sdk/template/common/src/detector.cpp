@@ -74,6 +74,10 @@ Detector::~Detector() = default;
 Detector::Detector(Detector&&) noexcept = default;
 Detector& Detector::operator=(Detector&&) noexcept = default;
 
+const char* class_name(int label) noexcept {
+    return label < 0 || label >= model::kClasses ? nullptr : model::kClassNames[label];
+}
+
 std::vector<Face> Detector::detect(const Image& image) {
     const Layout layout(image);
     float* planes[model::kChannels];

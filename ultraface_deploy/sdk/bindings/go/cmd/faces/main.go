@@ -34,6 +34,7 @@ func main() {
 		log.Fatal(err)
 	}
 	for _, face := range faces {
-		fmt.Printf("%.1f %.1f %.1f %.1f %.4f\n", face.X1, face.Y1, face.X2, face.Y2, face.Score)
+		fmt.Printf("%.1f %.1f %.1f %.1f %.4f %s\n", face.X1, face.Y1, face.X2, face.Y2, face.Score,
+			ultraface.ClassName(face.Label))
 	}
 }

@@ -9,7 +9,8 @@ public final class Example {
     public static void main(String[] arguments) throws Exception {
         try (Detector detector = new Detector()) {
             for (Face face : detector.detect(Pictures.of(ImageIO.read(new File(arguments[0]))))) {
-                System.out.println(face);
+                String name = Detector.className(face.label);
+                System.out.println(name == null ? face : face + " " + name);
             }
         }
     }

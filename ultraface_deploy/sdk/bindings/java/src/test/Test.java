@@ -107,6 +107,19 @@ public final class Test {
         }
     }
 
+    private static void classNames(Path folder) throws Exception {
+        int label = 0;
+        for (String line : Files.readAllLines(folder.resolve("cases.txt"))) {
+            if (line.startsWith("name ")) {
+                ++label;
+                require(line.equals("name " + label + " " + Detector.className(label)), line);
+            }
+        }
+        for (int nameless : new int[] {-1, 0, label + 1}) {
+            require(Detector.className(nameless) == null, "a name of " + nameless);
+        }
+    }
+
     private static long residentKilobytes() throws Exception {
         for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
             if (line.startsWith("VmRSS:")) {
@@ -245,6 +258,7 @@ public final class Test {
             return;
         }
         sameFaces(cases);
+        classNames(Path.of(arguments[0]));
         helpers(cases.get(4), cases.get(5));
         keepsNoMemory(cases.get(5));
         eightThreads(cases.get(5));

@@ -24,6 +24,14 @@ public enum NMS: Int32, Sendable {
     case blend
 }
 
+/// What the class of a label is called; nil where the network does not say.
+public func className(_ label: Int) -> String? {
+    guard let label = Int32(exactly: label), let name = ultraface_class_name(label) else {
+        return nil
+    }
+    return String(cString: name)
+}
+
 /// How to look for faces; begins with the library's defaults.
 public struct Options: Sendable {
     /// Faces score above it, 0...1.

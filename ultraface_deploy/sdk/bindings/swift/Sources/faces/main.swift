@@ -18,7 +18,8 @@ func run(_ path: String) throws {
     for face in try Detector().detect(Array(lines[3]), .rgb, width: size[0], height: size[1]) {
         print(
             String(
-                format: "%.1f %.1f %.1f %.1f %.4f", face.x1, face.y1, face.x2, face.y2, face.score))
+                format: "%.1f %.1f %.1f %.1f %.4f", face.x1, face.y1, face.x2, face.y2, face.score),
+            className(face.label) ?? "")
     }
 }
 

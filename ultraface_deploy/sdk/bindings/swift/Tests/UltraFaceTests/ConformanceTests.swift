@@ -67,6 +67,17 @@ final class ConformanceTests: XCTestCase {
         }
     }
 
+    func testClassNames() throws {
+        let cases = folder.appendingPathComponent("cases.txt")
+        let lines = try String(contentsOf: cases, encoding: .utf8).split(separator: "\n")
+        var label = 0
+        for line in lines where line.hasPrefix("name ") {
+            label += 1
+            XCTAssertEqual(String(line), "name \(label) \(className(label) ?? "nil")")
+        }
+        for nameless in [-1, 0, label + 1, Int.max] { XCTAssertNil(className(nameless)) }
+    }
+
     func testAThousandDetectionsKeepNoMemory() throws {
         guard FileManager.default.fileExists(atPath: "/proc/self/statm") else {
             throw XCTSkip("growth is measured on Linux")

@@ -7,5 +7,7 @@ public class Paint {
 
     public void setStyle(Style style) {}
 
+    public void setTextSize(float size) {}
+
     public void setStrokeWidth(float width) {}
 }

@@ -2,6 +2,7 @@
 #include <jni.h>
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "ultraface.h"
 
@@ -105,6 +106,17 @@ JNIEXPORT jfloatArray JNICALL Java_ultraface_Detector_detect(
         return NULL;
     }
     return to_java(env, faces, count < CAPACITY ? count : CAPACITY);
+}
+
+/* As bytes: NewStringUTF takes another encoding than UTF-8 for letters beyond the first 65,536. */
+JNIEXPORT jbyteArray JNICALL Java_ultraface_Detector_nameOf(JNIEnv* env, jclass kind, jint label) {
+    (void)kind;
+    const char* const name = ultraface_class_name(label);
+    if (name == NULL) return NULL;
+    const jsize length = (jsize)strlen(name);
+    const jbyteArray out = (*env)->NewByteArray(env, length);
+    if (out != NULL) (*env)->SetByteArrayRegion(env, out, 0, length, (const jbyte*)name);
+    return out;
 }
 
 JNIEXPORT void JNICALL Java_ultraface_Detector_destroy(JNIEnv* env, jclass kind, jlong handle) {

@@ -1,6 +1,7 @@
 package ultraface;
 
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -100,6 +101,12 @@ public final class Detector implements AutoCloseable {
         return Collections.unmodifiableList(faces);
     }
 
+    /** What the class of a label is called; null where the network does not say. */
+    public static String className(int label) {
+        byte[] name = nameOf(label);
+        return name == null ? null : new String(name, StandardCharsets.UTF_8);
+    }
+
     /** Free the model, once no other thread is using it. */
     @Override
     public void close() {
@@ -145,6 +152,8 @@ public final class Detector implements AutoCloseable {
             int rotation,
             boolean mirrored,
             int[] region);
+
+    private static native byte[] nameOf(int label);
 
     private static native void destroy(long handle);
 }

@@ -7,11 +7,16 @@ import android.graphics.Paint;
 import android.view.View;
 import java.util.Collections;
 import java.util.List;
+import ultraface.Detector;
 import ultraface.Face;
 
-/** Draws boxes over a preview that fills the view and is cut off at its longer sides. */
+/**
+ * Draws boxes, and what classes are called, over a preview that fills the view and is cut off at its
+ * longer sides.
+ */
 final class FaceView extends View {
     private final Paint pen = new Paint();
+    private final Paint writing = new Paint();
     private List<Face> faces = Collections.emptyList();
     private int frameWidth = 1;
     private int frameHeight = 1;
@@ -21,6 +26,8 @@ final class FaceView extends View {
         pen.setColor(Color.GREEN);
         pen.setStyle(Paint.Style.STROKE);
         pen.setStrokeWidth(4);
+        writing.setColor(Color.GREEN);
+        writing.setTextSize(40);
     }
 
     /** Show the faces of a frame; from any thread. */
@@ -43,6 +50,10 @@ final class FaceView extends View {
         for (Face face : faces) {
             canvas.drawRect(
                     scale * face.x1, scale * face.y1, scale * face.x2, scale * face.y2, pen);
+            String name = Detector.className(face.label);
+            if (name != null) {
+                canvas.drawText(name, scale * face.x1, scale * face.y1 - 8, writing);
+            }
         }
     }
 }

@@ -8,11 +8,11 @@ A third party adds one through the entry-point group `ultraface_deploy.backends`
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import entry_points
 
 from ultraface_deploy.backends.base import Backend, Session, Tensor
 from ultraface_deploy.backends.outputs import Outputs
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe import plugins
 
 __all__ = [
     "Backend",
@@ -21,6 +21,7 @@ __all__ = [
     "Tensor",
     "backend_names",
     "get_backend",
+    "refused_backends",
 ]
 
 _BUILT_IN = (
@@ -44,21 +45,25 @@ _GROUP = "ultraface_deploy.backends"
 
 def backend_names() -> tuple[str, ...]:
     """Return all names that `--backend` takes, installed or not, besides `all`."""
-    return _BUILT_IN + tuple(entry.name for entry in entry_points(group=_GROUP))
+    return _BUILT_IN + plugins.usable(_GROUP, Backend, _BUILT_IN)
+
+
+def refused_backends() -> list[str]:
+    """Return a line for each plug-in that cannot be used."""
+    return plugins.refused(_GROUP, Backend, _BUILT_IN)
 
 
 def get_backend(name: str) -> Backend:
     """Return a backend; imports that backend's file only, and not its runtime.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is none of that name, or a plug-in cannot be used.
+        MissingDependency: a plug-in needs a package that is not installed.
     """
     if name in _BUILT_IN:
         backend = import_module(f"{__name__}.{name}").BACKEND
-    else:
-        entries = entry_points(group=_GROUP, name=name)
-        if not entries:
-            raise InputError(f"`backend` {name}: unknown; choose from {', '.join(backend_names())}")
-        backend = next(iter(entries)).load()
-    assert isinstance(backend, Backend)
-    return backend
+        assert isinstance(backend, Backend)
+        return backend
+    if (found := plugins.plugin(_GROUP, Backend, name)) is None:  # type: ignore[type-abstract]
+        raise InputError(f"`backend` {name}: unknown; choose from {', '.join(backend_names())}")
+    return found

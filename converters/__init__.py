@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from ultraface_deploy.converters.base import Conversion, Format
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe import plugins
 from ultraface_deploy.safe.toolbox import ABSENT
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "format_of",
     "get_format",
     "model_file",
+    "refused_formats",
     "target_names",
 ]
 
@@ -49,7 +50,12 @@ _GROUP = "ultraface_deploy.converters"
 
 def format_names() -> tuple[str, ...]:
     """Return the names of all formats."""
-    return tuple(_BUILT_IN) + tuple(entry.name for entry in entry_points(group=_GROUP))
+    return tuple(_BUILT_IN) + plugins.usable(_GROUP, Format, _BUILT_IN)
+
+
+def refused_formats() -> list[str]:
+    """Return a line for each plug-in that cannot be used."""
+    return plugins.refused(_GROUP, Format, _BUILT_IN)
 
 
 def target_names() -> tuple[str, ...]:
@@ -61,21 +67,18 @@ def get_format(name: str) -> Format:
     """Return the record of a format; imports that alone.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is none of that name, or a plug-in cannot be used.
+        MissingDependency: a plug-in needs a package that is not installed.
     """
     if name in _BUILT_IN:
         record = import_module(f"{__name__}.{_BUILT_IN[name]}").FORMAT
-    else:
-        entries = entry_points(group=_GROUP, name=name)
-        if not entries and name in ABSENT:
-            raise InputError(f"format {name}: not offered: {ABSENT[name]} (docs/targets.md)")
-        if not entries:
-            raise InputError(
-                f"format {name}: unknown; choose from {', '.join(target_names())} and all"
-            )
-        record = next(iter(entries)).load()
-    assert isinstance(record, Format)
-    return record
+        assert isinstance(record, Format)
+        return record
+    if (found := plugins.plugin(_GROUP, Format, name)) is not None:
+        return found
+    if name in ABSENT:
+        raise InputError(f"format {name}: not offered: {ABSENT[name]} (docs/targets.md)")
+    raise InputError(f"format {name}: unknown; choose from {', '.join(target_names())} and all")
 
 
 def format_of(path: Path) -> Format | None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy import __version__
-from ultraface_deploy.backends import backend_names, get_backend
+from ultraface_deploy.backends import backend_names, get_backend, refused_backends
 from ultraface_deploy.bench.cores import allowed_cores
 from ultraface_deploy.bench.machine import cpu_features, cpu_model
-from ultraface_deploy.converters import get_format, target_names
+from ultraface_deploy.converters import get_format, refused_formats, target_names
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.safe import toolbox
 
@@ -31,6 +31,7 @@ def examine() -> dict[str, Any]:
         "backends": [_backend(name) for name in backend_names()],
         "converters": [_converter(name) for name in target_names()],
         "tools": [_tool(name) for name in toolbox.TOOLS],
+        "refused": [*refused_backends(), *refused_formats()],
     }
 
 

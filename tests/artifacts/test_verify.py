@@ -57,6 +57,16 @@ def test_restricted_to_backends(folder: ArtifactFolder) -> None:
         verify_folder(folder, images(), ["tflm"])
 
 
+def test_what_nothing_installed_runs_is_looked_at(
+    folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(type(get_backend("mnn")), "available", lambda self: False)
+    assert "mnn" not in {result.artifact for result in verify_folder(folder, images())}
+    assert "mnn: not compared: mnn is not installed here; its files are as" in caplog.text
+    flip_bytes(folder.files(folder.find("mnn"))[0])
+    assert "SHA-256 differs" in failures(folder)["mnn", "none"]
+
+
 def scale_first_weight(path: Path, factor: float) -> None:
     """A network that runs perfectly well, and is another one."""
     model = onnx.load(str(path))

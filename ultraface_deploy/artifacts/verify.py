@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,8 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.images import Image, embedded_images
 from ultraface_deploy.safe.limits import Limit
+
+_log = logging.getLogger(__name__)
 
 
 def open_reference(folder: ArtifactFolder) -> Reference:
@@ -78,7 +81,8 @@ def verify_folder(
         backends: names to restrict to.
 
     Returns:
-        One comparison an artifact and backend.
+        One comparison an artifact and backend. An artifact that nothing installed runs is only
+        looked at: one with the backend `none` where its files were changed, otherwise a warning.
 
     Raises:
         InputError: there is nothing to compare, or nothing to compare with.
@@ -93,11 +97,29 @@ def verify_folder(
             for backend in runtimes_of(artifact.format, artifact.precision)
             if (not backends or backend.name in backends) and backend.available()
         ]
+    if not backends:
+        loaded.extend(_changed_unseen(folder, others, reference))
     if not loaded:
         raise InputError(f"{folder.path}: nothing to verify with {_none_with(folder, backends)}")
     runnable = [item for item in loaded if isinstance(item, LoadedArtifact)]
     compared = iter(compare_with_original(reference, runnable, images))
     return [item if isinstance(item, Comparison) else next(compared) for item in loaded]
+
+
+def _changed_unseen(
+    folder: ArtifactFolder, artifacts: Sequence[Artifact], reference: Reference
+) -> Iterator[Comparison]:
+    """Yield a failure for each changed artifact that nothing here runs; warn of the others."""
+    for artifact in artifacts:
+        runtimes = runtimes_of(artifact.format, artifact.precision)
+        if any(runtime.available() for runtime in runtimes):
+            continue
+        if problem := folder.check_files(artifact):
+            yield failed(artifact.id, "none", reference, problem)
+            continue
+        names = " or ".join(runtime.name for runtime in runtimes)
+        needed = f"{names} is not installed here" if names else "no runtime known here reads it"
+        _log.warning("%s: not compared: %s; its files are as recorded", artifact.id, needed)
 
 
 def _none_with(folder: ArtifactFolder, backends: Sequence[str] | None) -> str:

@@ -49,7 +49,7 @@ def convert(
             "--to",
             metavar="FORMAT",
             help="onnx, onnxsim, mnn, ncnn, caffe, tflite, openvino, coreml, ethosu, kmodel, rknn, "
-            "espdl, c or all.",
+            "espdl, c, the format of a plug-in, or all.",
         ),
     ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Quantise the targets to INT8.")] = False,

@@ -25,8 +25,6 @@ def doctor(
     ] = False,
 ) -> None:
     """Say what is installed, what this processor can do, and what is missing."""
-    from rich.table import Table
-
     from ultraface_deploy.doctor import examine, sizes
 
     report = examine()
@@ -44,20 +42,27 @@ def doctor(
     )
     # By kind, what the third column says.
     for kind, third in (("backends", "reads"), ("converters", "from"), ("tools", "what")):
-        table = Table(title=kind)
-        for heading in ("name", "version", third):
-            table.add_column(heading, overflow="fold")
-        for row in report[kind]:
-            table.add_row(
-                row["name"], row["version"] or ("missing" if row["missing"] else "-"), row["reads"]
-            )
-        results.print(table)
-        # Below, not in a cell: a command that is broken into pieces cannot be copied.
-        for row in report[kind]:
-            if row["missing"]:
-                line(row["missing"])
+        _print_kind(kind, third, report[kind])
+    for refused in report["refused"]:
+        line(refused)
     if size:
         _print_sizes(report["sizes"])
+
+
+def _print_kind(kind: str, third: str, rows: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(title=kind)
+    for heading in ("name", "version", third):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        version = row["version"] or ("missing" if row["missing"] else "-")
+        table.add_row(row["name"], version, row["reads"])
+    results.print(table)
+    # Below, not in a cell: a command that is broken into pieces cannot be copied.
+    for row in rows:
+        if row["missing"]:
+            line(row["missing"])
 
 
 def _print_sizes(rows: list[dict[str, Any]]) -> None:

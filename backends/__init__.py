@@ -21,7 +21,6 @@ __all__ = [
     "Tensor",
     "backend_names",
     "get_backend",
-    "refused_backends",
 ]
 
 _BUILT_IN = (

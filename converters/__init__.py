@@ -24,7 +24,6 @@ __all__ = [
     "format_of",
     "get_format",
     "model_file",
-    "refused_formats",
     "target_names",
 ]
 

@@ -221,3 +221,10 @@ def test_damaged_manifest_is_an_input_error_or_still_safe(
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="make one with: ultraface-deploy convert"):
         ArtifactFolder.open(tmp_path / "gone")
+
+
+def test_two_artifacts_of_one_name_are_refused(small: ArtifactFolder) -> None:
+    """Verification takes the one that bears the original's name for the original."""
+    rewrite(small, lambda data: data["artifacts"].append(data["artifacts"][0]))
+    with pytest.raises(InputError, match="two artifacts are called onnx"):
+        ArtifactFolder.open(small.path)

@@ -88,6 +88,12 @@ class Manifest:
     artifacts: tuple[Artifact, ...]
     tools: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # One that bears the original's name would be compared with nothing.
+        names = [artifact.id for artifact in self.artifacts]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two artifacts are called {twice[0]}")
+
 
 @dataclass(frozen=True)
 class ArtifactFolder:

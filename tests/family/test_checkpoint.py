@@ -15,6 +15,7 @@ from tests.conftest import MakeCheckpoint
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import load_checkpoint, model_name
 from ultraface_deploy.family.spec import METADATA_KEY
+from ultraface_deploy.family.weights import HEAD
 
 torch = pytest.importorskip("torch", reason="checkpoints are read with torch")
 
@@ -243,6 +244,50 @@ def test_averaged_weights_are_taken_when_asked_for(
     assert torch.equal(load_checkpoint(path, ema=True).state_dict[name], averaged[name])
     alone = save({key: averaged}, tmp_path / "alone.pth")
     assert torch.equal(load_checkpoint(alone).state_dict[name], averaged[name])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_scripts_that_cast_every_tensor(
+    tensors: dict[str, Any], tmp_path: Path, dtype: torch.dtype
+) -> None:
+    cast = {name: value.to(dtype) for name, value in tensors.items()}
+    loaded = load_checkpoint(save(cast, tmp_path / "x.pth"))
+    name = "base_net.0.0.weight"
+    assert torch.equal(loaded.build().state_dict()[name], cast[name].float())
+    resaved = tmp_path / "again.safetensors"
+    loaded.save(resaved)
+    assert torch.equal(load_checkpoint(resaved).state_dict[name], cast[name])
+
+
+@pytest.mark.parametrize(
+    "others", [{"conv1.weight": torch.ones(2)}, {"extras.0.bias": torch.ones(2)}]
+)
+def test_another_network_stands_before_it(
+    tensors: dict[str, Any], tmp_path: Path, others: dict[str, Any]
+) -> None:
+    path = save({"discriminator": others, "generator": tensors}, tmp_path / "x.pth")
+    assert load_checkpoint(path).state_dict.keys() == tensors.keys()
+
+
+def test_a_student_and_not_its_teacher(
+    tensors: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    teacher = {name: value + 1 for name, value in tensors.items()}
+    path = save({"teacher": teacher, "student": tensors}, tmp_path / "x.pth")
+    loaded = load_checkpoint(path, size_known=True)
+    assert torch.equal(loaded.state_dict[HEAD], tensors[HEAD])
+    assert not caplog.messages
+
+
+def test_of_several_networks_the_one_taken_is_named(
+    tensors: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = {name: value + 1 for name, value in tensors.items()}
+    path = save({"last": tensors, "best": other, "copy": tensors}, tmp_path / "x.pth")
+    loaded = load_checkpoint(path, size_known=True)
+    assert torch.equal(loaded.state_dict[HEAD], tensors[HEAD])
+    (said,) = caplog.messages
+    assert "last is taken, not best" in said
 
 
 def test_averaged_weights_that_are_not_there_are_not_replaced(

@@ -171,8 +171,9 @@ def _from_averaged(path: Path, name: str | None, size_known: bool) -> ModelSourc
     """Take the averaged weights out into a file of their own: it is what the artifacts are of."""
     from ultraface_deploy.family.checkpoint import load_checkpoint, model_name
 
-    if not path.is_file():
+    if path.is_dir() or not (path.exists() or path.suffix):
         raise InputError(f"{path}: `ema` needs a checkpoint file")
+    require_file(path, "checkpoint")
     name = name or f"{model_name(path)}-ema"
     checkpoint = load_checkpoint(path, name, size_known=size_known, ema=True)
     folder = TemporaryDirectory(prefix="ultraface-")

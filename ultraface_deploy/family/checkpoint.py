@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.landmarks import WITH_LANDMARKS
@@ -19,6 +19,7 @@ from ultraface_deploy.family.spec import (
     ModelSpec,
 )
 from ultraface_deploy.family.tensors import SAFETENSORS, load_tensors, save_safetensors
+from ultraface_deploy.family.weights import COUNTER, HEAD, find_weights, items
 from ultraface_deploy.models import known_checkpoint
 from ultraface_deploy.safe.files import sha256_of
 
@@ -29,28 +30,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _ASSUMED_SIZE = (320, 240)
-_HEAD = "classification_headers.3.bias"
-# A parameter of the family, behind whatever prefix wrappers of modules leave.
-_PARAMETER = re.compile(
-    r"((?:.*\.)?)((?:base_net|extras|(?:classification|regression|landmark)_headers"
-    r"|conv\d+|loc|conf|landm)\.(?!.*(?:base_net|extras|_headers)\.).+?)",
-    re.DOTALL,
-)
-# The blocks of the backbone, and what networks with landmarks call the heads.
-_BLOCKS = 13
-_HEADS = {
-    "loc": "regression_headers",
-    "conf": "classification_headers",
-    "landm": "landmark_headers",
-}
-# What scripts call weights that are an average over training.
-_AVERAGED = re.compile(r"(?:^|[._])(?:ema|averaged?|shadow|swa)(?:$|[._])", re.IGNORECASE)
-# How deep wrapping dicts are looked into, at how many entries in all, and how long a name can be.
-_DEPTH = 4
-_MOST_ENTRIES = 1_000_000
-_LONGEST_NAME = 300
-# BatchNorm's counter: older checkpoints lack it, and inference does not use it.
-_OPTIONAL = "num_batches_tracked"
 
 
 @dataclass(frozen=True)
@@ -107,7 +86,7 @@ def load_checkpoint(
     content = load_tensors(path)
     tensors = find_weights(content, path, ema)
     spec = replace(_recognise(tensors, path), name=name or model_name(path))
-    described = dict(_items(content)).get(METADATA_KEY)
+    described = dict(items(content)).get(METADATA_KEY)
     if isinstance(described, Mapping):
         stated = ModelSpec.from_dict(described)
         shape = (spec.architecture, spec.num_classes, spec.landmarks, spec.channels)
@@ -135,112 +114,15 @@ def model_name(path: Path) -> str:
     return re.sub(r"[^\w.+ -]", "-", stem).lstrip(".+ -")[:100] or "model"
 
 
-def find_weights(content: Any, path: Path, ema: bool = False) -> dict[str, torch.Tensor]:
-    """Return the network's tensors by their plain names, however deep a script has put them.
-
-    Wrapping dicts (`state_dict`, `model`, ...) and prefixes (`module.`, `_orig_mod.`, `model.`)
-    are seen through; other tensors beside the network do not matter. Of several sets of weights
-    the trained ones are taken, or the averaged ones where they alone are there or asked for.
-
-    Raises:
-        InputError: there is no network of this family, or more than one, or none averaged.
-    """
-    _require_few(content, path)
-    found = list(_sets_of_weights("", content, 0))
-    averaged = [weights for place, weights in found if _AVERAGED.search(place)]
-    trained = [weights for place, weights in found if not _AVERAGED.search(place)]
-    if ema and not averaged:
-        raise InputError(f"{path}: holds no averaged weights (EMA); leave out `ema`")
-    chosen = averaged if ema or not trained else trained
-    if chosen:
-        return chosen[0]
-    names = list(_tensor_names(content, 0))
-    if not names:
-        raise InputError(
-            f"{path}: holds no tensors by name; give a checkpoint saved as a state dict"
-        )
-    raise InputError(
-        f"{path}: not an UltraFace network, {_HEAD} is missing (found {', '.join(names[:3])}, ...)"
-    )
-
-
-def _sets_of_weights(
-    place: str, content: Any, depth: int
-) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-    """Yield where a network's tensors are, and the tensors; the outer before the inner."""
-    import torch
-
-    if depth > _DEPTH:
-        return
-    groups: dict[str, dict[str, torch.Tensor]] = {}
-    for key, value in _items(content):
-        if isinstance(value, torch.Tensor) and (match := _PARAMETER.fullmatch(key)):
-            groups.setdefault(match[1], {})[match[2]] = value
-    # The shortest prefix first: `net.` is the network, `distiller.student.` a part of something.
-    for prefix in sorted(groups, key=len):
-        yield f"{place}.{prefix}", _by_our_names(groups[prefix])
-    for key, value in _items(content):
-        yield from _sets_of_weights(f"{place}.{key}", value, depth + 1)
-
-
-def _by_our_names(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Name the parameters of a network with landmarks as ours; others are named so already.
-
-    Source: github.com/biubug6/Face-Detector-1MB-with-landmark, models/net_slim.py, net_rfb.py.
-    """
-    if not any(name.startswith("landm.") for name in weights):
-        return weights
-    named = {}
-    for name, value in weights.items():
-        first, _, rest = name.partition(".")
-        if number := re.fullmatch(r"conv(\d+)", first):
-            index = int(number[1]) - 1
-            first = f"base_net.{index}" if index < _BLOCKS else f"extras.{index - _BLOCKS}"
-        named[f"{_HEADS.get(first, first)}.{rest}"] = value
-    return named
-
-
-def _tensor_names(content: Any, depth: int) -> Iterator[str]:
-    import torch
-
-    if depth <= _DEPTH:
-        for key, value in _items(content):
-            if isinstance(value, torch.Tensor):
-                yield key
-            yield from _tensor_names(value, depth + 1)
-
-
-def _require_few(content: Any, path: Path) -> None:
-    """Refuse dicts of one and the same dict, which a small file can hold a billion times.
-
-    Raises:
-        InputError: names the file.
-    """
-    entries, level = 0, [content] if isinstance(content, dict) else []
-    for _ in range(_DEPTH + 1):
-        entries += sum(len(each) for each in level)
-        if entries > _MOST_ENTRIES:
-            raise InputError(f"{path}: holds more than {_MOST_ENTRIES} entries")
-        level = [value for each in level for _, value in _items(each) if isinstance(value, dict)]
-
-
-def _items(content: Any) -> Iterator[tuple[str, Any]]:
-    """Yield what a dict holds by name; a pickle can give an instance its own `get` or `items`."""
-    if isinstance(content, dict):
-        for key, value in dict.items(content):
-            if isinstance(key, str) and len(key) <= _LONGEST_NAME:
-                yield key, value
-
-
 def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:
     """Tell what the network is by its tensors; the input size and the name are not in them."""
     architecture: Architecture = (
         "rfb" if any(key.startswith("base_net.7.branch") for key in tensors) else "slim"
     )
-    head, first = tensors.get(_HEAD), tensors.get("base_net.0.0.weight")
+    head, first = tensors.get(HEAD), tensors.get("base_net.0.0.weight")
     if head is None:
         raise InputError(
-            f"{path}: not an UltraFace network, {_HEAD} is missing "
+            f"{path}: not an UltraFace network, {HEAD} is missing "
             f"(found {', '.join(list(tensors)[:3])}, ...)"
         )
     # A tensor may claim any shape over little data; nothing is built from what it claims.
@@ -255,7 +137,7 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:
     wrong = [
         key
         for key, value in expected.items()
-        if not (_fits(tensors[key], value) if key in tensors else key.endswith(_OPTIONAL))
+        if not (_fits(tensors[key], value) if key in tensors else key.endswith(COUNTER))
     ]
     if wrong:
         raise InputError(

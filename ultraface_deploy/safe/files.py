@@ -44,7 +44,7 @@ def require_file(path: Path, what: str, limit: Limit | None = None) -> None:
     if not path.exists():
         raise InputError(f"{path}: no such {what}")
     if not path.is_file():
-        raise InputError(f"{path}: is not a file; a {what} was expected")
+        raise InputError(f"{path}: is not a file; expected: {what}")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the {what} is empty")
     if not os.access(path, os.R_OK):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe import opencv
+from ultraface_deploy.safe.avif import is_avif, upright
 from ultraface_deploy.safe.files import refuse_pointer
 from ultraface_deploy.safe.heic import decode_heic, is_heic
 from ultraface_deploy.safe.jpeg import END_MARKER, QUALITY, decode_jpeg, encode_jpeg, is_cut_off
@@ -90,6 +91,8 @@ def decode_picture(data: bytes, name: str, least: tuple[int, int] | None = None)
             f"{name}: reading it needs OpenCV, this install reads JPEG alone: "
             "pip install 'opencv-python-headless<5'"
         )
+    if is_avif(data):
+        return Picture(as_bgr(upright(_decode(name, data, turned=False), data)))
     if not data.startswith(_JPEG):
         return Picture(as_bgr(_decode(name, data)))
     if not opencv.available():
@@ -167,11 +170,12 @@ def _content(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _decode(name: str, data: bytes, factor: int = 1) -> npt.NDArray[Any]:
+def _decode(name: str, data: bytes, factor: int = 1, *, turned: bool = True) -> npt.NDArray[Any]:
     try:
         buffer = np.frombuffer(data, dtype=np.uint8)
         reduced = "" if factor == 1 else f"REDUCED_COLOR_{factor}"
         flags = getattr(cv2, f"IMREAD_{reduced}") if reduced else cv2.IMREAD_COLOR
+        flags |= 0 if turned else cv2.IMREAD_IGNORE_ORIENTATION
         image = cv2.imdecode(buffer, flags) if data else None
     except (cv2.error, MemoryError) as error:
         if "MAX_IMAGE_PIXELS" in str(error):

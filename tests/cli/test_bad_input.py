@@ -67,7 +67,7 @@ def test_convert_from_nothing(
         (("--input-size", "320"), "WIDTHxHEIGHT"),
         (("--input-size", "-1x240"), "WIDTHxHEIGHT"),
         (("--to", "halo"), "format halo: unknown; choose from onnx"),
-        (("--to", ""), "unknown"),
+        (("--to", ""), "empty"),
         (("--to", "caffe", "--fp16"), "caffe does not offer fp16"),
         (("--head", "boxes"), "--head boxes: unknown"),
         (("--to", "caffe", "--int8", "--fp16"), "caffe does not offer int8"),

@@ -165,3 +165,36 @@ def test_link_to_our_own_output_is_refused(stream: str) -> None:
     with pytest.raises(InputError, match="give - for standard output"):
         output_file("--json", Path(stream))
     output_file("--json", Path("/dev/null"))
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv", "--count", "--jsonl"])
+def test_a_picture_is_not_replaced_by_text(cli: Cli, tmp_path: Path, option: str) -> None:
+    """Whoever forgets the name of the file names the picture."""
+    picture = tmp_path / "a.JPG"
+    picture.write_bytes(DEMO_PHOTO.read_bytes())
+    result = cli("detect", option, str(picture))
+    assert result.code == 2
+    assert "would be replaced" in result.error
+    assert picture.read_bytes() == DEMO_PHOTO.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("bench", "report", "a.json", "-o", "a.json"),
+        ("bench", "report", "-o", "./a.json", "a.json"),
+        ("bench", "compare", "a.json", "a.json", "--json", "linked"),
+        ("eval", "compare", "a.json", "b.json", "--json", "b.json"),
+    ],
+)
+def test_what_is_read_is_not_replaced(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: Words
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "linked").symlink_to("a.json")
+    result = cli(*line)
+    assert result.code == 2
+    assert "would be replaced and" in result.error
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text() == "{}"

@@ -230,3 +230,19 @@ def test_drawing_beyond_the_border() -> None:
         np.array([1, 1], np.int64),
     )
     assert draw_faces(noise(64, 48), faces).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("output", ["0.png", ".", "linked.png", "linked"])
+def test_what_is_looked_at_is_not_replaced(pictures: Path, tmp_path: Path, output: str) -> None:
+    (pictures / "linked.png").symlink_to(pictures / "0.png")
+    (pictures / "linked").symlink_to(pictures)
+    source = pictures / "0.png" if output.endswith(".png") else pictures
+    before = (pictures / "0.png").read_bytes()
+    with pytest.raises(InputError, match=r"would be replaced; give another"):
+        write(open_source(str(source)), pictures / output)
+    assert (pictures / "0.png").read_bytes() == before
+
+
+def test_a_marked_video_beside_its_source(video: Path) -> None:
+    write(open_source(str(video)), video.parent)
+    assert open_source(str(video.with_suffix(".mp4"))).count == 6

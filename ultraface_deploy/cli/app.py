@@ -76,7 +76,9 @@ def main(arguments: list[str] | None = None) -> None:
     asked = Everywhere()
     try:
         streams.require_three()
-        asked = Everywhere.of(sys.argv[1:] if arguments is None else arguments)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        usage.require_values(arguments)
+        asked = Everywhere.of(arguments)
         streams.arrange(show_native=asked.verbose)
         console.set_up(asked.quiet, asked.log_file)
         _require_place()

@@ -134,7 +134,7 @@ def run(
     ] = False,
     jobs: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--jobs", min=1, help="Processes; default: one per core."),
+        typer.Option("--jobs", min=1, max=256, help="Processes; default: one per core."),
     ] = None,
     coco: Annotated[bool, typer.Option("--coco", help="Compute COCO-style AP too.")] = False,
     save: Annotated[

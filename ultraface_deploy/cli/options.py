@@ -110,7 +110,9 @@ CalibrationKeepsAspect = Annotated[
         "--keep-aspect", help="INT8: calibrate on photographs padded instead of stretched."
     ),
 ]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of one inference.")]
+Threads = Annotated[
+    int, typer.Option("--threads", min=1, max=256, help="Threads of one inference.")
+]
 ScoreThreshold = Annotated[
     Optional[float],  # noqa: UP045
     typer.Option(

@@ -11,10 +11,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ultraface_deploy.cli.usage import require_number
 from ultraface_deploy.errors import InputError
 
 Check = Callable[[str, Path], None]
 
+_KEPT = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".avif", ".heic", ".tif", ".tiff"}
+    | {".mp4", ".avi", ".mov", ".mkv", ".webm", ".pth", ".pt", ".ckpt", ".safetensors"}
+    | {".onnx", ".mnn", ".param", ".bin", ".caffemodel", ".prototxt", ".tflite", ".xml"}
+)
+"""Suffixes of what no command writes as text."""
 _STREAMS = frozenset({"/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2"})
 """Links to where results and notes go, which is a file where they are redirected to one."""
 
@@ -59,6 +66,18 @@ def output_file(option: str, path: Path) -> None:
     if not path.parent.is_dir():
         raise InputError(f"{_said(option, path)}: {path.parent} is not a folder; make it first")
     _require_writable(option, path, path.parent)
+
+
+def output_text(option: str, path: Path) -> None:
+    """Refuse what `output_file` refuses, and a picture, video or model that is there.
+
+    `--json a.jpg` means a picture to look at, and a file name that was forgotten.
+    """
+    output_file(option, path)
+    if path.suffix.lower() in _KEPT and path.is_file() and path.stat().st_size:
+        raise InputError(
+            f"{_said(option, path)}: is there and would be replaced; give the name of a new file"
+        )
 
 
 def output_folder(option: str, path: Path) -> None:
@@ -144,12 +163,12 @@ CHECKS: dict[str, Check] = {
     "models compare AFTER": named_file,
     "models average CHECKPOINT...": named_file,
     "--like": input_file,
-    "--json": output_file,
-    "--csv": output_file,
-    "--markdown": output_file,
-    "--count": output_file,
-    "--jsonl": output_file,
-    "--parquet": output_file,
+    "--json": output_text,
+    "--csv": output_text,
+    "--markdown": output_text,
+    "--count": output_text,
+    "--jsonl": output_text,
+    "--parquet": output_text,
     "--curves": output_file,
     "--plot": output_file,
     "--ncnn-table": output_file,
@@ -180,6 +199,8 @@ def check_first(command: Any, words: tuple[str, ...] = ()) -> None:
     for parameter in command.params:
         if (check := check_of(words, parameter)) is not None:
             parameter.callback = _callback(check, name_of(parameter))
+        elif parameter.callback is None:
+            parameter.callback = _number
 
 
 def check_of(words: tuple[str, ...], parameter: Any) -> Check | None:
@@ -201,12 +222,35 @@ def _names(parameter: Any) -> Iterator[str]:
         yield from sorted(parameter.opts, key=len, reverse=True)
 
 
+def _number(context: Any, parameter: Any, value: Any) -> Any:
+    require_number(name_of(parameter), value)
+    return value
+
+
+def _refuse_replacing(seen: dict[str, Any], check: Check, name: str, path: Path) -> None:
+    """Refuse an output that is an input too: what a command reads it does not replace.
+
+    Raises:
+        InputError: names the output.
+    """
+    if str(path) == "-" or not path.is_file():
+        return
+    written = check in (output_file, output_text, output_path)
+    for other, other_name, was_written in seen.setdefault(__name__, []):
+        if was_written != written and other.samefile(path):
+            output, source = (name, other_name) if written else (other_name, name)
+            read = f"{source} reads it" if source else "it is read"
+            raise InputError(f"{_said(output, path)}: would be replaced and {read}; name another")
+    seen[__name__].append((path, name, written))
+
+
 def _callback(check: Check, name: str) -> Callable[[Any, Any, Any], Any]:
     def checked(context: Any, parameter: Any, value: Any) -> Any:
         several = value if isinstance(value, (list, tuple)) else [value]
         for each in several if not context.resilient_parsing else ():
             if each is not None:
                 check(name, Path(each))
+                _refuse_replacing(context.meta, check, name, Path(each))
         return value
 
     return checked

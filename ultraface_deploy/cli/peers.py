@@ -25,7 +25,9 @@ Detectors = Annotated[
     ),
 ]
 Size = Annotated[str, typer.Option("--input-size", metavar="WxH", help="Size of the input.")]
-Threads = Annotated[int, typer.Option("--threads", min=1, help="Threads of every network.")]
+Threads = Annotated[
+    int, typer.Option("--threads", min=1, max=256, help="Threads of every network.")
+]
 Beside = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.10
     typer.Option("--beside", metavar="FILE", help="The other command's --json: one table of both."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import typer
 
 from ultraface_deploy.cli.spelling import command_of
+from ultraface_deploy.errors import InputError
 
 PROGRAM = "ultraface-deploy"
 
@@ -17,6 +19,32 @@ Refusal: type[Exception] = next(
     each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException"
 )
 """What typer raises where the command line is wrong."""
+
+
+def require_values(arguments: Sequence[str]) -> None:
+    """Refuse empty texts, which a shell makes of a variable that is not set; "." would be read.
+
+    Raises:
+        InputError: names the option before it.
+    """
+    before = ""
+    for word in arguments:
+        option, separator, value = word.partition("=")
+        if word == "" or (separator and not value and option.startswith("--")):
+            after_option = before.startswith("-") and before != "--"
+            named = option or (before if after_option else "an argument")
+            raise InputError(f"{named}: the value is empty; is a variable not set?")
+        before = word
+
+
+def require_number(name: str, value: Any) -> None:
+    """Refuse nan, which lies in every range.
+
+    Raises:
+        InputError: names the option.
+    """
+    if isinstance(value, float) and math.isnan(value):
+        raise InputError(f"{name} nan: is not a number")
 
 
 def is_bare(error: Any) -> bool:

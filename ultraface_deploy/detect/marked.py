@@ -33,11 +33,12 @@ _CODECS = {".avi": "MJPG", ".mjpg": "MJPG", ".mjpeg": "MJPG", ".webm": "VP80", "
 
 
 def refuse_output(frames: FrameSource, output: Path) -> None:
-    """Refuse an output that cannot hold what the source delivers; writes nothing.
+    """Refuse an output that cannot hold what the source delivers, or is it; writes nothing.
 
     Raises:
         InputError: says what to give instead.
     """
+    _refuse_sources(frames, output)
     suffix = output.suffix.lower()
     if output.is_dir() or not suffix:
         return
@@ -60,6 +61,26 @@ def refuse_output(frames: FrameSource, output: Path) -> None:
         raise InputError(f"`output` {output}: {frames.count} pictures need a folder")
     elif not can_encode(suffix):
         raise InputError(f"`output` {output}: {suffix} cannot be written here; give a .jpg or .png")
+
+
+def _refuse_sources(frames: FrameSource, output: Path) -> None:
+    """Refuse to replace the pictures that are looked at: nobody has them twice."""
+    for part in frames.parts or [frames]:
+        # Copies, as in sources: a path keeps what it was asked for.
+        paths = map(Path, part.paths)
+        if output.is_dir():
+            # A marked video is an .mp4.
+            kept = (each for each in paths if part.kind != "video" or each.suffix == ".mp4")
+            for folder in {each.parent for each in kept}:
+                if folder.is_dir() and output.samefile(folder):
+                    raise InputError(
+                        f"`output` {output}: holds what is looked at, which would be replaced; "
+                        "give another folder"
+                    )
+        elif any(output.exists() and path.exists() and output.samefile(path) for path in paths):
+            raise InputError(
+                f"`output` {output}: is what is looked at and would be replaced; give another name"
+            )
 
 
 class Marked(Sink):

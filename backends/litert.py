@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from ultraface_deploy.safe.opencv import cv2
 
 # A side of a picture has more pixels than it has colours.
 _MOST_COLOURS = 3
+# Floats from here to 2**24 are whole numbers, the nearest to what was added.
+_ROUND = 3 << 22
 _BYTES = (np.dtype(np.uint8), np.dtype(np.int8))
 
 
@@ -55,25 +58,15 @@ class StoredInput:
         self.index: int = details["index"]
         self._channels_last = details["shape"][-1] == spec.channels
         self._dtype = np.dtype(details["dtype"])
-        self._scale, zero = 1.0, np.zeros((1, 1, 1))
-        mean = np.reshape(spec.mean[: spec.channels], (-1, 1, 1))
+        self._bytes: _Bytes | None = None
         if self._dtype in _BYTES:
-            self._scale, zero[:] = details["quantization"]
-            if self._scale == 0:
-                # value = (pixel - mean) / std: the integer is the pixel.
-                self._scale, zero = 1 / spec.std[0], mean
+            self._bytes = _Bytes(self._dtype, details["quantization"], spec)
         elif self._dtype not in (np.float32, np.float16):
             raise BackendError(f"its input is {self._dtype}, not float or 8 bits; export it so")
-        # Signed bytes are computed as unsigned ones, 128 higher.
-        self._offset = np.float32(zero + 128 if self._dtype == np.int8 else zero)
-        darkest, brightest = (
-            (pixel - mean) / spec.std[0] / self._scale + self._offset for pixel in (0, 255)
-        )
-        self._clip = darkest.min() < -0.5 or brightest.max() > 255.5
 
     def stored(self, tensor: Tensor) -> npt.NDArray[Any]:
         """A network input (1, 3, H, W) float32 as the file takes it."""
-        values = self._bytes(tensor[0]) if self._dtype in _BYTES else tensor[0].astype(self._dtype)
+        values = self._bytes(tensor[0]) if self._bytes else tensor[0].astype(self._dtype)
         # numpy turns a tensor element by element; OpenCV takes a tenth of the instructions.
         if not self._channels_last:
             return values[None]
@@ -81,17 +74,42 @@ class StoredInput:
         last: npt.NDArray[Any] = cv2.merge(list(values))
         return last.reshape(1, *values.shape[1:], len(values))
 
-    def _bytes(self, values: Tensor) -> npt.NDArray[Any]:
-        """Round to whole steps; few passes, as each takes a hundredth of an inference."""
-        steps = values * np.float32(1 / self._scale)
-        steps += self._offset + np.float32(0.5)
+
+class _Bytes:
+    """Rounds real numbers to whole steps; in few passes, each a hundredth of an inference.
+
+    A step is `scale` wide, and zero lies at `zero`, of all colours or of each.
+    """
+
+    def __init__(
+        self, dtype: np.dtype[Any], quantization: tuple[float, int], spec: ModelSpec
+    ) -> None:
+        mean = np.reshape(spec.mean[: spec.channels], (-1, 1, 1))
+        self._dtype, (self._scale, whole) = dtype, quantization
+        zero = np.full((1, 1, 1), whole, np.float64)
+        if self._scale == 0:
+            # value = (pixel - mean) / std: the integer is the pixel.
+            self._scale, zero = 1 / spec.std[0], mean
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        darkest, brightest = ((pixel - mean) / spec.std[0] / self._scale for pixel in (0, 255))
+        self._clip = (darkest + zero).min() < least - 0.5 or (brightest + zero).max() > most + 0.5
+        # Steps that are a power of two need not be multiplied to be rounded.
+        self._exact = math.frexp(self._scale)[0] == 0.5 and bool((zero == np.rint(zero)).all())
+        unit, added = (self._scale, _ROUND + zero) if self._exact else (1.0, np.array(_ROUND))
+        self._zero, self._added = np.float32(zero), np.float32(added * unit)
+        self._least, self._most = (np.float32((_ROUND + end) * unit) for end in (least, most))
+
+    def __call__(self, values: Tensor) -> npt.NDArray[Any]:
+        """Return (C, H, W) float32 as bytes, a half rounded to even."""
+        if not self._exact:
+            values = values * np.float32(1 / self._scale)
+            values += self._zero
+        steps = values + self._added
         if self._clip:
-            np.clip(steps, 0, 255, out=steps)
-        rounded = steps.astype(np.uint8)
-        if self._dtype == np.int8:
-            rounded ^= 128
-        as_stored: npt.NDArray[Any] = rounded.view(self._dtype)
-        return as_stored
+            np.clip(steps, self._least, self._most, out=steps)
+        # Floats of that size are whole steps apart, so their last bits count them.
+        counted: npt.NDArray[Any] = steps.view(np.int32).astype(self._dtype)
+        return counted
 
 
 def real_values(values: npt.NDArray[Any], output: Mapping[str, Any]) -> Tensor:

@@ -62,6 +62,7 @@ def _bytes_without_sign(monkeypatch: pytest.MonkeyPatch) -> None:
 NORMAL = files.Quantization((1 / 128,), 127)
 SIGNED = files.Quantization((1 / 128,), -1)
 COARSE = files.Quantization((0.05,), 100)
+BETWEEN = files.Quantization((0.004,), 100)
 NARROW = files.Quantization((1 / 512,), 0)
 
 
@@ -74,6 +75,7 @@ NARROW = files.Quantization((1 / 512,), 0)
         (np.uint8, NORMAL),
         (np.int8, SIGNED),
         (np.uint8, COARSE),
+        (np.uint8, BETWEEN),
         (np.int8, NARROW),
         (np.uint8, None),
     ],

@@ -141,8 +141,8 @@ def test_litert_int8_executes_the_known_number_of_instructions(
     (file,) = int8_folder.files(int8_folder.find("tflite", "int8"))
     found = parts(file, core)
     assert found["invoke"] / 1e6 == pytest.approx(LITERT_INT8[core], rel=TOLERANCE)
-    assert found["input as bytes"] < 0.8e6
-    assert found["all of run"] < found["invoke"] + 1e6
+    assert found["input as bytes"] < 0.45e6
+    assert found["all of run"] < found["invoke"] + 0.65e6
 
 
 @pytest.mark.slow

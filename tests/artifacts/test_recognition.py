@@ -237,3 +237,22 @@ def test_file_that_is_replaced_while_it_is_tried(
 def test_only_what_ships_needs_no_child(folder: ArtifactFolder) -> None:
     assert recognition._ships([models.FOLDER / "slim-320.onnx"])
     assert not recognition._ships(folder.files(folder.find("onnx")))
+
+
+@pytest.mark.parametrize("size", [None, (320, 240)])
+def test_an_input_with_the_colours_last_is_named(
+    folder: ArtifactFolder, tmp_path: Path, size: tuple[int, int] | None
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(folder.files(folder.find("onnxsim"))[0])
+    model.metadata_props.clear()
+    (name,) = [each.name for each in model.graph.input]
+    turn = onnx.helper.make_node("Transpose", ["picture"], [name], perm=[0, 3, 1, 2])
+    model.graph.node.insert(0, turn)
+    del model.graph.input[:]
+    shape = [1, 240, 320, 3]
+    model.graph.input.append(onnx.helper.make_tensor_value_info("picture", 1, shape))
+    path = tmp_path / "nhwc.onnx"
+    onnx.save(model, path)
+    with pytest.raises(InputError, match=r"nhwc\.onnx: reads pictures with the colours last"):
+        Detector.open(path, input_size=size)

@@ -230,6 +230,11 @@ def _recognise_here(
             f"{files[0]}: {backend.name} cannot read it ({reason}); it is damaged or "
             "no detector: get it again, or convert again"
         ) from error
+    if size is not None and size[0] in (1, 3):
+        raise InputError(
+            f"{files[0]}: reads pictures with the colours last (NHWC); "
+            "export it with (1, 3, height, width)"
+        )
     if size is not None and input_size not in (None, size):
         raise InputError(
             f"{files[0]}: is fixed at {size[0]}x{size[1]}; leave out `input_size`, or convert the "

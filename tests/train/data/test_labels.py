@@ -299,6 +299,33 @@ def test_yolo_landmarks_polygons_and_rows_that_are_neither(tmp_path: Path) -> No
     assert any(": 2 (a.txt:4, a.txt:5)" in line for line in said)
 
 
+def test_yolo_rows_in_pixels_are_no_boxes(tmp_path: Path) -> None:
+    """As shares the second would be a box over the whole picture."""
+    picture(tmp_path / "a.jpg")
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    (labels / "a.txt").write_text("0 40 20 60 60\n0 3 3 9 9\n")
+    with pytest.raises(InputError, match=r"no face at all; .*in pixels.*: 2 \(a.txt:1, a.txt:2\)"):
+        read_truth(tmp_path, labels)
+
+
+def test_labels_of_crowds_alone_measure_nothing(tmp_path: Path) -> None:
+    picture(tmp_path / "a.jpg")
+    box = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 30], "iscrowd": 1}
+    labels = tmp_path / "a.json"
+    labels.write_text(
+        json.dumps(
+            {
+                "images": [{"id": 1, "file_name": "a.jpg"}],
+                "annotations": [box],
+                "categories": [{"id": 1, "name": "face"}],
+            }
+        )
+    )
+    with pytest.raises(InputError, match="every face is marked as a crowd"):
+        read_truth(tmp_path, labels)
+
+
 def test_several_labels_are_kept_apart_and_survive_prepare(tmp_path: Path) -> None:
     boxes = [(*FACE[:4], "Face"), (1, 2, 30, 30, "mask"), (0, 0, 50, 50, "hat")]
     root = voc_set(tmp_path / "voc", ["a"])

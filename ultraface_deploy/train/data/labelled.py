@@ -95,7 +95,10 @@ def to_samples(
     """
     images = list(images)
     sound = [_sound_boxes(image, left_out) for image in images]
-    labels, remarks = classes.choose([box.name for boxes in sound for box in boxes])
+    boxes = [box for boxes in sound for box in boxes]
+    labels, remarks = classes.choose([box.name for box in boxes])
+    if all(box.ignored for box, label in zip(boxes, labels, strict=True) if label):
+        raise InputError("every face is marked as a crowd, invalid or to be ignored")
     chosen = iter(labels)
     # One iterator over all images: each takes as many labels as it has boxes.
     return [

@@ -25,6 +25,8 @@ from ultraface_deploy.train.data.labelled import (
     LeftOut,
 )
 
+# Boxes reach beyond their picture a little, and 2 says that a landmark is seen.
+_LARGEST_SHARE = 2.0
 _NAME_LISTS = ("classes.txt", "obj.names", "_darknet.labels")
 # The names that splits go by: Roboflow says `valid`.
 _SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -84,6 +86,9 @@ def _boxes(
         shape = _shape(values)
         if shape is None or not words[0].isdecimal():
             left_out.add("a row that is not an object (class cx cy width height)", place)
+            continue
+        if max(map(abs, values)) > _LARGEST_SHARE:
+            left_out.add("a row in pixels (YOLO has shares of the picture, 0 to 1)", place)
             continue
         corners, points = shape
         scale = size * 2

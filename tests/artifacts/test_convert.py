@@ -141,6 +141,28 @@ def test_artifact_that_fails_is_not_published(
     assert contents(folder.path) == before
 
 
+def test_what_fails_keeps_no_other_target_from_being_made(
+    tmp_path: Path, make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(work: making.Work, step: Step) -> None:
+        if step.format in bad:
+            raise CheckFailed(f"{step.format} is another network")
+        make(work, step)
+
+    make, said, bad = making.Work.make, list[str](), {"mnn", "caffe"}
+    monkeypatch.setattr(making.Work, "make", failing)
+    source = resolve_source(make_checkpoint("slim"), input_size=(128, 96))
+    targets = ["mnn", "ncnn", "caffe"]
+    with pytest.raises(CheckFailed, match=r"^mnn is another network; caffe is another network$"):
+        convert(source, targets, output=tmp_path / "net", report=said.append)
+    assert ArtifactFolder.open(tmp_path / "net").has("ncnn")
+    assert "mnn            failed; going on with the others" in said
+    bad = {"onnxsim"}
+    with pytest.raises(CheckFailed, match=r"^onnxsim is another network$"):
+        convert(source, targets, output=tmp_path / "other", report=said.append)
+    assert not any("onnxsim" in line and "going on" in line for line in said)
+
+
 def test_converter_that_crashes_leaves_the_folder_as_it_was(
     folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from ultraface_deploy.artifacts.plan import Step, left_out, plan
 from ultraface_deploy.artifacts.source import ModelSource
 from ultraface_deploy.converters import get_format
 from ultraface_deploy.converters.chips import require_chip
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.errors import CheckFailed, InputError, ToolFailed, UltraFaceError
 from ultraface_deploy.family.spec import Head
 from ultraface_deploy.pipeline.maps import SUFFIX as HEAD_SUFFIX
 from ultraface_deploy.pipeline.maps import write_head
@@ -70,7 +70,7 @@ def convert(
         MissingDependency: a package is not installed.
         ToolFailed: a native tool failed.
         CheckFailed: an artifact does not compute what the original network computes, or no INT8
-            candidate finds the same faces.
+            candidate finds the same faces. The targets that do not need it are made all the same.
     """
     precisions = (precision,) if isinstance(precision, str) else tuple(precision)
     require_possible(targets, precisions, source.spec.head, opset, batch)
@@ -93,15 +93,41 @@ def convert(
         how = How(options, progress, needs_faces, opset, batch)
         work = Work(folder, source, scratch, report, how)
         work.add_source()
-        for step in steps:
-            asked = step.format in targets or "all" in targets
-            if asked or not work.reusable(step):
-                work.make(step)
+        asked = {step.format for step in steps} if "all" in targets else set(targets)
+        refused = _make(work, [s for s in steps if s.format in asked or not work.reusable(s)])
         if source.spec.head == "conv":
             file = folder.path / f"{source.spec.name}{HEAD_SUFFIX}"
             write_head(file, source.spec)
             report(f"{'':<14} {file.name} says what is to be done with the outputs")
-        return work.folder
+    if len(refused) == 1:
+        raise refused[0]
+    if refused:
+        raise CheckFailed("; ".join(map(str, refused)))
+    return work.folder
+
+
+def _make(work: Work, steps: Sequence[Step]) -> list[UltraFaceError]:
+    """Make artifacts; return why some failed that no later one is made from."""
+    refused: list[UltraFaceError] = []
+    for at, step in enumerate(steps):
+        try:
+            work.make(step)
+        except (CheckFailed, ToolFailed) as error:
+            later = steps[at + 1 :]
+            if any(step.format in _read_by(each) for each in later):
+                raise
+            if later:
+                work.report(f"{step.format:<14} failed; going on with the others")
+            refused.append(error)
+    return refused
+
+
+def _read_by(step: Step) -> tuple[str | None, ...]:
+    """Return the formats that an artifact is made from."""
+    record = get_format(step.format)
+    way = record.way(step.precision)
+    further = ("onnxsim", *way.sources) if isinstance(way, Int8) else ()
+    return record.source_for(step.precision), *further
 
 
 def require_possible(

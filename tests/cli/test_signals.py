@@ -39,7 +39,12 @@ except signals.Terminated:
 
 @pytest.mark.parametrize("function", ["open", "mkdir", "rmdir"])
 @pytest.mark.parametrize(
-    ("number", "said"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")]
+    ("number", "said"),
+    [
+        (signal.SIGINT, "interrupted"),
+        (signal.SIGTERM, "terminated"),
+        (signal.SIGHUP, "terminated"),
+    ],
 )
 def test_nothing_temporary_stays(
     function: str, number: signal.Signals, said: str, tmp_path: Path
@@ -56,3 +61,37 @@ def test_nothing_temporary_stays(
     assert (list(tmp_path.iterdir()), result.stderr) == ([], "")
     if function != "rmdir":
         assert (result.returncode, result.stdout) == (0, f"{said}\n")
+
+
+WHOLE = """
+import os, signal, sys
+from ultraface_deploy.cli import app, signals
+
+def told(arguments):
+    os.kill(os.getpid(), int(sys.argv[1]))
+
+app._run = told
+app.main([])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_process_ends_by_the_signal(number: signal.Signals) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", WHOLE, str(int(number))],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (-number, b"")
+
+
+def test_nohup_is_kept() -> None:
+    program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN);" + WHOLE
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(int(signal.SIGHUP))],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, b"")

@@ -95,8 +95,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(0)
     except signals.Interrupted:
         _fail("interrupted", 130)
-    except signals.Terminated:
-        signals.end_as_told()
+    except signals.Terminated as told:
+        signals.end_as_told(told)
 
 
 def _require_place() -> None:

@@ -17,23 +17,29 @@ class Interrupted(BaseException):
 
 
 class Terminated(BaseException):
-    """SIGTERM, as the system sends it when it shuts down."""
+    """SIGTERM, as the system sends it when it shuts down, or SIGHUP: the terminal is gone."""
 
 
-_MEANING = {signal.SIGINT: Interrupted, signal.SIGTERM: Terminated}
+_MEANING: dict[signal.Signals, type[BaseException]] = {
+    signal.SIGINT: Interrupted,
+    signal.SIGTERM: Terminated,
+    signal.SIGHUP: Terminated,
+}
 
 
 def arrange() -> None:
-    """Let both signals raise their exception in the main thread."""
+    """Let the signals raise their exception in the main thread; `nohup` keeps SIGHUP away."""
     for number in _MEANING:
-        signal.signal(number, _end)
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, _end)
 
 
-def end_as_told() -> NoReturn:
-    """End by SIGTERM itself: whoever sent it sees a process that it has ended."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGTERM)
-    raise AssertionError("a process outlived SIGTERM")
+def end_as_told(told: Terminated) -> NoReturn:
+    """End by the signal itself: whoever sent it sees a process that it has ended."""
+    (number,) = told.args
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    raise AssertionError(f"a process outlived signal {number}")
 
 
 def _end(number: int, frame: FrameType | None) -> None:
@@ -42,7 +48,7 @@ def _end(number: int, frame: FrameType | None) -> None:
         again.daemon = True  # a process that has ended by then was to end
         again.start()
         return
-    raise _MEANING[signal.Signals(number)]
+    raise _MEANING[signal.Signals(number)](number)
 
 
 def _makes_or_clears(frame: FrameType | None) -> bool:

@@ -277,3 +277,16 @@ def test_folder_that_cannot_be_made(make_checkpoint: MakeCheckpoint, tmp_path: P
         with pytest.raises(InputError, match="cannot create the folder"):
             convert(source, ["onnx"], output=output)
     assert (tmp_path / "blocker").read_text() == "a file"
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".sim.onnx"])
+def test_a_file_is_not_replaced_by_its_own_artifact(
+    folder: ArtifactFolder, tmp_path: Path, suffix: str
+) -> None:
+    (original,) = folder.files(folder.find("onnxsim"))
+    mine = tmp_path / f"net{suffix}"
+    shutil.copyfile(original, mine)
+    with pytest.raises(InputError, match=r"would be replaced .* choose another folder"):
+        convert(resolve_source(str(mine), name="net"), ["onnxsim"], output=tmp_path)
+    assert mine.read_bytes() == original.read_bytes()
+    assert not (tmp_path / MANIFEST).exists()

@@ -88,7 +88,9 @@ def convert(
     for step in reversed(steps):
         if step.format != source.root:
             get_format(step.format).require()
-    folder = _open_folder(source, output or default_folder(source.spec.name), overwrite)
+    place = output or default_folder(source.spec.name)
+    _refuse_replacing(source, place, steps)
+    folder = _open_folder(source, place, overwrite)
     with folder.scratch() as scratch:
         how = How(options, progress, needs_faces, opset, batch)
         work = Work(folder, source, scratch, report, how)
@@ -173,6 +175,20 @@ def _say_what_is_left_out(source_format: str, head: Head, report: Report) -> Non
             f"left out: {', '.join(missing)}, for packages that are not installed: "
             f"pip install 'ultraface-deploy[{extras}]'"
         )
+
+
+def _refuse_replacing(source: ModelSource, folder: Path, steps: Sequence[Step]) -> None:
+    """Refuse to put an artifact in the place of the file it is made from, nobody's artifact yet."""
+    if source.file.parent.resolve() != folder.resolve() or (folder / MANIFEST).is_file():
+        return
+    for step in steps:
+        infix = "" if step.precision == "fp32" else f".{step.precision}"
+        for suffix in get_format(step.format).suffixes if step.format != "torch" else ():
+            if source.file.name == f"{source.spec.name}{infix}{suffix}":
+                raise InputError(
+                    f"{source.file}: would be replaced by the artifact of that name; "
+                    "choose another folder with `output`"
+                )
 
 
 def _open_folder(source: ModelSource, path: Path, overwrite: bool) -> ArtifactFolder:

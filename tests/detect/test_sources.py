@@ -125,7 +125,15 @@ def test_a_file_that_is_neither_says_so(tmp_path: Path) -> None:
 
 
 def test_addresses_are_shown_as_typed_and_without_the_password() -> None:
-    assert shown_url("rtsp://me:secret@cam:554/a") == "rtsp://***@cam:554/a"
+    for typed, shown in {
+        "rtsp://me:secret@cam:554/a": "rtsp://***@cam:554/a",
+        "rtsp://me:se@cr/e?t@cam/a": "rtsp://***@cam/a",
+        "http://board:8000/v1/video?token=secret": "http://board:8000/v1/video?token=***",
+        "rtsp://cam/a?channel=12&pin=1234&secret&t=a=b": "rtsp://cam/a?channel=12&pin=***&***&t=***",
+        "http://host/a.mp4": "http://host/a.mp4",
+        "me@home=?.mp4": "me@home=?.mp4",
+    }.items():
+        assert shown_url(typed) == shown
     assert open_source("rtsp://127.0.0.1:9/x").kind == "stream"
     with pytest.raises(InputError, match=r"ftp://x/y: streams are read from rtsp"):
         open_source("ftp://x/y")

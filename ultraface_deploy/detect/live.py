@@ -19,11 +19,21 @@ _QUEUE = 2
 _OPEN_MS = 5_000
 _READ_MS = 5_000
 _RETRY_S = 0.5
+# After a name, or in the place of one.
+_QUERY_VALUE = re.compile(r"(?<==)(?!\d{1,2}$).+|^[^=]+$")
 
 
 def shown_url(url: str) -> str:
-    """Return a URL as it may be printed: without user name and password."""
-    return re.sub(r"(?<=://)[^/@]*@", "***@", url)
+    """Return a URL as it may be printed: without user name, password and tokens.
+
+    A password may hold an @ or a slash, so that all before the last @ is hidden. Of a query the
+    names stay and numbers of two digits, which choose a channel.
+    """
+    scheme, mark, rest = url.partition("://")
+    _, at, place = rest.rpartition("@")
+    place, question, query = place.partition("?")
+    parts = [_QUERY_VALUE.sub("***", part) for part in query.split("&")]
+    return f"{scheme}{mark}{'***' * bool(at)}{at}{place}{question}{'&'.join(parts)}"
 
 
 class LiveStream:

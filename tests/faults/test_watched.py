@@ -44,5 +44,9 @@ def test_what_is_seen(tmp_path: Path, program: str, said: str | None) -> None:
 
 
 def test_processes_that_are_left(tmp_path: Path) -> None:
-    program = "import subprocess; subprocess.Popen(['sleep', '5'])"
+    # For a moment a new program has no environment yet, by which it is found.
+    program = (
+        "import subprocess; pid = subprocess.Popen(['sleep', '5']).pid\n"
+        "while not open(f'/proc/{pid}/environ').read(): pass"
+    )
     assert "sleep" in str(run_watched([], tmp_path, program=["-c", program]).problem())

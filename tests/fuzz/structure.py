@@ -13,6 +13,7 @@ import os
 import random
 import re
 import struct
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -345,7 +346,10 @@ def c_pair(files: Files, seed: str) -> Files:
 
 def toml_file(files: Files, seed: str) -> Files:
     """Damage a file of settings, as JSON's values are written in TOML alike."""
-    import tomllib
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
 
     tree = damaged_tree(tomllib.loads(files["a.toml"].decode()), random.Random(seed))
     lines = []

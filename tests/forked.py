@@ -44,7 +44,13 @@ class Forks:
         )
 
     def run(
-        self, words: Sequence[object], said: Path, environment: Mapping[str, str], memory: int
+        self,
+        words: Sequence[object],
+        said: Path,
+        environment: Mapping[str, str],
+        memory: int,
+        *,
+        program: str | None = None,
     ) -> Done:
         """Run a command to its end.
 
@@ -53,8 +59,11 @@ class Forks:
             said: file for what it writes to standard error; what it prints is lost.
             environment: all of its variables.
             memory: bytes that it may allocate.
+            program: the path of another program that is run instead. It is started from here
+                because a process counts as its own the memory of the one that started it.
         """
         job = {
+            "program": program,
             "words": list(map(str, words)),
             "said": str(said),
             "environment": dict(environment),
@@ -89,6 +98,8 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             _become(job)
+            if job["program"]:
+                os.execv(job["program"], [job["program"], *job["words"]])
             return command(job["words"])
         _, status, used = os.wait4(pid, 0)
         seconds = used.ru_utime + used.ru_stime

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import resource
-import subprocess
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from tests.conftest import ROOT
-from tests.forked import Done, forks
+from tests.forked import forks
 
 _MOST_MB = 1024
 _MOST_SECONDS = 60
@@ -90,11 +88,12 @@ def run_watched(
         "WATCHED": mark,
     }
     calls, said = scratch / "calls", scratch / "said"
-    if strace or program:
+    line = [sys.executable, *(program or ("-m", "ultraface_deploy")), *map(str, words)]
+    if strace:
         watch = ["-f", "-qq", "-y", "-s", "4096", "-e", f"trace={','.join(_CALLS)}"]
-        line = [*([strace, *watch, "-o", str(calls)] if strace else []), sys.executable]
-        line += [*(program or ("-m", "ultraface_deploy")), *map(str, words)]
-        done = _run(line, said, environment)
+        line = [strace, *watch, "-o", str(calls), *line]
+    if strace or program:
+        done = forks().run(line[1:], said, environment, _LIMIT, program=line[0])
     else:
         done = forks().run(words, said, environment, _LIMIT)
     left = [*_marked(mark), *(path.name for path in (scratch / "tmp").iterdir())]
@@ -104,22 +103,6 @@ def run_watched(
         left += changed_elsewhere(told, [scratch, *outputs])
     text = said.read_text(errors="replace")
     return Ended(done.code, text, done.peak_mb, done.seconds, tuple(left))
-
-
-def _run(line: Sequence[str], said: Path, environment: Mapping[str, str]) -> Done:
-    with said.open("w") as file:
-        process = subprocess.Popen(
-            line,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=file,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (_LIMIT, _LIMIT)),
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return Done(process.returncode, used.ru_maxrss >> 10, used.ru_utime + used.ru_stime)
 
 
 def changed_elsewhere(told: str, allowed: Sequence[Path]) -> list[str]:

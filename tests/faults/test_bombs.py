@@ -80,11 +80,16 @@ def test_every_command_is_tried_or_loads_no_model() -> None:
 
 
 @pytest.fixture(scope="module")
-def sound(converted: Convert, make_checkpoint: MakeCheckpoint) -> ArtifactFolder:
+def sound(
+    converted: Convert, make_checkpoint: MakeCheckpoint, tmp_path_factory: pytest.TempPathFactory
+) -> ArtifactFolder:
     pytest.importorskip("onnx", reason="makes the file")
     records = [record for record in map(get_format, target_names()) if record.missing() is None]
     made = [record.name for record in records if next(iter(record.precisions)) == "fp32"]
-    return with_ethosu(converted(make_checkpoint(), *made, size=(128, 96)))
+    # Every process of the tests has the converted folder; the copy is this one's.
+    own = tmp_path_factory.mktemp("sound") / "folder"
+    shutil.copytree(converted(make_checkpoint(), *made, size=(128, 96)).path, own)
+    return with_ethosu(ArtifactFolder.open(own))
 
 
 @pytest.fixture(scope="module")

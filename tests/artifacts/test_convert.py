@@ -290,3 +290,25 @@ def test_a_file_is_not_replaced_by_its_own_artifact(
         convert(resolve_source(str(mine), name="net"), ["onnxsim"], output=tmp_path)
     assert mine.read_bytes() == original.read_bytes()
     assert not (tmp_path / MANIFEST).exists()
+
+
+@pytest.mark.parametrize("name", ["{}.pth", "{}.onnx", "{}.calibration.json"])
+def test_files_of_others_are_not_replaced(
+    make_checkpoint: MakeCheckpoint, tmp_path: Path, name: str
+) -> None:
+    source = resolve_source(make_checkpoint(), input_size=(128, 96))
+    mine = tmp_path / name.format(source.spec.name)
+    mine.write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"would be replaced .* remove it, or `overwrite`"):
+        convert(source, ["onnx"], output=tmp_path)
+    assert mine.read_bytes() == b"mine"
+    assert not (tmp_path / MANIFEST).exists()
+    folder = convert(source, ["onnx"], output=tmp_path, overwrite=True)
+    assert (mine.read_bytes() == b"mine") == (mine.suffix == ".json")
+    # Beside a manifest too: only what it lists is the tool's.
+    other = tmp_path / f"{source.spec.name}.sim.onnx"
+    other.write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"sim\.onnx: would be replaced"):
+        convert(source, ["onnxsim"], output=tmp_path)
+    other.unlink()
+    assert convert(source, ["onnxsim"], output=tmp_path).find("onnx") == folder.find("onnx")

@@ -126,6 +126,24 @@ def test_old_entry_goes_before_its_files_change(small: ArtifactFolder) -> None:
     assert ArtifactFolder.open(small.path).artifacts == ()
 
 
+def test_files_of_others_are_told_from_those_of_a_killed_run(
+    small: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (small.path / "net.mnn").write_bytes(b"somebody's")
+    (small.path / "net.mlpackage").write_bytes(b"somebody's")
+    names = ["net.onnx", "net.mnn", "net.ncnn", "net.mlpackage/Data/weights"]
+    assert small.strangers(names) == [small.path / "net.mnn", small.path / "net.mlpackage"]
+    monkeypatch.setattr(ArtifactFolder, "_write", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        publish(small, "ncnn")
+    monkeypatch.undo()
+    assert (small.path / "net.ncnn").is_file()
+    assert small.strangers(["net.ncnn"]) == []
+    again = publish(small, "ncnn")
+    assert [artifact.id for artifact in again.artifacts] == ["onnx", "ncnn"]
+    assert not (small.path / ".arriving").exists()
+
+
 @pytest.mark.parametrize("verification", [None, {}, {"passed": False}, {"passed": "no"}])
 def test_only_what_passed_is_verified(small: ArtifactFolder, verification: Any) -> None:
     artifact = small.find("onnx")

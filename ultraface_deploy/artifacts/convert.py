@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.batches import require_batch
-from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder, Source
-from ultraface_deploy.artifacts.making import How, Report, Work
+from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder, Source, file_names
+from ultraface_deploy.artifacts.making import How, Report, Work, source_name
 from ultraface_deploy.artifacts.plan import Step, left_out, plan
 from ultraface_deploy.artifacts.source import ModelSource
 from ultraface_deploy.converters import get_format
@@ -53,7 +53,8 @@ def convert(
         targets: names of formats, or `all`.
         precision: of the targets, one or several; the steps on the way stay in FP32.
         output: artifact folder; None for `artifacts/<model>`.
-        overwrite: drop what the folder holds of another network.
+        overwrite: drop what the folder holds of another network, and replace files of the
+            artifacts' names that no manifest lists.
         report: called with a line as each step is done.
         int8: how to quantise, for the precision `int8`; None for the defaults.
         progress: called with (done, all) during calibration.
@@ -66,7 +67,8 @@ def convert(
         The folder with all its artifacts, earlier ones included.
 
     Raises:
-        InputError: the folder holds another network, or a target does not exist.
+        InputError: the folder holds another network or somebody's file of an artifact's name, or a
+            target does not exist.
         MissingDependency: a package is not installed.
         ToolFailed: a native tool failed.
         CheckFailed: an artifact does not compute what the original network computes, or no INT8
@@ -89,8 +91,8 @@ def convert(
         if step.format != source.root:
             get_format(step.format).require()
     place = output or default_folder(source.spec.name)
-    _refuse_replacing(source, place, steps)
     folder = _open_folder(source, place, overwrite)
+    _refuse_replacing(source, folder, steps, overwrite)
     with folder.scratch() as scratch:
         how = How(options, progress, needs_faces, opset, batch)
         work = Work(folder, source, scratch, report, how)
@@ -177,18 +179,35 @@ def _say_what_is_left_out(source_format: str, head: Head, report: Report) -> Non
         )
 
 
-def _refuse_replacing(source: ModelSource, folder: Path, steps: Sequence[Step]) -> None:
-    """Refuse to put an artifact in the place of the file it is made from, nobody's artifact yet."""
-    if source.file.parent.resolve() != folder.resolve() or (folder / MANIFEST).is_file():
-        return
-    for step in steps:
-        infix = "" if step.precision == "fp32" else f".{step.precision}"
-        for suffix in get_format(step.format).suffixes if step.format != "torch" else ():
-            if source.file.name == f"{source.spec.name}{infix}{suffix}":
-                raise InputError(
-                    f"{source.file}: would be replaced by the artifact of that name; "
-                    "choose another folder with `output`"
-                )
+def _refuse_replacing(
+    source: ModelSource, folder: ArtifactFolder, steps: Sequence[Step], overwrite: bool
+) -> None:
+    """Refuse to put artifacts in the place of files that no run of this tool has put there.
+
+    Raises:
+        InputError: names the file, which is the source or belongs to somebody.
+    """
+    name = folder.spec.name
+    made = [source_name(source, name)] if source.format == "torch" else []
+    for step in (step for step in steps if step.format != "torch"):
+        made += file_names(name, get_format(step.format).suffixes, step.precision)
+    if not (folder.path / MANIFEST).is_file():
+        made += (f"{name}{suffix}" for suffix in (models.TABLE_SUFFIX, HEAD_SUFFIX))
+    for path in folder.strangers(made):
+        if path.exists() and path.samefile(source.file):
+            # A copy of the checkpoint is the checkpoint itself.
+            if source.format == "torch":
+                continue
+            raise InputError(
+                f"{path}: would be replaced by the artifact of that name; "
+                "choose another folder with `output`"
+            )
+        if not overwrite or path.is_dir():
+            raise InputError(
+                f"{path}: would be replaced by the artifact of that name, and no {MANIFEST} lists "
+                "it; choose another folder with `output`, remove it"
+                + ("" if path.is_dir() else ", or `overwrite`")
+            )
 
 
 def _open_folder(source: ModelSource, path: Path, overwrite: bool) -> ArtifactFolder:

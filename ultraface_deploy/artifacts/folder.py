@@ -13,15 +13,22 @@ from ultraface_deploy.artifacts.turns import locked, scratch_in
 from ultraface_deploy.converters import model_file
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Description, ModelSpec
-from ultraface_deploy.safe.files import inside, sha256_of, write_text
+from ultraface_deploy.safe.files import inside, read_text, sha256_of, write_text
 from ultraface_deploy.safe.records import SCHEMA, Natural, Version, encode, read
 
 MANIFEST = "manifest.json"
+_ARRIVING = ".arriving"
 
 
 def artifact_id(format: str, precision: Precision) -> str:
     """Name an artifact within its folder: `mnn`, `mnn-int8`."""
     return format if precision == "fp32" else f"{format}-{precision}"
+
+
+def file_names(model: str, suffixes: Sequence[str], precision: Precision) -> list[str]:
+    """Name the files of an artifact within its folder: `slim-320.mnn`, `slim-320.int8.mnn`."""
+    infix = "" if precision == "fp32" else f".{precision}"
+    return [f"{model}{infix}{suffix}" for suffix in suffixes]
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,9 @@ class ArtifactFolder:
         """Move finished files into the folder and record them in the manifest.
 
         The folder is locked meanwhile, so that two runs cannot lose each other's entries. The old
-        manifest entry goes before its files are replaced: the manifest never names other bytes.
+        manifest entry goes before its files are replaced: the manifest never names other bytes. A
+        note of the names stays while they are moved in, so that a run that is killed then leaves
+        nothing that looks like other people's files.
 
         Args:
             artifact: the entry; its `files` name `made`, in the same order.
@@ -201,6 +210,8 @@ class ArtifactFolder:
             others = tuple(a for a in current.artifacts if a.id != artifact.id)
             if len(others) < len(current.artifacts):
                 replace(current, artifacts=others)._write()
+            arriving = self.path / _ARRIVING
+            write_text(arriving, "\n".join(artifact.files))
             for source, target in zip(made, self.files(artifact), strict=True):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.replace(target)
@@ -210,6 +221,7 @@ class ArtifactFolder:
                 tools={**current.tools, **tools},
             )
             updated._write()
+            arriving.unlink()
         return updated
 
     def amend(self, artifact: Artifact) -> ArtifactFolder:
@@ -228,6 +240,19 @@ class ArtifactFolder:
             updated = replace(current, artifacts=(*others, artifact))
             updated._write()
         return updated
+
+    def strangers(self, names: Sequence[str]) -> list[Path]:
+        """Return which files of these names are there that no run of this tool has put there."""
+        known = {name for artifact in self.artifacts for name in artifact.files}
+        if (arriving := self.path / _ARRIVING).is_file():
+            known.update(read_text(arriving).splitlines())
+        found = []
+        for path in (self.path / name for name in names if name not in known):
+            outer = self.path / path.relative_to(self.path).parts[0]
+            in_the_way = path if outer.is_dir() else outer
+            if in_the_way.exists() or in_the_way.is_symlink():
+                found.append(in_the_way)
+        return found
 
     def scratch(self) -> AbstractContextManager[Path]:
         """Return a folder within this one for the files of one run; it is gone afterwards."""

@@ -16,7 +16,7 @@ from ultraface_deploy.agreement.comparison import Reference
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.batches import FORMATS, require_same, set_inputs, single
 from ultraface_deploy.artifacts.choose import installed
-from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder, describe_files
+from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder, describe_files, file_names
 from ultraface_deploy.artifacts.plan import Step
 from ultraface_deploy.artifacts.recognition import sound_files
 from ultraface_deploy.artifacts.source import ModelSource
@@ -75,8 +75,7 @@ class Work:
     def add_source(self) -> None:
         """Put the checkpoint beside its artifacts, so that the folder can always be verified."""
         if self.source.format == "torch" and not self.reusable(Step("torch")):
-            suffix = SAFETENSORS if self.source.file.suffix == SAFETENSORS else ".pth"
-            name = f"{self.folder.spec.name}{suffix}"
+            name = source_name(self.source, self.folder.spec.name)
             copy = self.scratch / name
             shutil.copyfile(self.source.file, copy)
             self.source.require_unchanged(copy)
@@ -210,8 +209,7 @@ class Work:
         self._check_and_publish(describe_files("onnx", "fp32", files), [output], {})
 
     def _names(self, suffixes: Sequence[str], precision: Precision) -> dict[str, Path]:
-        infix = "" if precision == "fp32" else f".{precision}"
-        names = [f"{self.folder.spec.name}{infix}{suffix}" for suffix in suffixes]
+        names = file_names(self.folder.spec.name, suffixes, precision)
         files = {name: self.scratch / name for name in names}
         for file in files.values():
             make_folder(file.parent)
@@ -241,6 +239,11 @@ class Work:
         if estimate is not None:
             words = ", ".join(f"{key} {value}" for key, value in estimate.items())
             self.report(f"{artifact.id:<14} estimated: {words}")
+
+
+def source_name(source: ModelSource, model: str) -> str:
+    """Name the copy of a checkpoint that stands beside its artifacts."""
+    return f"{model}{SAFETENSORS if source.file.suffix == SAFETENSORS else '.pth'}"
 
 
 def _comparable(spec: ModelSpec) -> ModelSpec:

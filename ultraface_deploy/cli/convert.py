@@ -88,7 +88,8 @@ def convert(
         typer.Option("-o", "--output", help="Artifact folder; default: artifacts/<model>."),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace another network's artifacts there.")
+        bool,
+        typer.Option("--overwrite", help="Replace there another network's artifacts, other files."),
     ] = False,
     allow_no_faces: AllowNoFaces = False,
     batch: Annotated[

@@ -11,6 +11,7 @@ from pathlib import Path
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import Checkpoint, load_checkpoint
 from ultraface_deploy.family.nets import UltraFace
+from ultraface_deploy.family.tensors import SAFETENSORS
 from ultraface_deploy.models import find, known_checkpoint
 from ultraface_deploy.models.pull import checkpoint_of
 from ultraface_deploy.safe.files import make_folder, sha256_of
@@ -69,6 +70,7 @@ def train(
         checkpoint = output / "last.pth"
         if checkpoint.exists() and not resume:
             raise InputError(f"{output}: holds a run; go on with `resume` or choose another folder")
+        _refuse_replacing(output, checkpoint)
         if resume and not checkpoint.exists():
             raise InputError(f"{output}: holds no run to go on with; leave `resume` out")
         if classes is not None and classes.count > recipe.num_classes:
@@ -113,6 +115,16 @@ def _matched(trainer: Trainer, best: Path, report: Callable[[str], None]) -> Pat
         f"{found.shift:+.3f}"
     )
     return output
+
+
+def _refuse_replacing(output: Path, checkpoint: Path) -> None:
+    """Refuse a folder whose weights are not those of a run that stands there."""
+    for path in (output / "best.pth", output / f"best{SAFETENSORS}"):
+        if path.exists() and not checkpoint.exists():
+            raise InputError(
+                f"{path}: would be replaced, and belongs to no run in that folder; "
+                "choose another folder with `output`, or remove it"
+            )
 
 
 def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, TeacherSource]:

@@ -12,10 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import make_folder, write_bytes, write_text
+from ultraface_deploy.safe.files import make_folder, read_text, write_bytes, write_text
 from ultraface_deploy.train.data.cache import read_image
 from ultraface_deploy.train.data.samples import Sample
 from ultraface_deploy.train.data.voc import write_annotation
+
+# Of folder and name: every picture that is written is called so.
+_JOINT = "__"
+_LISTS = "ImageSets/Main"
 
 Report = Callable[[str], None]
 # Edges of the histogram: geometric mean of a face's sides in pixels.
@@ -54,9 +58,10 @@ def prepare(
         class_names: what the labels are called; without them every object is a `face`.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or holds a data set that was not made here.
     """
-    for part in ("Annotations", "JPEGImages", "ImageSets/Main"):
+    _refuse_replacing(output)
+    for part in ("Annotations", "JPEGImages", _LISTS):
         make_folder(output / part)
     names: dict[str, list[str]] = {}
     sizes: dict[str, list[float]] = {}
@@ -65,7 +70,7 @@ def prepare(
         names[split], sizes[split] = [], []
         for sample in samples:
             kept = _large_faces(sample, min_face, tally)
-            name = f"{sample.image.parent.name}__{sample.image.stem}"
+            name = f"{sample.image.parent.name}{_JOINT}{sample.image.stem}"
             if _write(output, name, kept, report, tally, class_names):
                 names[split].append(name)
                 sides = kept.boxes[:, 2:] - kept.boxes[:, :2]
@@ -74,7 +79,7 @@ def prepare(
     lists: dict[str, list[str]] = {"train": [], "val": []} | names
     lists = {"test": lists["val"], "trainval": lists["train"] + lists["val"]} | lists
     for split, listed in lists.items():
-        write_text(output / "ImageSets/Main" / f"{split}.txt", "".join(f"{n}\n" for n in listed))
+        write_text(output / _LISTS / f"{split}.txt", "".join(f"{n}\n" for n in listed))
     return Summary(
         {split: len(listed) for split, listed in names.items()},
         {split: len(values) for split, values in sizes.items()},
@@ -83,6 +88,17 @@ def prepare(
         tally.empty,
         tally.damaged,
     )
+
+
+def _refuse_replacing(output: Path) -> None:
+    """Refuse a folder with lists of pictures that this function has not named."""
+    for split in ("train", "val", "test", "trainval"):
+        path = output / _LISTS / f"{split}.txt"
+        if path.is_file() and any(_JOINT not in name for name in read_text(path).split()):
+            raise InputError(
+                f"{path}: would be replaced, and belongs to another data set; "
+                "choose another folder with `output`"
+            )
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ VOC = """<annotation><filename>a.jpg</filename>
 <bndbox><xmin>11</xmin><ymin>21</ymin><xmax>40</xmax><ymax>60</ymax></bndbox></object>
 <object><name>face</name><difficult>1</difficult>
 <bndbox><xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>6</ymax></bndbox></object></annotation>"""
-COCO = {
+COCO: dict[str, Any] = {
     "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "sub/b.jpg"}],
     "annotations": [
         {"image_id": 7, "category_id": 3, "bbox": [10, 20, 30, 40], "iscrowd": 0},
@@ -60,6 +61,34 @@ def test_coco_names_what_it_leaves_out(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no face.*annotation 1.*annotation 0") as caught:
         read_truth(tmp_path, tmp_path / "labels.json")
     assert "not listed" in str(caught.value)
+
+
+def test_coco_boxes_that_are_missing(tmp_path: Path) -> None:
+    """A polygon has the box around it, as in COCO's own programs; what has neither is left out."""
+    triangle = [5, 6, 25, 8, 10, 40.5]
+    rows: list[Any] = [
+        {"image_id": 7, "category_id": 3, "segmentation": [triangle, [30, 6, 31, 6, 31, 7]]},
+        {"image_id": 7, "category_id": 3, "segmentation": [triangle], "bbox": None},
+        {"image_id": 7, "category_id": 3, "segmentation": [triangle], "bbox": [1, 2, 3, 4]},
+        {"image_id": 7, "category_id": 3, "bbox": None, "id": 31},
+        {"image_id": 7, "category_id": 3, "segmentation": {"counts": "x", "size": [1, 1]}},
+        {"category_id": 3, "bbox": [1, 2, 3, 4]},
+        None,
+    ]
+    (tmp_path / "labels.json").write_text(json.dumps({**COCO, "annotations": rows}))
+    told: list[str] = []
+    _, truth = read_truth(tmp_path, tmp_path / "labels.json", told.append)
+    assert truth[0].boxes.tolist() == [[5, 6, 31, 40.5], [5, 6, 25, 40.5], [1, 2, 4, 6]]
+    assert "numbers as its box or polygons: 2 (labels.json: annotation 3 (id 31), " in told[0]
+    assert "annotation 5)" in told[1] and "annotation 6)" in told[2]
+
+
+def test_a_coco_image_without_a_name_is_named(tmp_path: Path) -> None:
+    images = [*COCO["images"], {"id": 99}]
+    (tmp_path / "labels.json").write_text(json.dumps({**COCO, "images": images}))
+    place = f"image {len(images) - 1}: 'file_name' is missing"
+    with pytest.raises(InputError, match=place):
+        read_truth(tmp_path, tmp_path / "labels.json")
 
 
 @pytest.mark.parametrize(

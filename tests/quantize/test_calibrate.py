@@ -63,7 +63,7 @@ def test_unreadable_images_are_left_out(slim: Case, photos: list[Path], tmp_path
 
 def test_only_unreadable_images_are_an_error(slim: Case, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(InputError, match="none of 1 images could be read"):
+    with pytest.raises(InputError, match="none of 1 image could be read"):
         calibrate(slim.network, slim.executor, slim.spec, sample_images(tmp_path))
 
 

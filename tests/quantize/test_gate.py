@@ -83,7 +83,7 @@ def test_a_runtime_that_crashes_is_a_verdict(
 
 def test_images_without_faces_prove_nothing(slim: Case, tmp_path: Path) -> None:
     blank = np.full((120, 160, 3), 127, np.uint8)
-    with pytest.raises(InputError, match="finds no face in 1 validation images"):
+    with pytest.raises(InputError, match="finds no face in 1 validation image,"):
         Gate(slim.executor, slim.spec, [blank], tmp_path)
     with pytest.raises(InputError, match="no validation images"):
         Gate(slim.executor, slim.spec, [], tmp_path)

@@ -107,3 +107,5 @@ def test_why_a_file_is_not_understood_is_said_of_the_file() -> None:
 
 def test_counted() -> None:
     assert [counted(n, "face") for n in (0, 1, 2)] == ["0 faces", "1 face", "2 faces"]
+    assert [counted(n, "box") for n in (1, 2)] == ["1 box", "2 boxes"]
+    assert [counted(n, "core") for n in (0.5, 1.0)] == ["0.5 cores", "1 core"]

@@ -47,6 +47,16 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("name", ["best.pth", "best.safetensors"])
+def test_weights_of_no_run_are_not_replaced(
+    cli: Cli, voc: Path, recipe: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(b"mine")
+    refused = cli("train", "--data", voc, "--recipe", recipe, "-o", tmp_path)
+    assert refused.code == 2 and f"{name}: would be replaced" in refused.error
+    assert (tmp_path / name).read_bytes() == b"mine"
+
+
 def test_a_run_its_repetition_and_its_continuation(
     cli: Cli, voc: Path, recipe: Path, tmp_path: Path
 ) -> None:

@@ -83,7 +83,7 @@ def test_examples_count_what_is_found(tiny: list[Sample], tmp_path: Path) -> Non
     shown = examples(UltraFace("slim"), strict, tiny, cache, [1, 0])
     assert [each.caption for each in shown] == [
         "0 of 2 faces found, 0 boxes without a face: 1.png",
-        "0 of 1 faces found, 0 boxes without a face: 0.png",
+        "0 of 1 face found, 0 boxes without a face: 0.png",
     ]
     picture = cv2.imdecode(np.frombuffer(shown[0].jpeg, np.uint8), cv2.IMREAD_COLOR)
     left, top, *_ = (tiny[1].boxes[0] * 480 / 128).round().astype(int)

@@ -96,7 +96,10 @@ class Subject:
             found.append(f"{threads} threads on {counted(cores, 'core')}")
         quota = core_quota()
         if quota is not None and threads > quota:
-            found.append(f"{threads} threads with the time of {quota:g} cores: a quota is set")
+            found.append(
+                f"{counted(threads, 'thread')} with the time of {counted(quota, 'core')}: "
+                "a quota is set"
+            )
         found += sorted(self.watch.throttled)
         others, lost = self.watch.other_cores, measured.preempted_share
         # With several threads a sample counts as disturbed when any of them was.

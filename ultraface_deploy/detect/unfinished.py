@@ -27,6 +27,7 @@ from ultraface_deploy.detect.tables import open_tables
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.safe.files import PARSE_ERRORS, sha256_of, unfinished_name
+from ultraface_deploy.safe.text import counted
 
 _SCHEMA = 1
 _COLUMNS: Mapping[str, Any] = {
@@ -150,7 +151,7 @@ def unfinished(
     with _locked(path) as descriptor:
         rows = Unfinished(path, descriptor)
         if done := rows.begin(settings, frames):
-            report(f"going on after {done} pictures that are done")
+            report(f"going on after {counted(done, 'picture')}; what is done stays")
         try:
             yield rows
         except BaseException:

@@ -17,6 +17,7 @@ from ultraface_deploy.pipeline.view import network_input
 from ultraface_deploy.quantize.network import Executor, Floats
 from ultraface_deploy.quantize.sensitivity import undecided
 from ultraface_deploy.safe.images import Image
+from ultraface_deploy.safe.text import counted
 from ultraface_deploy.wider import TruthImage, score
 
 MAX_AP_DROP = 0.005
@@ -102,8 +103,8 @@ class Gate:
         self._faces = self._detect(self._reference, PostprocessOptions())
         if not any(len(faces) for faces in self._faces):
             raise InputError(
-                f"the FP32 network finds no face in {len(tensors)} validation images, which "
-                "proves nothing; give photographs with faces with `validation` DIR"
+                f"the FP32 network finds no face in {counted(len(tensors), 'validation image')}, "
+                "which proves nothing; give photographs with faces with `validation` DIR"
             )
         self._ap = self._average_precision(self._reference)
 

@@ -16,6 +16,7 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.view import network_input
 from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image, embedded_images, read_image
 from ultraface_deploy.safe.opencv import cv2
+from ultraface_deploy.safe.text import counted
 
 
 def sample_images(folder: Path) -> list[Path]:
@@ -52,7 +53,8 @@ def readable_images(paths: Sequence[Path | Image]) -> Iterator[Image]:
     if paths and not read:
         folder = paths[0].parent if isinstance(paths[0], Path) else "calibration"
         raise InputError(
-            f"{folder}: none of {len(paths)} images could be read; give a folder of photographs"
+            f"{folder}: none of {counted(len(paths), 'image')} could be read; give a folder of "
+            "photographs"
         )
 
 

@@ -32,10 +32,10 @@ def printable_lines(text: str) -> str:
     return printable(text, _KEPT)
 
 
-def counted(number: int, what: str) -> str:
-    """Return `1 face`, `2 faces`, `2 classes`."""
-    ending = "" if number == 1 else "es" if what.endswith("s") else "s"
-    return f"{number} {what}{ending}"
+def counted(number: float, what: str) -> str:
+    """Return `1 face`, `2 faces`, `2 classes`, `0.5 cores`."""
+    ending = "" if number == 1 else "es" if what.endswith(("s", "x")) else "s"
+    return f"{number:g} {what}{ending}" if isinstance(number, float) else f"{number} {what}{ending}"
 
 
 def reason(error: Exception) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.text import counted
 from ultraface_deploy.train.data import Sample
 from ultraface_deploy.train.data.cache import ImageCache
 from ultraface_deploy.train.loop import Trainer, cache_side, split_all
@@ -39,7 +40,7 @@ class Cost:
 
     def __str__(self) -> str:
         return (
-            f"{self.part}: {self.images} images, {1 / self.wall:.1f} a second, "
+            f"{self.part}: {counted(self.images, 'image')}, {1 / self.wall:.1f} a second, "
             f"{self.hours:.2f} h, {self.processor_hours:.2f} h of processor time"
         )
 

@@ -15,6 +15,7 @@ import torch
 from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.drawing import draw_faces
+from ultraface_deploy.safe.text import counted
 from ultraface_deploy.train.data.cache import ImageCache
 from ultraface_deploy.train.data.samples import Sample
 from ultraface_deploy.train.validate import detect, judge
@@ -65,8 +66,8 @@ def examples(
                 left, top, right, bottom = map(round, box.tolist())
                 cv2.rectangle(picture, (left, top), (right, bottom), _MISSED, 2)
         caption = (
-            f"{(outcome == 1).sum()} of {(~sample.ignored).sum()} faces found, "
-            f"{(outcome == -1).sum()} boxes without a face: {sample.image.name}"
+            f"{(outcome == 1).sum()} of {counted(int((~sample.ignored).sum()), 'face')} found, "
+            f"{counted(int((outcome == -1).sum()), 'box')} without a face: {sample.image.name}"
         )
         jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
         shown.append(Example(caption, jpeg.tobytes()))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ultraface_deploy.pages.page import escape, facts, gallery, page, picture, section, table
 from ultraface_deploy.pages.plots import COLOURS, LINES, MARKERS, legend, new_figure, render
+from ultraface_deploy.safe.text import counted
 from ultraface_deploy.train.examples import Example
 from ultraface_deploy.train.metrics import LOSSES, PRECISIONS
 from ultraface_deploy.train.recipe import Recipe, Stage
@@ -58,14 +59,16 @@ def _summary(rows: Rows) -> str:
     if not rows:
         return "Nothing was measured."
     minutes = sum(float(row["seconds"]) for row in rows) / 60
-    seen = f"{rows[-1]['images']} images seen in {minutes:.0f} minutes."
+    seen = (
+        f"{counted(int(rows[-1]['images']), 'image')} seen in {counted(round(minutes), 'minute')}."
+    )
     measured = [row for row in rows if _known(row, "ap")]
     if not measured:
         return f"{seen} No image was held out, so there is no AP."
     best = max(measured, key=lambda row: float(row["ap"]))
     return (
         f"{seen} Best AP on the held-out images: {float(best['ap']):.4f}, "
-        f"after {best['images']} images."
+        f"after {counted(int(best['images']), 'image')}."
     )
 
 

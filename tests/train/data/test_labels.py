@@ -119,7 +119,7 @@ def test_a_face_is_a_face_in_any_case(tmp_path: Path, form: str, name: str) -> N
 def test_the_only_class_is_the_face_and_that_is_said(tmp_path: Path, form: str) -> None:
     boxes, said = read(tmp_path, NAMED[form], [[(*FACE[:4], "with_mask")] * 2, []])
     assert boxes == [[[10, 20, 40, 60]] * 2, []]
-    assert len(said) == 1 and "'with_mask'" in said[0] and "2 objects" in said[0]
+    assert len(said) == 1 and "'with_mask'" in said[0] and "(2)" in said[0]
 
 
 @pytest.mark.parametrize("form", NAMED)

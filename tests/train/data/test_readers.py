@@ -157,6 +157,16 @@ def test_prepare_reports_what_it_leaves_out_and_is_idempotent(tmp_path: Path) ->
     assert (listing / "trainval.txt").read_text() == (listing / "train.txt").read_text()
 
 
+def test_prepare_replaces_no_other_data_set(tmp_path: Path) -> None:
+    root = write_wider(tmp_path / "wider")
+    own = tmp_path / "voc/ImageSets/Main/train.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("000012\n000017\n")
+    with pytest.raises(InputError, match=r"train\.txt: would be replaced .* another folder"):
+        prepare(read_splits(root), tmp_path / "voc")
+    assert own.read_text() == "000012\n000017\n"
+
+
 def test_a_damaged_image_is_reported_and_skipped(tmp_path: Path) -> None:
     root = write_wider(tmp_path / "wider")
     (root / "WIDER_train/images/1--Talk/b.jpg").write_bytes(b"no image")

@@ -103,7 +103,9 @@ class Classes:
             if _FACE not in found and len(found) == 1:
                 (only,) = found
                 wanted = {only: 1}
-                remarks.append(f"the only class is {only!r}: its {len(plain)} objects are faces")
+                remarks.append(
+                    f"the only class is {only!r}: its objects are taken for faces ({len(plain)})"
+                )
         labels = [wanted.get(name, 0) for name in plain]
         if not any(labels):
             raise InputError(

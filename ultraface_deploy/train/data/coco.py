@@ -35,7 +35,7 @@ def read_coco(labels: Path, images: Path, left_out: LeftOut) -> Iterator[Labelle
     require_file(labels, "COCO annotation file", Limit.TEXT)
     try:
         data = json.loads(read_text(labels))
-        names = {image["id"]: str(image["file_name"]) for image in data["images"]}
+        names = _names(data["images"])
         boxes = _boxes(data, names, labels.name, left_out)
     except PARSE_ERRORS as error:
         raise InputError(
@@ -47,6 +47,16 @@ def read_coco(labels: Path, images: Path, left_out: LeftOut) -> Iterator[Labelle
         yield LabelledImage(pictures.find(name), boxes[identifier])
 
 
+def _names(images: list[Any]) -> dict[Any, str]:
+    names = {}
+    for index, image in enumerate(images):
+        try:
+            names[image["id"]] = str(image["file_name"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"image {index}: {reason(error)}") from error
+    return names
+
+
 def _boxes(
     data: dict[str, Any], names: dict[Any, str], source: str, left_out: LeftOut
 ) -> defaultdict[Any, list[LabelledBox]]:
@@ -54,12 +64,16 @@ def _boxes(
     boxes: defaultdict[Any, list[LabelledBox]] = defaultdict(list)
     for index, annotation in enumerate(data["annotations"]):
         place = f"{source}: annotation {index}"
-        box = [float(value) for value in annotation["bbox"]]
-        if annotation["image_id"] not in names:
+        if not isinstance(annotation, dict):
+            left_out.add("an annotation that is no object of JSON", place)
+            continue
+        if "id" in annotation:
+            place += f" (id {annotation['id']})"
+        if annotation.get("image_id") not in names:
             left_out.add("an annotation of an image that is not listed", place)
             continue
-        if len(box) != 4:
-            left_out.add("a box that is not four numbers", place)
+        if (box := _box(annotation)) is None:
+            left_out.add("an annotation without four numbers as its box or polygons", place)
             continue
         x, y, width, height = box
         name = _name_of(annotation.get("category_id"), categories)
@@ -67,6 +81,24 @@ def _boxes(
         corners = (x, y, x + width, y + height)
         boxes[annotation["image_id"]].append(LabelledBox(place, corners, name, ignored))
     return boxes
+
+
+def _box(annotation: dict[str, Any]) -> tuple[float, ...] | None:
+    """Return x, y, width and height; without `bbox`, those of what encloses the polygons.
+
+    None where there are neither. The box around all polygons is what COCO's own programs give for
+    them (`toBbox` of pycocotools).
+    """
+    try:
+        if (box := annotation.get("bbox")) is not None:
+            x, y, width, height = map(float, box)
+            return x, y, width, height
+        numbers = [list(map(float, polygon)) for polygon in annotation["segmentation"]]
+        across = [x for polygon in numbers for x in polygon[0::2]]
+        down = [y for polygon in numbers for y in polygon[1::2]]
+        return min(across), min(down), max(across) - min(across), max(down) - min(down)
+    except (TypeError, ValueError, KeyError):
+        return None
 
 
 def _name_of(identifier: Any, categories: dict[Any, str]) -> str | None:

@@ -162,7 +162,7 @@ def test_prepare_replaces_no_other_data_set(tmp_path: Path) -> None:
     own = tmp_path / "voc/ImageSets/Main/train.txt"
     own.parent.mkdir(parents=True)
     own.write_text("000012\n000017\n")
-    with pytest.raises(InputError, match=r"train\.txt: would be replaced .* another folder"):
+    with pytest.raises(InputError, match=r"train\.txt: would be replaced.* another folder"):
         prepare(read_splits(root), tmp_path / "voc")
     assert own.read_text() == "000012\n000017\n"
 

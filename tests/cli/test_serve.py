@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.conftest import ROOT, Cli, hear_ctrl_c
 from ultraface_deploy.cli import serve
-from ultraface_deploy.safe.images import DEMO_PHOTO
+from ultraface_deploy.safe.images import DEMO_PHOTO, read_image
 
 needs_packages = pytest.mark.skipif(
     any(serve.find_spec(name) is None for name in serve._PACKAGES), reason="needs the extra serve"
@@ -103,11 +105,13 @@ def started(*arguments: str, **environment: str) -> Iterator[tuple[subprocess.Po
         process.wait()
 
 
-def ask(address: str, path: str, **headers: str) -> http.client.HTTPResponse:
+def ask(
+    address: str, path: str, body: bytes | None = None, **headers: str
+) -> http.client.HTTPResponse:
     found = re.match(r"http://([\w.]+):(\d+)/", address)
     assert found, address
     connection = http.client.HTTPConnection(found[1], int(found[2]), timeout=30)
-    connection.request("GET", path, headers=headers)
+    connection.request("GET" if body is None else "POST", path, body, headers)
     return connection.getresponse()
 
 
@@ -123,6 +127,44 @@ def test_it_ends_when_it_is_told(number: signal.Signals, shared: Path) -> None:
         assert process.wait(20) == 0
         assert process.stderr is not None
         assert process.stderr.read() == "ended\n"
+
+
+@needs_packages
+def test_the_proportions_are_kept_as_detect_keeps_them(cli: Cli, tmp_path: Path) -> None:
+    """Of a picture that is sent, and of the source, which shows the same all the time."""
+    wide = cv2.copyMakeBorder(read_image(DEMO_PHOTO), 0, 0, 500, 500, cv2.BORDER_REFLECT)
+    photo, clip = tmp_path / "wide.png", tmp_path / "wide.avi"
+    cv2.imwrite(str(photo), wide)
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"FFV1"), 10, wide.shape[1::-1])
+    if not writer.isOpened():
+        pytest.skip("this OpenCV writes no video")
+    for _ in range(20):
+        writer.write(wide)
+    writer.release()
+
+    def truth(source: Path, *options: str) -> list[list[float]]:
+        done = cli("detect", source, "--limit", 1, "--json", "-", *options)
+        return [face["box"] for face in json.loads(done.out)["results"][0]["faces"]]
+
+    with started("--source", str(clip), "--keep-aspect") as (_, address):
+        sent = json.loads(ask(address, "/v1/detect", body=photo.read_bytes()).read())
+        events = ask(address, "/v1/events")
+        watched = None
+        while watched is None:
+            line = events.readline()
+            assert line
+            if line.startswith(b"data: ") and "faces" in (data := json.loads(line[6:])):
+                watched = data if "picture" in data else None
+        status = json.loads(ask(address, "/v1/status").read())
+    assert status["model"]["keep_aspect"] is True
+    assert status["source"]["name"] == "wide.avi"
+    for found, source in ((sent, photo), (watched, clip)):
+        boxes = [face["box"] for face in found["faces"]]
+        wanted = truth(source, "--keep-aspect")
+        assert wanted
+        np.testing.assert_allclose(boxes, wanted, atol=0.01)
+        stretched = truth(source)
+        assert len(stretched) != len(boxes) or not np.allclose(boxes, stretched, atol=0.5)
 
 
 @needs_packages

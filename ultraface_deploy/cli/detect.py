@@ -24,6 +24,7 @@ from ultraface_deploy.cli.options import (
     IgnoreOutputs,
     InputSize,
     JsonTarget,
+    KeepAspect,
     Mean,
     Model,
     Precision,
@@ -88,9 +89,7 @@ def detect(
         float, typer.Option("--iou", min=0, max=1, help="IoU above which NMS suppresses.")
     ] = 0.3,
     nms: Annotated[str, typer.Option("--nms", help="hard, soft or blend.")] = "hard",
-    keep_aspect: Annotated[
-        bool, typer.Option("--keep-aspect", help="Fit the picture into the input and pad it.")
-    ] = False,
+    keep_aspect: KeepAspect = False,
     tiles: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(

@@ -110,6 +110,9 @@ CalibrationKeepsAspect = Annotated[
         "--keep-aspect", help="INT8: calibrate on photographs padded instead of stretched."
     ),
 ]
+KeepAspect = Annotated[
+    bool, typer.Option("--keep-aspect", help="Fit the picture into the input and pad it.")
+]
 Threads = Annotated[
     int, typer.Option("--threads", min=1, max=256, help="Threads of one inference.")
 ]

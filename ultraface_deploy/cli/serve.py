@@ -16,6 +16,7 @@ from ultraface_deploy.cli.options import (
     Backend,
     Device,
     InputSize,
+    KeepAspect,
     Model,
     Precision,
     ScoreThreshold,
@@ -50,6 +51,7 @@ def serve(
     device: Device = None,
     input_size: InputSize = None,
     threshold: ScoreThreshold = None,
+    keep_aspect: KeepAspect = False,
     fps: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
@@ -92,6 +94,7 @@ def serve(
     from ultraface_deploy.detect.detector import open_detector
     from ultraface_deploy.family.spec import parse_input_size
     from ultraface_deploy.pipeline.postprocess import PostprocessOptions
+    from ultraface_deploy.pipeline.view import View
 
     _require_packages()
     from ultraface_deploy.serve.app import Parts
@@ -109,6 +112,7 @@ def serve(
         PostprocessOptions(threshold),
         size,
         note,
+        View(keep_aspect),
     )
     given, token = token, _token(token, listen)
     choose_device(device)

@@ -57,7 +57,7 @@ class Parts:
         """Put together what two detectors of one model serve.
 
         Args:
-            watching: looks at the source.
+            watching: looks at the source. Of the view of both, `keep_aspect` is served.
             answering: looks at pictures that are sent.
             watched: the source; None to answer alone.
             threads: that each detector takes; for the viewers' information.
@@ -73,12 +73,17 @@ class Parts:
             "backend": watching.backend.name,
             "precision": watching.precision,
             "threads": threads,
+            "keep_aspect": watching.view.keep_aspect,
         }
         live = None
         if watched is not None:
-            live = Live(watched, Look(watching.session), threshold, metrics)
-        detecting = Detecting(Look(answering.session), threshold, metrics, most_mb, at_once)
+            live = Live(watched, _look_of(watching), threshold, metrics)
+        detecting = Detecting(_look_of(answering), threshold, metrics, most_mb, at_once)
         return cls(model, threshold, detecting, metrics, live, token)
+
+
+def _look_of(detector: Detector) -> Look:
+    return Look(detector.session, detector.view.keep_aspect)
 
 
 def build_app(parts: Parts) -> Starlette:

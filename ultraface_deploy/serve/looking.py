@@ -27,8 +27,13 @@ Stages = dict[str, float]
 class Look:
     """Finds faces as `Detector.detect` does, and times the stages."""
 
-    def __init__(self, session: Session, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._session, self._clock = session, clock
+    def __init__(
+        self,
+        session: Session,
+        keep_aspect: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._session, self._keep_aspect, self._clock = session, keep_aspect, clock
 
     @property
     def spec(self) -> ModelSpec:
@@ -38,7 +43,7 @@ class Look:
     def __call__(self, image: Image, threshold: float) -> tuple[Faces, Stages]:
         """Return the faces of (H, W, 3) uint8 BGR above a threshold, and seconds by stage."""
         begin = self._clock()
-        tensor, extent = network_input(image, self.spec, keep_aspect=False)
+        tensor, extent = network_input(image, self.spec, self._keep_aspect)
         prepared = self._clock()
         outputs = self._session.run(tensor)
         ran = self._clock()

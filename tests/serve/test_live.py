@@ -139,3 +139,12 @@ def test_a_source_that_was_never_opened_has_no_picture() -> None:
             "reason": None,
             "returns": 0,
         }
+
+
+def test_viewers_see_no_folder_of_a_file_that_is_watched() -> None:
+    video = Watched(FrameSource("video"), "/home/mine/./private/clip.mp4")
+    assert video.shown(video.name) == "clip.mp4"
+    assert video.shown("/home/mine/private/clip.mp4: damaged") == "clip.mp4: damaged"
+    assert video.shown(None) is None
+    camera = Watched(FrameSource("camera", camera=0), "/dev/video0")
+    assert camera.shown(camera.name) == "/dev/video0"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.detect.live import shown_url
@@ -44,6 +45,13 @@ class Watched:
     name: str
     width: int = 1280
     most_a_second: float | None = None
+
+    def shown(self, text: str | None) -> str | None:
+        """Return what viewers may know: no secrets of an address, no folders of a file."""
+        if text is None or self.source.kind in ("camera", "stream"):
+            return text and text.replace(self.name, shown_url(self.name))
+        file = Path(self.name)
+        return text.replace(self.name, file.name).replace(str(file), file.name)
 
 
 @dataclass(frozen=True)
@@ -146,9 +154,9 @@ class Live:
         problem = self._looker.problem
         return {
             "source": {
-                "name": shown_url(self.watched.name),
+                "name": self.watched.shown(self.watched.name),
                 "state": state.name if problem is None else "waiting",
-                "reason": state.reason or problem,
+                "reason": self.watched.shown(state.reason or problem),
                 "returns": self._feed.returns,
             },
             "pictures_per_second": round(recent.pictures_per_second, 2),

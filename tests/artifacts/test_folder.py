@@ -246,3 +246,13 @@ def test_two_artifacts_of_one_name_are_refused(small: ArtifactFolder) -> None:
     rewrite(small, lambda data: data["artifacts"].append(data["artifacts"][0]))
     with pytest.raises(InputError, match="two artifacts are called onnx"):
         ArtifactFolder.open(small.path)
+
+
+@pytest.mark.parametrize("change", [{"precision": "int8"}, {"format": "mnn"}, {"id": "onnx-fp16"}])
+def test_an_artifact_that_is_not_what_its_name_says_is_refused(
+    small: ArtifactFolder, change: dict[str, str]
+) -> None:
+    """Its name is what is looked for, its precision what it is judged by."""
+    rewrite(small, lambda data: data["artifacts"][0].update(change))
+    with pytest.raises(InputError, match="states what makes it"):
+        ArtifactFolder.open(small.path)

@@ -100,6 +100,9 @@ class Manifest:
         names = [artifact.id for artifact in self.artifacts]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two artifacts are called {twice[0]}")
+        for artifact in self.artifacts:
+            if artifact.id != (wanted := artifact_id(artifact.format, artifact.precision)):
+                raise ValueError(f"{artifact.id} states what makes it {wanted}")
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,10 @@ class Backend(ABC):
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:400]
             raise BackendError(f"{files[0]}: {self.name} cannot run it ({reason})") from error
         if problem := implausible(outputs):
-            raise BackendError(f"{files[0]}: {self.name} runs it, but {problem}; convert it again")
+            raise BackendError(
+                f"{files[0]}: {self.name} runs it, but {problem}; "
+                "convert it again from a network that finds faces"
+            )
         return session
 
     @abstractmethod

@@ -17,6 +17,7 @@ from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 
 _ERRORS_ONLY = 3
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 # The environment, because networks are verified and timed in child processes.
 DEVICE = "ULTRAFACE_DEPLOY_DEVICE"
 # Names people know for ONNX Runtime's execution providers.
@@ -40,8 +41,13 @@ class _Session(Session):
         super().__init__(spec)
         self._session = session
         self._input = session.get_inputs()[0].name
-        half = session.get_inputs()[0].type == "tensor(float16)"
-        self._type = np.float16 if half else np.float32
+        type = session.get_inputs()[0].type
+        if type not in _TYPES:
+            raise ValueError(
+                f"its input is {type}, and pictures are given as float: export it without what "
+                "casts and normalises its input"
+            )
+        self._type = _TYPES[type]
         first = (session.get_inputs()[0].shape or [1])[0]
         self.batch = first if isinstance(first, int) and first > 0 else None
         self._names = [output.name for output in session.get_outputs()]

@@ -58,6 +58,7 @@ class Format:
         input_size: reads (width, height) off the files, None where they do not say or where only
             a runtime can tell.
         channels: reads the channels of the input off the files, 3 where they do not say.
+        stored_precision: reads how the files are stored, FP32 where they do not say.
         adopt: reads other people's files as ONNX; None where they cannot be converted from.
         in_all: whether `--to all` means it too.
         estimate: returns what the tool that made the files expects of them, for the manifest.
@@ -80,6 +81,7 @@ class Format:
     stated_spec: Callable[[Files], ModelSpec | None] = lambda files: None
     input_size: Callable[[Files], tuple[int, int] | None] = lambda files: None
     channels: Callable[[Files], int] = lambda files: 3
+    stored_precision: Callable[[Files], Precision] = lambda files: "fp32"
     adopt: Callable[[Files], onnx.ModelProto] | None = None
     in_all: bool = True
     estimate: Callable[[Files], Mapping[str, Any] | None] = lambda files: None

@@ -15,6 +15,7 @@ from ultraface_deploy.quantize.int8 import Int8, Int8Job
 if TYPE_CHECKING:
     import onnx
 
+    from ultraface_deploy.agreement.precision import Precision
     from ultraface_deploy.quantize.plan import Plan
 
 
@@ -70,6 +71,12 @@ def _channels(files: Files) -> int:
     return input_channels(files[0])
 
 
+def _stored_precision(files: Files) -> Precision:
+    from ultraface_deploy.converters.onnx.header import stored_precision
+
+    return stored_precision(files[0])
+
+
 def _adopt(files: Files) -> onnx.ModelProto:
     from ultraface_deploy.converters.onnx.files import load
 
@@ -93,6 +100,7 @@ FORMAT = Format(
     stated_spec=_stated_spec,
     input_size=_input_size,
     channels=_channels,
+    stored_precision=_stored_precision,
     adopt=_adopt,
     sources={"fp16": "onnxsim"},
     heads=("raw", "decoded", "conv"),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ def load(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(str(path), load_external_data=False)
         _give_types(model)
+        sort_nodes(model.graph)
         onnx.checker.check_model(model)
         bad = next((tensor for tensor in model.graph.initializer if not _is_finite(tensor)), None)
         for node in model.graph.node:
@@ -39,6 +41,28 @@ def load(path: Path) -> onnx.ModelProto:
     if bad is not None:
         raise InputError(f"{path}: {bad.name} holds values that are not finite")
     return model
+
+
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Put every node after those that it reads; ONNX Runtime sorts by itself, the checker does not.
+
+    Its own conversion to FP16 writes such files.
+
+    Raises:
+        CycleError: a node reads what is made of its own output.
+    """
+    makers = {name: at for at, node in enumerate(graph.node) for name in node.output if name}
+    read = {
+        at: {makers[name] for name in node.input if name in makers}
+        for at, node in enumerate(graph.node)
+    }
+    if all(at > max(before, default=-1) for at, before in read.items()):
+        return
+    ordered = [graph.node[at] for at in TopologicalSorter(read).static_order()]
+    bare = onnx.GraphProto()
+    bare.node.extend(ordered)
+    del graph.node[:]
+    graph.node.extend(bare.node)
 
 
 def _give_types(model: onnx.ModelProto) -> None:

@@ -14,13 +14,15 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 from ultraface_deploy.safe.files import require_file
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.wire import count_fields
 
-# The fields of onnx.proto3 that lead to tensors, to the metadata and to the input's shape:
+# The fields of onnx.proto3 that lead to tensors, to the metadata, to names of operators and to the
+# input's shape:
 # message -> field number -> message, or the kind of a number or a text.
 _FIELDS = {
     "Model": {7: "Graph", 14: "Metadata", 20: "Training", 25: "Function"},
@@ -28,10 +30,10 @@ _FIELDS = {
     "Training": {1: "Graph", 2: "Graph"},
     "Function": {7: "Node", 11: "Attribute"},
     "Graph": {1: "Node", 5: "Tensor", 11: "Value", 15: "Sparse"},
-    "Node": {5: "Attribute"},
+    "Node": {4: "string", 5: "Attribute"},
     "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "Sparse", 23: "Sparse"},
     "Sparse": {1: "Tensor", 2: "Tensor"},
-    "Tensor": {8: "string", 13: "Location"},
+    "Tensor": {2: "int64", 8: "string", 13: "Location"},
     "Location": {},
     "Value": {1: "string", 2: "Type"},
     "Type": {1: "TensorType"},
@@ -61,6 +63,7 @@ _MESSAGES = {
     }
     for name in _FIELDS | _MORE
 }
+_FLOAT16 = 10
 _KIND = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {"string": _KIND.TYPE_BYTES, "int64": _KIND.TYPE_INT64}
 
@@ -111,6 +114,27 @@ def input_batch(path: Path) -> int:
     """
     sides = _input_sides(path)
     return sides[0] if len(sides) == 4 else 0
+
+
+def stored_precision(path: Path) -> Precision:
+    """Return how a file is stored, by its operators and the type of its weights.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    graphs = _read(path).field_7
+    operators = {name for graph in graphs for node in graph.field_1 for name in node.field_4}
+    if any(_computes_integers(name.decode(errors="replace")) for name in operators):
+        return "int8"
+    if b"DequantizeLinear" in operators:
+        return "w8"
+    types = {type for graph in graphs for tensor in graph.field_5 for type in tensor.field_2}
+    return "fp16" if _FLOAT16 in types else "fp32"
+
+
+def _computes_integers(operator: str) -> bool:
+    known = operator in ("QuantizeLinear", "DynamicQuantizeLinear")
+    return known or operator.startswith("QLinear") or operator.endswith("Integer")
 
 
 def _input_sides(path: Path) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ultraface_deploy import models
@@ -51,3 +52,37 @@ def test_a_file_of_a_folder_has_an_original(tmp_path: Path) -> None:
     file = SingleFile.open(folder.files(folder.artifacts[0])[0])
     assert file.of_folder is not None
     assert file.artifact == folder.artifacts[0]
+
+
+@pytest.mark.parametrize(
+    ("way", "precision"),
+    [("static", "int8"), ("operators", "int8"), ("dynamic", "int8"), ("half", "fp16")],
+)
+def test_how_a_foreign_file_is_stored_is_read_off_it(
+    foreign: Path, way: str, precision: str
+) -> None:
+    """Judged as FP32, it would be told to differ from itself on another runtime."""
+    onnx = pytest.importorskip("onnx", reason="reads ONNX files")
+    from onnxruntime import quantization
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    class Noise(quantization.CalibrationDataReader):  # type: ignore[misc]
+        left = 1
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            self.left -= 1
+            picture = np.random.default_rng(0).uniform(-1, 1, (1, 3, 240, 320))
+            return {"input": picture.astype(np.float32)} if self.left == 0 else None
+
+    stored = foreign.with_name("stored.onnx")
+    if way == "half":
+        onnx.save(convert_float_to_float16(onnx.load(str(foreign))), str(stored))
+    elif way == "dynamic":
+        quantization.quantize_dynamic(foreign, stored)
+    else:
+        format = "QDQ" if way == "static" else "QOperator"
+        quantization.quantize_static(
+            foreign, stored, Noise(), quant_format=quantization.QuantFormat[format]
+        )
+    assert SingleFile.open(stored).artifact.precision == precision
+    assert SingleFile.open(foreign).artifact.precision == "fp32"

@@ -13,11 +13,13 @@ import onnx
 import pytest
 
 from tests.conftest import ROOT, Convert, MakeCheckpoint
+from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import Outputs, Session, get_backend
 from ultraface_deploy.backends.base import probe_tensor
 from ultraface_deploy.converters import get_format
 from ultraface_deploy.converters.mnn.convert import convert_onnx
+from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import BackendError
 
 RUNTIMES = {
@@ -244,3 +246,19 @@ def test_missing_file_is_an_error(small: ArtifactFolder, tmp_path: Path) -> None
         files = [tmp_path / "gone.onnx", tmp_path / "gone.bin"]
         with pytest.raises(BackendError, match="gone"):
             get_backend(name).load(files, small.spec)
+
+
+def test_an_input_of_bytes_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="writes ONNX files")
+    model = onnx.load(str(models.FOLDER / "slim-320.onnx"))
+    (given,) = model.graph.input
+    given.type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    for node in model.graph.node:
+        for at, name in enumerate(node.input):
+            if name == given.name:
+                node.input[at] = "real"
+    cast = onnx.helper.make_node("Cast", [given.name], ["real"], to=onnx.TensorProto.FLOAT)
+    model.graph.node.insert(0, cast)
+    onnx.save(model, str(tmp_path / "bytes.onnx"))
+    with pytest.raises(BackendError, match=r"its input is tensor\(uint8\).*export it without"):
+        Detector.open(tmp_path / "bytes.onnx", "onnxruntime")

@@ -49,7 +49,8 @@ class SingleFile:
         Args:
             path: a file of any format that runs here.
             backends: names to restrict to; None for every installed runtime that reads it.
-            precision: how it is stored, where nobody has written that down; None for FP32.
+            precision: how it is stored, where nobody has written that down; None for what the file
+                shows.
             input_size: (width, height) where the file does not state it.
             known: what else the user knows of it.
 
@@ -60,13 +61,14 @@ class SingleFile:
             BackendError: the first runtime cannot run it.
         """
         require_file(path, "model")
-        record, _ = format_and_files(path)
+        record, all_files = format_and_files(path)
         folder = owning_folder(path)
         listed, format = None, record.name
         if folder is not None:
             listed = next(each for each in folder.artifacts if path.name in each.files)
             precision, format = listed.precision, listed.format
-        able = tuple(each for each in runtimes_of(format, precision or "fp32") if each.available())
+        precision = precision or record.stored_precision(all_files)
+        able = tuple(each for each in runtimes_of(format, precision) if each.available())
         readers = able if backends is None else tuple(map(get_backend, dict.fromkeys(backends)))
         for backend in readers:
             backend.require()
@@ -76,12 +78,8 @@ class SingleFile:
                 )
         if not readers:
             raise InputError(f"{path}: no installed runtime reads {format}")
-        _, files, spec = find_files(
-            path, readers[0].name, precision or "fp32", input_size, None, known
-        )
-        artifact = listed or describe_files(
-            format, precision or "fp32", {each.name: each for each in files}
-        )
+        _, files, spec = find_files(path, readers[0].name, precision, input_size, None, known)
+        artifact = listed or describe_files(format, precision, {each.name: each for each in files})
         return cls(path, files, spec, artifact, readers, able, folder)
 
     def timed(self) -> SingleFile:

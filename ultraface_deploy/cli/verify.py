@@ -77,6 +77,7 @@ def verify(
             comparisons = verify_file(subject, photos, backends, known, size)
         runtimes = {comparison.backend for comparison in comparisons}
         alone = len(runtimes) == 1
+        advice = "choose a runtime with --backend, or convert the network that it was made from"
         note(
             f"{subject}: no original is known, so it is compared with itself on other runtimes"
             if not alone
@@ -88,6 +89,7 @@ def verify(
         alone = False
         opened = ensure(folder, report=note)
         subject = opened.path
+        advice = f"convert {subject} again"
         with notes.status(f"verifying {subject}"):
             comparisons = verify_folder(opened, photos, backends)
     if not allow_no_faces:
@@ -104,7 +106,7 @@ def verify(
             + (
                 ""
                 if all(c.reason and "proves nothing" in c.reason for c in failed)
-                else f"; convert {subject} again"
+                else f"; {advice}"
             )
         )
 

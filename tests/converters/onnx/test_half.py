@@ -75,3 +75,22 @@ def test_an_opset_that_is_not_there_is_refused_before_work(tmp_path: Path, opset
     with pytest.raises(InputError, match=f"`opset` {opset}"):
         convert(source, ["onnx"], output=tmp_path / "out", opset=opset)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_foreign_file_whose_nodes_are_not_in_order_is_taken_in(tmp_path: Path) -> None:
+    """ONNX Runtime's conversion to FP16 puts the casts of the input at the end."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    from ultraface_deploy.converters.onnx.files import load
+
+    model = onnx.load(str(models.FOLDER / "slim-320.onnx"))
+    model = convert_float_to_float16(model, keep_io_types=True)
+    del model.metadata_props[:]
+    onnx.save(model, str(tmp_path / "half.onnx"))
+    folder = convert(resolve_source(tmp_path / "half.onnx"), ["onnx"], output=tmp_path / "out")
+    assert folder.find("onnx").verified
+    # What reads its own output has no order.
+    model.graph.node[0].input[0] = model.graph.node[-1].output[0]
+    onnx.save(model, str(tmp_path / "circle.onnx"))
+    with pytest.raises(InputError, match=r"circle\.onnx: not an ONNX model, or damaged"):
+        load(tmp_path / "circle.onnx")

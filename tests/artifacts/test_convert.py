@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Convert, MakeCheckpoint
+from ultraface_deploy import models
 from ultraface_deploy.artifacts import making
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
@@ -312,3 +313,14 @@ def test_files_of_others_are_not_replaced(
         convert(source, ["onnxsim"], output=tmp_path)
     other.unlink()
     assert convert(source, ["onnxsim"], output=tmp_path).find("onnx") == folder.find("onnx")
+
+
+def test_of_a_quantised_file_only_onnx_is_made(tmp_path: Path) -> None:
+    quantization = pytest.importorskip("onnxruntime.quantization", reason="quantises a file")
+    quantization.quantize_dynamic(models.FOLDER / "slim-320.onnx", tmp_path / "theirs.onnx")
+    source = resolve_source(tmp_path / "theirs.onnx")
+    for target, precision in (("mnn", "fp32"), ("onnx", "int8"), ("all", "fp32")):
+        with pytest.raises(InputError, match=r"quantised already \(int8\).* was made from"):
+            convert(source, [target], precision, output=tmp_path / "out")  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+    assert convert(source, ["onnx"], output=tmp_path / "out").find("onnx").verified

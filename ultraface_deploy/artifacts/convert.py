@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.artifacts.batches import require_batch
+from ultraface_deploy.artifacts.batches import FORMATS, require_batch
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder, Source, file_names
 from ultraface_deploy.artifacts.making import How, Report, Work, source_name
 from ultraface_deploy.artifacts.plan import Step, left_out, plan
 from ultraface_deploy.artifacts.source import ModelSource
-from ultraface_deploy.converters import get_format
+from ultraface_deploy.converters import format_and_files, get_format
 from ultraface_deploy.converters.chips import require_chip
 from ultraface_deploy.errors import CheckFailed, InputError, ToolFailed, UltraFaceError
 from ultraface_deploy.family.spec import Head
@@ -77,6 +77,7 @@ def convert(
     precisions = (precision,) if isinstance(precision, str) else tuple(precision)
     require_possible(targets, precisions, source.spec.head, opset, batch)
     steps = plan(source.root, targets, *precisions, head=source.spec.head)
+    _refuse_quantised(source, steps)
     options = int8 or Int8Options()
     require_chip(options.chip, targets)
     for step in steps:
@@ -152,6 +153,22 @@ def require_possible(
         check_opset(opset)
     require_batch(targets, batch)
     plan("torch", targets, *precisions, head=head)
+
+
+def _refuse_quantised(source: ModelSource, steps: Sequence[Step]) -> None:
+    """Refuse to make of a quantised file what is made of layers with plain weights.
+
+    Raises:
+        InputError: says what can be made of it.
+    """
+    record, files = format_and_files(source.file)
+    stored = record.stored_precision(files)
+    plain = all(step.format in FORMATS and step.precision == "fp32" for step in steps)
+    if stored in ("int8", "w8") and not plain:
+        raise InputError(
+            f"{source.file}: is quantised already ({stored}), and only {' and '.join(FORMATS)} can "
+            "be made of it; convert the network that it was made from"
+        )
 
 
 def _require_plans(options: Int8Options, steps: Sequence[Step]) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import threading
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import METADATA_KEY
+from ultraface_deploy.safe.beside import Use, stand_ins
 from ultraface_deploy.safe.files import require_file
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.pickles import NotPlain, require_plain
@@ -28,6 +31,7 @@ _ZIP = b"PK\x03\x04"
 _OLD_PICKLES = 5
 # torch packs nothing, and packed by hand weights lose a tenth.
 _MOST_PACKED, _LEAST_UNPACKED = 4, 32 << 20
+_ONE_AT_A_TIME = threading.Lock()
 _DAMAGED = (ValueError, KeyError, OSError, EOFError, RuntimeError, NotImplementedError)
 
 
@@ -46,7 +50,7 @@ def load_tensors(path: Path) -> Any:
     if path.suffix == SAFETENSORS:
         return _load_safetensors(path)
     try:
-        _require_plain(path)
+        beside = _require_plain(path)
     except NotPlain as error:
         raise InputError(
             f"{path}: refused, it holds more than tensors and loading it could run code "
@@ -54,7 +58,7 @@ def load_tensors(path: Path) -> Any:
         ) from error
     except (*_DAMAGED, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a torch checkpoint, or damaged ({_why(error)})") from error
-    return _load_pickled(path)
+    return _load_pickled(path, beside)
 
 
 def save_safetensors(
@@ -73,16 +77,21 @@ def save_safetensors(
     save_file(plain, path, {"format": "pt", METADATA_KEY: json.dumps(described)})
 
 
-def _require_plain(path: Path) -> None:
-    """Look at sizes and pickles before torch does: it does what a pickle says, however large."""
+def _require_plain(path: Path) -> dict[str, Use]:
+    """Look at sizes and pickles before torch does: it does what a pickle says, however large.
+
+    Returns:
+        The names of what is there beside tensors.
+    """
+    beside: dict[str, Use] = {}
     with path.open("rb") as file:
         is_zip = file.read(len(_ZIP)) == _ZIP
         file.seek(0)
         # Pickles say what the tensors are; the numbers lie elsewhere.
         content = b"" if is_zip else file.read(Limit.TEXT.bytes)
     if not is_zip:
-        require_plain(io.BytesIO(content), _OLD_PICKLES)
-        return
+        require_plain(io.BytesIO(content), _OLD_PICKLES, beside)
+        return beside
     records = records_of(path, Limit.MODEL)
     size, unpacked = path.stat().st_size, sum(records.values())
     if unpacked > max(_LEAST_UNPACKED, _MOST_PACKED * size):
@@ -97,16 +106,17 @@ def _require_plain(path: Path) -> None:
         for record in archive.infolist():
             if record.filename.lower() in pickles:
                 Limit.TEXT.check(path, record.file_size)
-                require_plain(io.BytesIO(archive.read(record)))
+                require_plain(io.BytesIO(archive.read(record)), 1, beside)
+    return beside
 
 
-def _load_pickled(path: Path) -> Any:
+def _load_pickled(path: Path, beside: dict[str, Use]) -> Any:
     try:
         import torch
     except ImportError as error:
         raise _missing("torch", f"reading {path.name}") from error
     try:
-        with warnings.catch_warnings():
+        with _in_their_place(beside), warnings.catch_warnings():
             # Its advice is for whoever wrote the file, or for torch's own developers.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -119,6 +129,31 @@ def _load_pickled(path: Path) -> Any:
         raise InputError(
             f"{path}: not a torch checkpoint, or damaged ({type(error).__name__})"
         ) from error
+
+
+@contextmanager
+def _in_their_place(beside: Mapping[str, Use]) -> Iterator[None]:
+    """Have torch call stand-ins for these names; what it calls is one list for all threads.
+
+    Raises:
+        UnpicklingError: the program itself has allowed torch to call one of them for real.
+    """
+    from torch.serialization import get_safe_globals, safe_globals
+
+    if not beside:
+        yield
+        return
+    with _ONE_AT_A_TIME:
+        allowed = {
+            each[1] if isinstance(each, tuple) else f"{each.__module__}.{each.__qualname__}"
+            for each in get_safe_globals()
+        }
+        try:
+            named = stand_ins(beside, allowed)
+        except ValueError as error:
+            raise pickle.UnpicklingError(f"unsupported: {error} is allowed for real") from error
+        with safe_globals([*named]):
+            yield
 
 
 def _load_safetensors(path: Path) -> Mapping[str, Any]:

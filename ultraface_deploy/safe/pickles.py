@@ -14,6 +14,8 @@ from encodings.aliases import aliases
 from functools import lru_cache
 from typing import IO, Any, NamedTuple
 
+from ultraface_deploy.safe.beside import Use, is_beside
+
 # Each of these takes memory only for what the file itself holds.
 _ALLOWED = re.compile(
     r"collections (OrderedDict|Counter)"
@@ -31,18 +33,22 @@ _MOST_STEPS = 1_000_000
 _LARGEST = 1 << 60
 """Python's hash of a number is its remainder by 2^61 - 1; keys of one hash take a dict hours."""
 _LONGEST_CODEC = 40
+# torch looks through all the names at each call of one.
+_MOST_NAMES, _MOST_CALLS = 64, 100_000
 
 
 class NotPlain(Exception):  # noqa: N818 - the outcome of a look
-    """A pickle calls something that tensors in dicts do not need."""
+    """A pickle calls something that neither tensors in dicts need, nor a stand-in can take."""
 
 
-def require_plain(file: IO[bytes], count: int = 1) -> None:
+def require_plain(file: IO[bytes], count: int, beside: dict[str, Use]) -> None:
     """Walk the pickles that follow each other in a file.
 
     Args:
         file: open at the first.
         count: how many there are.
+        beside: here is added what else than tensors is named, as `module name`, and how what it
+            makes is used.
 
     Raises:
         NotPlain: names what is called there.
@@ -51,7 +57,7 @@ def require_plain(file: IO[bytes], count: int = 1) -> None:
     steps = 0
     called, texts = set(), set()
     for _ in range(count):
-        machine = _Machine()
+        machine = _Machine(beside)
         for opcode, argument, _ in pickletools.genops(file):
             steps += 1
             if steps > _MOST_STEPS:
@@ -60,7 +66,9 @@ def require_plain(file: IO[bytes], count: int = 1) -> None:
                 raise NotPlain(opcode.name)
             if opcode.name == "GLOBAL":
                 if not _ALLOWED.fullmatch(str(argument)):
-                    raise NotPlain(str(argument).replace(" ", "."))
+                    if not is_beside(str(argument)):
+                        raise NotPlain(str(argument).replace(" ", "."))
+                    machine.stand_in(str(argument))
                 called.add(argument)
             elif isinstance(argument, str):
                 texts.add(argument[:_LONGEST_CODEC])
@@ -75,11 +83,17 @@ class _Value(NamedTuple):
     odd: bool = False
     """It must be no key: a tuple, or a number of more than 60 bits."""
     filled: bool = False
-    """It is a tuple of something."""
+    """It is a tuple of something else than plain dicts, whose keys have been looked at."""
     nested: bool = False
     """It is a tuple of something odd."""
     name: str = ""
     """Of what can be called."""
+    maker: str = ""
+    """Of the stand-in that made it."""
+    length: int = -1
+    """Of a tuple."""
+    mapping: bool = False
+    """It is a plain dict."""
 
 
 _PLAIN = _Value()
@@ -95,7 +109,9 @@ class _Machine:
     hash.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, beside: dict[str, Use]) -> None:
+        self._beside = beside
+        self._given = 0
         self._stack: list[_Value] = []
         self._memo: dict[Any, _Value] = {}
         self._listed = False
@@ -124,6 +140,18 @@ class _Machine:
             if opcode.stack_after:
                 stack.append(made)
 
+    def stand_in(self, name: str, given: int = 0) -> None:
+        """Note that what a name stands for is looked up or called, with so many arguments.
+
+        Raises:
+            ValueError: more of them than any training script saves.
+        """
+        self._beside.setdefault(name, "object")
+        # A file that names one long tuple again and again is short.
+        self._given += 1 + given
+        if len(self._beside) > _MOST_NAMES or self._given > _MOST_CALLS:
+            raise ValueError("too many objects beside the weights")
+
     def _top(self) -> _Value:
         if not self._stack:
             raise ValueError("a pickle of nothing")
@@ -149,23 +177,55 @@ class _Machine:
     def _made(self, name: str, argument: Any, taken: list[_Value]) -> _Value:
         """Return what an instruction makes of what it took."""
         if "TUPLE" in name:
-            return _Value(True, bool(taken), any(each.odd for each in taken))
+            nested = any(each.odd for each in taken)
+            filled = not all(each.mapping for each in taken)
+            return _Value(True, filled, nested, length=len(taken))
         if any(each.odd for each in _keys(name, taken)):
             raise ValueError("a tuple or a long number as a key")
         if name in ("APPEND", "APPENDS", "LIST"):
             self._listed |= any(each.odd for each in taken)
-        elif name in ("REDUCE", "NEWOBJ"):
-            called, given = taken
-            if _COLLECTIONS.fullmatch(called.name) and (
-                given.nested or (given.filled and self._listed)
-            ):
-                raise ValueError("a tuple or a long number as a key")
-            return _Value(odd=called.name == "torch Size")
-        elif name == "BUILD":
+        if name in ("REDUCE", "NEWOBJ"):
+            return self._called(*taken)
+        if name in ("SETITEM", "SETITEMS", "APPEND", "APPENDS", "ADDITEMS", "BUILD"):
+            self._fill(name, *taken[:2])
             return taken[0]
         if isinstance(argument, int) and abs(argument) > _LARGEST:
             return _ODD
-        return _Value(name=str(argument)) if name == "GLOBAL" else _PLAIN
+        return _Value(name=str(argument)) if name == "GLOBAL" else _Value(mapping="DICT" in name)
+
+    def _called(self, called: _Value, given: _Value) -> _Value:
+        """Return what a call makes."""
+        if called.name in self._beside:
+            if given.length < 0:
+                raise ValueError("a call without a tuple of arguments")
+            self.stand_in(called.name, given.length)
+            return _Value(maker=called.name)
+        if _COLLECTIONS.fullmatch(called.name) and (
+            given.nested or (given.filled and self._listed)
+        ):
+            raise ValueError("a tuple or a long number as a key")
+        return _Value(odd=called.name == "torch Size")
+
+    def _fill(self, name: str, filled: _Value, given: _Value = _PLAIN) -> None:
+        """Note what is done to what a stand-in made.
+
+        Raises:
+            ValueError: one that can be done neither to it nor to a dict of torch's.
+        """
+        maker = filled.maker
+        if name == "BUILD":
+            # Attributes are looked up by their names: a list of pairs would make keys of any kind.
+            if not (maker or given.mapping):
+                raise ValueError("attributes that are not in a dict")
+            if maker:
+                self.stand_in(maker)
+            use: Use = "object" if given.mapping else "state"
+        else:
+            use = "dict" if "SETITEM" in name else "list"
+        if maker and use != "object":
+            if self._beside[maker] not in ("object", use):
+                raise ValueError(f"{maker} that is filled in two ways")
+            self._beside[maker] = use
 
 
 def _keys(name: str, taken: list[_Value]) -> list[_Value]:

@@ -324,3 +324,26 @@ def test_of_a_quantised_file_only_onnx_is_made(tmp_path: Path) -> None:
             convert(source, [target], precision, output=tmp_path / "out")  # type: ignore[arg-type]
     assert not (tmp_path / "out").exists()
     assert convert(source, ["onnx"], output=tmp_path / "out").find("onnx").verified
+
+
+def test_the_int8_that_the_last_check_refuses_is_not_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search goes on to the next candidate, and that one is published."""
+    verify, refused = making.verify_artifact, list[str]()
+
+    def strict(spec, artifact, files, *others):  # type: ignore[no-untyped-def]
+        found = verify(spec, artifact, files, *others)
+        if artifact.precision != "int8" or refused:
+            return found
+        refused.append(artifact.id)
+        return replace(found, passed=False, reason="faces agree with F1 0.947")
+
+    monkeypatch.setattr(making, "verify_artifact", strict)
+    said: list[str] = []
+    source = resolve_source("slim-320")
+    made = convert(source, ["onnx"], "int8", tmp_path / "folder", report=said.append)
+    assert refused == ["onnx-int8"]
+    assert made.find("onnx", "int8").verified
+    (line,) = [each for each in said if "rejected" in each]
+    assert "rejected: of the photographs that ship: faces agree with F1 0.947" in line

@@ -144,3 +144,35 @@ def test_the_choice_says_why() -> None:
     assert Search((bad, one), one, False).choice == "kept a: the only one that passed"
     assert Search((one, fine), fine, False).choice == "kept c: the first within the goal"
     assert Search((bad,), None, False).choice == "none of 1 candidates passed"
+
+
+def test_what_the_last_check_refuses_is_not_chosen(tmp_path: Path) -> None:
+    """Neither as the first within the goal nor as the nearest; the next that passes is."""
+    refused = {"candidate-0", "candidate-1"}
+    asked: list[str] = []
+
+    def objection(files: Sequence[Path]) -> str | None:
+        asked.append(files[0].parent.name)
+        return "faces agree with F1 0.947" if asked[-1] in refused else None
+
+    strict = Runner(RUNNER.run, RUNNER.tolerance, objection)
+    verdicts = iter(
+        [verdict(0.999, 0.01), verdict(0.98, 0.02), verdict(0.97, 0.05, "lost"), verdict(0.98)]
+    )
+
+    class Says:
+        def judge(self, runner: Runner, files: Sequence[Path]) -> Verdict:
+            return next(verdicts)
+
+    found = search(
+        [candidate(name) for name in "abcd"],
+        cast(Gate, Says()),
+        strict,
+        tmp_path,
+        max_bytes=100,
+        budget_s=100,
+    )
+    assert found.best is not None
+    assert found.best.name == "d"
+    assert found.trials[0].verdict.reason == "faces agree with F1 0.947"
+    assert asked == ["candidate-0", "candidate-1", "candidate-3"]  # what failed is not asked about

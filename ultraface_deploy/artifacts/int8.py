@@ -56,8 +56,16 @@ def open_quantizer(
     )
 
 
-def runner_of(backend: Backend, spec: ModelSpec, scratch: Path) -> Runner:
-    """Return what runs INT8 artifacts on a backend, each in a child process."""
+def runner_of(
+    backend: Backend,
+    spec: ModelSpec,
+    scratch: Path,
+    objection: Callable[[Sequence[Path]], str | None] = lambda files: None,
+) -> Runner:
+    """Return what runs INT8 artifacts on a backend, each in a child process.
+
+    `objection` says what the last check has against files; it is asked after they ran.
+    """
 
     def run(files: Sequence[Path], inputs: Path) -> Outputs:
         output = scratch / "outputs.npz"
@@ -77,7 +85,7 @@ def runner_of(backend: Backend, spec: ModelSpec, scratch: Path) -> Runner:
         with np.load(output) as arrays:
             return {name: arrays[name] for name in ("scores", "boxes")}
 
-    return Runner(run, backend.tolerance("int8", spec))
+    return Runner(run, backend.tolerance("int8", spec), objection)
 
 
 def run_session(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultraface_deploy import models
-from ultraface_deploy.agreement.comparison import Reference
+from ultraface_deploy.agreement.comparison import Comparison, Reference
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.batches import FORMATS, require_same, set_inputs, single
 from ultraface_deploy.artifacts.choose import installed
@@ -131,7 +131,15 @@ class Work:
             for format in ("onnxsim", *int8.sources)
         }
         self._quantizer = self._quantizer or self._new_quantizer(sources["onnxsim"][0])
-        runner = runner_of(installed(record.name, "int8"), self.folder.spec, self.scratch)
+
+        def objection(files: Sequence[Path]) -> str | None:
+            made = {output.name: file for output, file in zip(outputs, files, strict=True)}
+            artifact = describe_files(record.name, "int8", made)
+            found = self._compare(artifact, files).reason
+            return None if found is None else f"of the photographs that ship: {found}"
+
+        judge = installed(record.name, "int8")
+        runner = runner_of(judge, self.folder.spec, self.scratch, objection)
         self._quantizer.make(record.name, int8, runner, sources, self._fp32_bytes(record), outputs)
 
     def _sound(self, format: str) -> tuple[Path, ...]:
@@ -215,17 +223,23 @@ class Work:
             make_folder(file.parent)
         return files
 
-    def _check_and_publish(
-        self, artifact: Artifact, made: list[Path], tools: dict[str, str]
-    ) -> None:
+    def _compare(self, artifact: Artifact, made: Sequence[Path]) -> Comparison:
+        """Compare an artifact with the original on the photographs that ship."""
         self._reference = self._reference or open_reference(self.folder)
         judge = installed(artifact.format, artifact.precision)
-        if self.how.batch != 1:
-            require_same(self.folder.spec, judge, artifact, made)
         comparison = verify_artifact(
             self.folder.spec, artifact, made, judge, self._reference, embedded_images()
         )
-        require_passed(comparison.needing_faces() if self.how.needs_faces else comparison)
+        return comparison.needing_faces() if self.how.needs_faces else comparison
+
+    def _check_and_publish(
+        self, artifact: Artifact, made: list[Path], tools: dict[str, str]
+    ) -> None:
+        if self.how.batch != 1:
+            judge = installed(artifact.format, artifact.precision)
+            require_same(self.folder.spec, judge, artifact, made)
+        comparison = self._compare(artifact, made)
+        require_passed(comparison)
         estimate = get_format(artifact.format).estimate(made)
         verified = replace(artifact, verification=asdict(comparison), estimate=estimate)
         self.folder = self.folder.publish(verified, made, tools)

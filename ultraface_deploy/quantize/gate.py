@@ -30,11 +30,13 @@ class Runner:
     """Runs INT8 artifacts, and how far they may be off there.
 
     `run` takes an artifact's files and a .npy file of inputs (M, 1, 3, H, W), and returns `scores`
-    (M, N, C) and `boxes` (M, N, 4). It raises `UltraFaceError` for what does not run.
+    (M, N, C) and `boxes` (M, N, 4). It raises `UltraFaceError` for what does not run. `objection`
+    says what the last check before publishing will have against files that the gate accepts.
     """
 
     run: Callable[[Sequence[Path], Path], Outputs]
     tolerance: Tolerance
+    objection: Callable[[Sequence[Path]], str | None] = lambda files: None
 
 
 @dataclass(frozen=True)

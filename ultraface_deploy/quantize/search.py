@@ -147,7 +147,11 @@ def _try(candidate: Candidate, gate: Gate, runner: Runner, folder: Path, max_byt
     if size > max_bytes:
         verdict = _rejected(f"more than the allowed {max_bytes / 1000:.0f} kB")
         return Trial(candidate.name, candidate.int8_share, size, verdict, files, judged=False)
-    return Trial(candidate.name, candidate.int8_share, size, gate.judge(runner, files), files)
+    verdict = gate.judge(runner, files)
+    if verdict.passed:
+        # Else the one that is chosen could fail afterwards, and another would not.
+        verdict = replace(verdict, reason=runner.objection(files))
+    return Trial(candidate.name, candidate.int8_share, size, verdict, files)
 
 
 def _best(trials: Sequence[Trial]) -> Trial | None:

@@ -68,6 +68,7 @@ class Format:
         chips: what it is compiled for, the default first; none where one file runs everywhere.
         refused_chips: those that were tried, and why they are not offered.
         architectures: the networks that it is made from; empty where all are.
+        refuse: raises `InputError` for another network that it is not made from.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Format:
     chips: tuple[str, ...] = ()
     refused_chips: Mapping[str, str] = field(default_factory=dict)
     architectures: tuple[Architecture, ...] = ()
+    refuse: Callable[[ModelSpec], None] = lambda spec: None
 
     def source_for(self, precision: Precision) -> str | None:
         """Return the format it is made from in a precision."""
@@ -128,17 +130,18 @@ class Format:
                 "one of the two, or quantise the cut ONNX file with the tool of the NPU's maker"
             )
 
-    def require_architecture(self, spec: ModelSpec) -> None:
+    def require_network(self, spec: ModelSpec) -> None:
         """Refuse a network that the format is not made from.
 
         Raises:
-            InputError: says which are.
+            InputError: says which are, or what of it the format cannot do.
         """
         if self.architectures and spec.architecture not in self.architectures:
             raise InputError(
                 f"{self.name} is not offered for {spec.name}, of the kind {spec.architecture}; for "
                 f"{', '.join(self.architectures)} it is"
             )
+        self.refuse(spec)
 
     def chip(self, wanted: str | None) -> str:
         """Return the chip to compile for: the one wanted, unless that is another format's."""

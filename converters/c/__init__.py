@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ultraface_deploy.converters.base import Conversion, Files, Format
+from ultraface_deploy.converters.c.members import refuse_other_members
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 from ultraface_deploy.quantize.int8 import Int8, Int8Job
@@ -75,4 +76,5 @@ FORMAT = Format(
     packages=("onnx", "onnxsim"),
     extra="onnx",
     stated_spec=_stated_spec,
+    refuse=refuse_other_members,
 )

@@ -164,6 +164,20 @@ def test_what_fails_keeps_no_other_target_from_being_made(
     assert not any("onnxsim" in line and "going on" in line for line in said)
 
 
+def test_what_a_format_cannot_do_is_refused_at_once_and_left_out_of_all(
+    tmp_path: Path, make_checkpoint: MakeCheckpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = resolve_source(make_checkpoint("slim", channels=1), input_size=(128, 96))
+    with pytest.raises(InputError, match="has GRAY input, which the C file cannot do"):
+        convert(source, ["c"], output=tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+    made, said = list[str](), list[str]()
+    monkeypatch.setattr(making.Work, "make", lambda _, step: made.append(step.format))
+    convert(source, ["all"], output=tmp_path / "all", report=said.append)
+    assert "ncnn" in made and "c" not in made
+    assert sum("left out" in line and "GRAY input" in line for line in said) == 1
+
+
 def test_converter_that_crashes_leaves_the_folder_as_it_was(
     folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

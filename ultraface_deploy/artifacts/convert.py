@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.batches import FORMATS, require_batch
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder, Source, file_names
 from ultraface_deploy.artifacts.making import How, Report, Work, source_name
-from ultraface_deploy.artifacts.plan import Step, left_out, plan
+from ultraface_deploy.artifacts.plan import Step, left_out, plan, unfit
 from ultraface_deploy.artifacts.source import ModelSource
 from ultraface_deploy.converters import format_and_files, get_format
 from ultraface_deploy.converters.chips import require_chip
@@ -76,17 +76,18 @@ def convert(
     """
     precisions = (precision,) if isinstance(precision, str) else tuple(precision)
     require_possible(targets, precisions, source.spec.head, opset, batch)
-    steps = plan(source.root, targets, *precisions, head=source.spec.head)
+    others = unfit(source.spec) if "all" in targets else {}
+    steps = plan(source.root, targets, *precisions, head=source.spec.head, without=others)
     _refuse_quantised(source, steps)
     options = int8 or Int8Options()
     require_chip(options.chip, targets)
     for step in steps:
-        get_format(step.format).require_architecture(source.spec)
+        get_format(step.format).require_network(source.spec)
     if any(step.precision == "int8" for step in steps):
         options.require_readable()
         _require_plans(options, steps)
     if "all" in targets:
-        _say_what_is_left_out(source.root, source.spec.head, report)
+        _say_what_is_left_out(source, others, report)
     # The target first: what installs it brings the steps on the way too.
     for step in reversed(steps):
         if step.format != source.root:
@@ -117,7 +118,7 @@ def _make(work: Work, steps: Sequence[Step]) -> list[UltraFaceError]:
     for at, step in enumerate(steps):
         try:
             work.make(step)
-        except (CheckFailed, ToolFailed) as error:
+        except (CheckFailed, ToolFailed, InputError) as error:
             later = steps[at + 1 :]
             if any(step.format in _read_by(each) for each in later):
                 raise
@@ -187,8 +188,12 @@ def _require_plans(options: Int8Options, steps: Sequence[Step]) -> None:
             return
 
 
-def _say_what_is_left_out(source_format: str, head: Head, report: Report) -> None:
-    if missing := left_out(source_format, head):
+def _say_what_is_left_out(source: ModelSource, others: Mapping[str, str], report: Report) -> None:
+    for name, reason in others.items():
+        if get_format(name).in_all:
+            report(f"left out: {reason}")
+    missing = left_out(source.root, source.spec.head)
+    if missing := {name: extra for name, extra in missing.items() if name not in others}:
         extras = ",".join(dict.fromkeys(missing.values()))
         report(
             f"left out: {', '.join(missing)}, for packages that are not installed: "

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ultraface_deploy.agreement.precision import Precision
@@ -12,7 +12,7 @@ from ultraface_deploy.artifacts.choose import runtimes_of
 from ultraface_deploy.backends import Backend
 from ultraface_deploy.converters import get_format, target_names
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.family.spec import Head
+from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.quantize import Int8
 
 
@@ -25,12 +25,16 @@ class Step:
 
 
 def plan(
-    source_format: str, targets: Sequence[str], *precisions: Precision, head: Head = "raw"
+    source_format: str,
+    targets: Sequence[str],
+    *precisions: Precision,
+    head: Head = "raw",
+    without: Collection[str] = (),
 ) -> list[Step]:
     """Return the steps to make the targets, each after what it starts from.
 
     `all` means every format that can be made and checked here: in FP32, and besides in the
-    precisions those that have them.
+    precisions those that have them; but those in `without`.
 
     Raises:
         InputError: a target is unknown, or has no such precision or head.
@@ -44,11 +48,23 @@ def plan(
             continue
         formats = map(get_format, target_names())
         in_all = [each.name for each in formats if each.in_all and head in each.heads]
+        in_all = [name for name in in_all if name not in without]
         for step in (Step(name, kind) for kind in ("fp32", *precisions) for name in in_all):
             road = _road(source_format, step) if has_precision(step.format, step.precision) else []
             if road and _judged(step) and not _missing(source_format, road):
                 steps |= dict.fromkeys(road)
     return list(steps)
+
+
+def unfit(spec: ModelSpec) -> dict[str, str]:
+    """Return which formats are not made from such a network: per format why."""
+    found = {}
+    for name in target_names():
+        try:
+            get_format(name).require_network(spec)
+        except InputError as error:
+            found[name] = str(error)
+    return found
 
 
 def left_out(source_format: str, head: Head = "raw") -> dict[str, str]:

@@ -27,14 +27,14 @@ def test_the_median_of_what_a_detection_takes(tmp_path: Path) -> None:
         "  }\n"
         "  async detect(picture) {\n"
         "    if (picture.data.length !== 4 * picture.width * picture.height) throw 2;\n"
-        "    const wait = turn++ % 5 ? 2 : 40, start = process.cpuUsage();\n"
+        "    const wait = turn++ % 5 ? 2 : 150, start = process.cpuUsage();\n"
         "    while (process.cpuUsage(start).user < 1000 * wait);\n"
         "  }\n"
         "}\n"
     )
     image = np.zeros((6, 9, 3), np.uint8)
     found = in_node(site, image, 10, threads=2)
-    assert 2 <= found.processor < 20  # where the mean is more
+    assert 2 <= found.processor < 50  # where the mean is more
     assert found.clock >= 0.9 * found.processor
     with pytest.raises(ToolFailed, match=r"Node\.js failed"):
         in_node(site, image, 1, threads=3)

@@ -16,10 +16,13 @@ def rows(folder: Path) -> list[dict[str, str]]:
 def test_rows_are_added_and_cut(tmp_path: Path) -> None:
     kept = Metrics(tmp_path)
     assert kept.rows() == []
+    kept.begin()
     kept.cut(0)
+    assert kept.rows() == []
     for images in (8, 16, 24):
         kept.add({"stage": "labels", "images": images, "total": 1 / 3, "lr": 0.01})
     assert [row["total"] for row in rows(tmp_path)] == ["0.33333"] * 3
+    kept.begin()
     with (tmp_path / "metrics.csv").open("a") as file:
         file.write("labels,3")
     Metrics(tmp_path).cut(16)

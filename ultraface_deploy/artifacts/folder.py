@@ -211,10 +211,11 @@ class ArtifactFolder:
         with locked(self.path):
             current = self._latest()
             others = tuple(a for a in current.artifacts if a.id != artifact.id)
+            # Of an artifact that a killed run left the note says so until it is made again.
+            earlier = self._arriving()
+            self._note({*earlier, *artifact.files})
             if len(others) < len(current.artifacts):
                 replace(current, artifacts=others)._write()
-            arriving = self.path / _ARRIVING
-            write_text(arriving, "\n".join(artifact.files))
             for source, target in zip(made, self.files(artifact), strict=True):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.replace(target)
@@ -224,8 +225,19 @@ class ArtifactFolder:
                 tools={**current.tools, **tools},
             )
             updated._write()
-            arriving.unlink()
+            self._note(earlier.difference(artifact.files))
         return updated
+
+    def _arriving(self) -> set[str]:
+        """Return the files that are being moved in, or were when a run was killed."""
+        note = self.path / _ARRIVING
+        return set(read_text(note).splitlines()) if note.is_file() else set()
+
+    def _note(self, arriving: set[str]) -> None:
+        if arriving:
+            write_text(self.path / _ARRIVING, "\n".join(sorted(arriving)))
+        else:
+            (self.path / _ARRIVING).unlink(missing_ok=True)
 
     def amend(self, artifact: Artifact) -> ArtifactFolder:
         """Replace what the manifest says of an artifact whose files stay as they are.
@@ -247,8 +259,7 @@ class ArtifactFolder:
     def strangers(self, names: Sequence[str]) -> list[Path]:
         """Return which files of these names are there that no run of this tool has put there."""
         known = {name for artifact in self.artifacts for name in artifact.files}
-        if (arriving := self.path / _ARRIVING).is_file():
-            known.update(read_text(arriving).splitlines())
+        known |= self._arriving()
         found = []
         for path in (self.path / name for name in names if name not in known):
             outer = self.path / path.relative_to(self.path).parts[0]

@@ -119,6 +119,7 @@ class Trainer:
         """Run what is left of the recipe, write `training.html`, and return the best checkpoint."""
         first = self.position[0]
         if self.metrics is not None:
+            self.metrics.begin()
             self.metrics.cut(self.images)
         for number in range(first, len(self.recipe.stages)):
             StageRun(self, number, self.recipe.stages[number]).fit()

@@ -29,6 +29,12 @@ class Metrics:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "metrics.csv"
 
+    def begin(self) -> None:
+        """Write the names of the columns, by which a run is known before it has saved anything."""
+        if not self._path.exists():
+            with replacing(self._path) as temporary, temporary.open("w", newline="") as file:
+                csv.writer(file).writerow(_COLUMNS)
+
     def cut(self, images: int) -> None:
         """Drop what a killed run wrote beyond the checkpoint that training goes on from."""
         if not self._path.exists():
@@ -49,11 +55,8 @@ class Metrics:
 
     def add(self, row: Mapping[str, float | str]) -> None:
         """Add the values of an epoch."""
-        new = not self._path.exists()
         with self._path.open("a", newline="") as file:
             writer = csv.DictWriter(file, _COLUMNS, restval="")
-            if new:
-                writer.writeheader()
             writer.writerow({key: _rounded(value) for key, value in row.items()})
 
 

@@ -118,9 +118,10 @@ def _matched(trainer: Trainer, best: Path, report: Callable[[str], None]) -> Pat
 
 
 def _refuse_replacing(output: Path, checkpoint: Path) -> None:
-    """Refuse a folder whose weights are not those of a run that stands there."""
+    """Refuse a folder whose weights are not those of a run that stands there, or was killed."""
+    killed = (output / "metrics.csv").exists() and not (output / "training.html").exists()
     for path in (output / "best.pth", output / f"best{SAFETENSORS}"):
-        if path.exists() and not checkpoint.exists():
+        if path.exists() and not checkpoint.exists() and not killed:
             raise InputError(
                 f"{path}: would be replaced, and belongs to no run in that folder; "
                 "choose another folder with `output`, or remove it"

@@ -12,7 +12,7 @@ from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.batches import FORMATS, require_batch
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder, Source, file_names
 from ultraface_deploy.artifacts.making import How, Report, Work, source_name
-from ultraface_deploy.artifacts.plan import Step, left_out, plan, unfit
+from ultraface_deploy.artifacts.plan import Step, left_out, plan, sources_of, unfit
 from ultraface_deploy.artifacts.source import ModelSource
 from ultraface_deploy.converters import format_and_files, get_format
 from ultraface_deploy.converters.chips import require_chip
@@ -120,20 +120,12 @@ def _make(work: Work, steps: Sequence[Step]) -> list[UltraFaceError]:
             work.make(step)
         except (CheckFailed, ToolFailed, InputError) as error:
             later = steps[at + 1 :]
-            if any(step.format in _read_by(each) for each in later):
+            if any(step.format in sources_of(each) for each in later):
                 raise
             if later:
                 work.report(f"{step.format:<14} failed; going on with the others")
             refused.append(error)
     return refused
-
-
-def _read_by(step: Step) -> tuple[str | None, ...]:
-    """Return the formats that an artifact is made from."""
-    record = get_format(step.format)
-    way = record.way(step.precision)
-    further = ("onnxsim", *way.sources) if isinstance(way, Int8) else ()
-    return record.source_for(step.precision), *further
 
 
 def require_possible(

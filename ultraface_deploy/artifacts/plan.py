@@ -123,10 +123,15 @@ def _road(source_format: str, step: Step) -> list[Step]:
     if step == Step(source_format):
         # An ONNX source is itself made an artifact; a checkpoint is only copied.
         return [step] if source_format == "onnx" else []
+    return [*(s for name in sources_of(step) for s in _road(source_format, Step(name))), step]
+
+
+def sources_of(step: Step) -> tuple[str, ...]:
+    """Return the formats that an artifact is made from."""
     record = get_format(step.format)
     way = record.way(step.precision)
-    # INT8 is planned on the simplified ONNX file, whatever else it is written from.
-    sources = (
-        ("onnxsim", *way.sources) if isinstance(way, Int8) else (record.source_for(step.precision),)
-    )
-    return [*(s for source in sources if source for s in _road(source_format, Step(source))), step]
+    if isinstance(way, Int8):
+        # INT8 is planned on the simplified ONNX file, whatever else it is written from.
+        return "onnxsim", *way.sources
+    source = record.source_for(step.precision)
+    return () if source is None else (source,)

@@ -21,6 +21,7 @@ import pytest
 from tests.bench.made import measurement, report
 from tests.conftest import ROOT, hear_ctrl_c
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.bench.board import remove
 from ultraface_deploy.bench.plan import Configuration, configurations
 from ultraface_deploy.bench.remote import measure_on_hosts
 from ultraface_deploy.bench.result import BenchReport, Failure, merged
@@ -152,6 +153,28 @@ def test_a_lost_connection_ends_the_benchmark_and_leaves_nothing(
     while board.left_behind() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert board.left_behind() == []
+
+
+def test_a_folder_goes_while_somebody_still_writes_into_it(tmp_path: Path) -> None:
+    """A killed benchmark's workers end a moment after it, and Python writes what it compiles."""
+    folder = tmp_path / "ultraface-bench-1"
+    folder.mkdir()
+    writes = (
+        "import itertools, sys, time\n"
+        "from pathlib import Path\n"
+        "end = time.monotonic() + 1\n"
+        "for index in itertools.count():\n"
+        "    try:\n"
+        "        (Path(sys.argv[1]) / str(index)).write_text('')\n"
+        "    except FileNotFoundError:\n"
+        "        break\n"
+        "    if time.monotonic() > end: break\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", writes, str(folder)]):
+        while not any(folder.iterdir()):
+            time.sleep(0.001)
+        remove(folder)
+    assert not folder.exists()
 
 
 def test_an_unknown_host_key_is_no_way_in(board: Board, found: list[Configuration]) -> None:

@@ -8,6 +8,7 @@ that Python 3.6 does not know, so that an old one can say that it is too old.
 
 # Tested by tests/bench/test_remote.py.
 
+import contextlib
 import io
 import json
 import os
@@ -23,8 +24,8 @@ from pathlib import Path
 
 OLDEST = (3, 10)
 
-
 ALIVE_S = 15
+REMOVAL_S = 10
 
 
 class Refused(Exception):  # noqa: N818 - reads as what it is
@@ -33,15 +34,17 @@ class Refused(Exception):  # noqa: N818 - reads as what it is
 
 def main() -> None:
     """Serve one request."""
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        signal.signal(number, lambda *_: sys.exit(1))
+    on_end(leave)
     threading.Thread(target=show_life, daemon=True).start()
     request = json.loads(sys.stdin.buffer.readline().decode())
     folder = None
     try:
         if sys.version_info < OLDEST:
             raise Refused(f"has Python {sys.version.split()[0]}; 3.10 or newer is needed")
+        # Not between making the folder and knowing its name.
+        on_end(signal.SIG_IGN)
         folder = Path(tempfile.mkdtemp(prefix="ultraface-bench-"))
+        on_end(leave)
         unpack(request["bytes"], folder)
         answer = {"report": run(find_python(request), folder)}
     except Refused as error:
@@ -49,9 +52,30 @@ def main() -> None:
     except OSError as error:
         answer = {"error": f"{error.filename or 'disk'}: {error.strerror}"}
     finally:
+        # A second signal must not end the removal.
+        on_end(signal.SIG_IGN)
         if folder is not None:
-            shutil.rmtree(str(folder), ignore_errors=True)
+            remove(folder)
     print(json.dumps(answer))
+
+
+def leave(number: int, frame: object) -> None:
+    """End the program, with what has to be done at its end."""
+    sys.exit(1)
+
+
+def on_end(action: object) -> None:
+    """Set what happens when the session ends or somebody asks this program to."""
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, action)  # type: ignore[arg-type]
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, also while those who were just killed still write into it."""
+    deadline = time.monotonic() + REMOVAL_S
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(str(folder), ignore_errors=True)
+        time.sleep(0.01)
 
 
 def show_life() -> None:
@@ -130,9 +154,8 @@ def run(python: str, folder: Path) -> object:
     try:
         code = child.wait()
     finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
+        end(child)
+        child.wait()
     if code != 0 or not result.exists():
         raise Refused(f"the benchmark ended with code {code}")
     return json.loads(result.read_text())
@@ -143,7 +166,14 @@ def end_with_input(child: subprocess.Popen) -> None:  # type: ignore[type-arg]
     # Not through sys.stdin: its lock, held here, would break the interpreter's own end.
     while os.read(0, 4096):
         pass
-    child.kill()
+    if child.poll() is None:
+        end(child)
+
+
+def end(child: subprocess.Popen) -> None:  # type: ignore[type-arg]
+    """Kill a process with all that it started in its session."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -95,3 +95,100 @@ def test_nohup_is_kept() -> None:
         check=False,
     )
     assert (result.returncode, result.stderr) == (0, b"")
+
+
+# Told to end before each line in turn of what makes temporary files, once and twice.
+EVERY_LINE = """
+import contextlib, os, signal, sys, threading, time
+from pathlib import Path
+from ultraface_deploy.artifacts import turns
+from ultraface_deploy.cli import signals
+from ultraface_deploy.safe import files
+
+folder, number, again = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "twice"
+watched = {turns.__file__, files.__file__, contextlib.__file__}
+left = 0
+
+def strike(frame, event, argument):
+    global left
+    if event == "line":
+        left -= 1
+        if left == 0 or (again and left == -1):
+            os.kill(os.getpid(), number)
+    return strike
+
+def trace(frame, event, argument):
+    return strike if frame.f_code.co_filename in watched else None
+
+def work():
+    with turns.scratch_in(folder, "a.json") as scratch:
+        (scratch / "made").touch()
+        files.write_text(folder / "a.json", "{}")
+
+signals.arrange()
+lines = 0
+while left <= 0:
+    lines += 1
+    left = lines
+    sys.settrace(trace)
+    try:
+        work()
+        sys.settrace(None)
+        if left <= 0:
+            time.sleep(30)
+            sys.exit(f"the signal before line {lines} was lost")
+    except (signals.Interrupted, signals.Terminated) as told:
+        sys.settrace(None)
+        for later in threading.enumerate():
+            if isinstance(later, threading.Timer):
+                later.join()
+        signals.let_go(told)
+    there = {path.name for path in folder.iterdir()}
+    if not there <= {".lock", "a.json"}:
+        sys.exit(f"told before line {lines}: {there}")
+print(lines)
+"""
+
+
+@pytest.mark.parametrize("times", ["once", "twice"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_stays_whenever_it_comes(
+    number: signal.Signals, times: str, tmp_path: Path
+) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", EVERY_LINE, str(tmp_path), str(int(number)), times],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert int(result.stdout) > 50
+
+
+LAST_WORDS = """
+import os, sys, time
+from ultraface_deploy.cli import signals
+
+class Held:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+signals.arrange()
+try:
+    Held()
+    time.sleep(30)
+except signals.Terminated:
+    print("terminated")
+"""
+
+
+def test_it_is_not_lost_in_a_destructor() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", LAST_WORDS, str(int(signal.SIGTERM))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (result.stdout, result.stderr) == ("terminated\n", "")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -18,6 +21,7 @@ from ultraface_deploy.errors import (
     ToolFailed,
     UltraFaceError,
 )
+from ultraface_deploy.safe import child
 from ultraface_deploy.safe.child import run_in_child, run_program
 
 STEPS = """
@@ -43,6 +47,15 @@ def hang(file):
     with open(file, "w") as out:
         out.write(str(os.getpid()))
     time.sleep(60)
+
+def leave_another(file):
+    other = subprocess.Popen(["sleep", "60"])
+    with open(file, "w") as out:
+        out.write(str(os.getpid()))
+
+def orphan(file):
+    with open(file, "w") as out:
+        out.write("alive")
 
 def leave():
     os.write(1, b"cannot write the model\\n")
@@ -101,13 +114,18 @@ def test_last_words_are_told(steps: str) -> None:
 
 
 def test_hang_is_ended_with_all_it_started(steps: str, tmp_path: Path) -> None:
-    started = time.monotonic()
-    file = tmp_path / "pid"
-    with pytest.raises(ToolFailed, match="did not finish within 3 s"):
-        call(steps, "hang", timeout=3, file=str(file))
-    assert time.monotonic() - started < 40
+    assert_ended_after(steps, "hang", tmp_path / "pid")
+
+
+def test_what_a_step_leaves_behind_is_ended(steps: str, tmp_path: Path) -> None:
+    assert_ended_after(steps, "leave_another", tmp_path / "pid")
+
+
+def assert_ended_after(steps: str, function: str, file: Path) -> None:
+    with pytest.raises(ToolFailed, match="did not finish within 5 s"):
+        call(steps, function, timeout=5, file=str(file))
     group = int(file.read_text())
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 40
     while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)
@@ -130,6 +148,48 @@ def states_of_group(group: int) -> list[str]:
         if int(fields[2]) == group:
             states.append(fields[0])
     return states
+
+
+def test_a_child_whose_parent_is_dead_does_nothing(steps: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    job = {
+        "path": sys.path,
+        "target": f"{steps}:orphan",
+        "arguments": {"file": str(file)},
+        "result": str(tmp_path / "result"),
+        "memory": None,
+        "what": "the step",
+        "parent": dead.pid,
+    }
+    subprocess.run([sys.executable, "-c", child._BOOT], input=json.dumps(job), text=True)
+    assert not file.exists()
+
+
+def test_a_program_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    started = []
+
+    def start() -> None:
+        program = child.start_program(
+            ["cat"], what="cat", cwd=tmp_path, said=tmp_path / "said", memory=0
+        )
+        started.append(program)
+        assert echo(program) == b"a"
+
+    thread = Thread(target=start)
+    thread.start()
+    thread.join()
+    (program,) = started
+    assert echo(program) == b"a"
+    program.kill()
+    program.communicate()
+
+
+def echo(program: subprocess.Popen[bytes]) -> bytes:
+    assert program.stdin and program.stdout
+    program.stdin.write(b"a")
+    return program.stdout.read(1)
 
 
 def test_exit_code_0_without_a_result_is_a_failure(steps: str) -> None:

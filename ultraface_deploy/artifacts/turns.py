@@ -7,13 +7,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from ultraface_deploy.errors import InputError
-from ultraface_deploy.safe.files import make_folder, temporary_name
+from ultraface_deploy.safe.files import make_folder, temporary_name, undisturbed
 
 _LOCK = ".lock"
 _LOCK_TIMEOUT_S = 120
@@ -45,15 +45,21 @@ def scratch_in(folder: Path, written: str) -> Iterator[Path]:
     What killed runs have left goes first, unfinished copies of the file `written` too: a run holds
     a lock on a file in its own folder, which the kernel lets go of with the process.
     """
-    with locked(folder):
-        _sweep(folder, written)
-        scratch = Path(tempfile.mkdtemp(dir=folder.resolve(), prefix=_SCRATCH))
-        in_use = FileLock(scratch / _LOCK)
-        in_use.acquire()
-    try:
+    with ExitStack() as kept:
+        with locked(folder):
+            _sweep(folder, written)
+            scratch = kept.enter_context(_scratch(folder.resolve()))
         yield scratch
+
+
+@contextmanager
+@undisturbed
+def _scratch(folder: Path) -> Iterator[Path]:
+    scratch = Path(tempfile.mkdtemp(dir=folder, prefix=_SCRATCH))
+    try:
+        with FileLock(scratch / _LOCK):
+            yield scratch
     finally:
-        in_use.release()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -61,6 +67,6 @@ def _sweep(folder: Path, written: str) -> None:
     """Remove what killed runs have left in a folder that is locked."""
     for scratch in folder.glob(f"{_SCRATCH}*"):
         with suppress(Timeout, OSError), FileLock(scratch / _LOCK, timeout=0):
-            shutil.rmtree(scratch)
+            shutil.rmtree(scratch, ignore_errors=True)
     for half in folder.glob(temporary_name(written)):
         half.unlink(missing_ok=True)

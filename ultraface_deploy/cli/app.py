@@ -94,6 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     except streams.ReaderGone:
         sys.exit(0)
     except signals.Interrupted:
+        signals.ignore()
         _fail("interrupted", 130)
     except signals.Terminated as told:
         signals.end_as_told(told)

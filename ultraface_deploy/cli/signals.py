@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import traceback
 from types import FrameType
 from typing import NoReturn
+
+from ultraface_deploy.safe.files import UNDISTURBED
 
 # Short beside what a person notices, long beside the making of a file.
 _LATER_S = 0.01
@@ -37,13 +41,27 @@ def arrange() -> None:
 def end_as_told(told: Terminated) -> NoReturn:
     """End by the signal itself: whoever sent it sees a process that it has ended."""
     (number,) = told.args
+    let_go(told)
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     raise AssertionError(f"a process outlived signal {number}")
 
 
+def ignore() -> None:
+    """Take no more signals: all is cleared away, and Python's own end has no place for them."""
+    for number in _MEANING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def let_go(told: BaseException) -> None:
+    """Close what a signal met on its way into a context or out of it: a frame still holds it."""
+    traceback.clear_frames(told.__traceback__)
+
+
 def _end(number: int, frame: FrameType | None) -> None:
-    if _makes_or_clears(frame):
+    if _is_ending():
+        return
+    if _must_not_end_here(frame):
         again = threading.Timer(_LATER_S, os.kill, (os.getpid(), number))
         again.daemon = True  # a process that has ended by then was to end
         again.start()
@@ -51,13 +69,28 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise _MEANING[signal.Signals(number)](number)
 
 
-def _makes_or_clears(frame: FrameType | None) -> bool:
-    """Whether `tempfile` is at work: between making a file and noting who removes it, or removing.
+def _is_ending() -> bool:
+    """Whether a signal came before, and things are being cleared away.
 
-    An exception there would leave the file behind, which is nobody's yet.
+    A terminal that closes sends two, people press Ctrl-C twice: that must not end the clearing.
+    """
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, Interrupted | Terminated):
+        error = error.__context__
+    return error is not None
+
+
+def _must_not_end_here(frame: FrameType | None) -> bool:
+    """Whether an exception would be lost here, or a file or folder that is nobody's yet.
+
+    `tempfile` and others make one and then note who removes it; of what a `__del__` raises Python
+    prints a line and goes on.
     """
     while frame is not None:
-        if frame.f_globals.get("__name__") == "tempfile":
+        code = frame.f_code
+        if frame.f_globals.get("__name__") == "tempfile" or code in UNDISTURBED:
+            return True
+        if code.co_name == "__del__":
             return True
         frame = frame.f_back
     return False

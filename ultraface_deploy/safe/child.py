@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -32,14 +34,16 @@ sys.path[:] = job["path"]
 from ultraface_deploy.safe.child import _serve
 _serve(job)
 """
-# A program is started by an interpreter that first asks to die with us (PR_SET_PDEATHSIG), and
-# may limit its memory.
+# A program is started by an interpreter that first asks to die with us (PR_SET_PDEATHSIG), sees
+# that we are not dead already, and may limit its memory.
 _EXEC = """
 import ctypes, os, resource, sys
 ctypes.CDLL(None).prctl(1, 9)
-if int(sys.argv[1]):
-    resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[1]),) * 2)
-os.execv(sys.argv[2], sys.argv[2:])
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+if int(sys.argv[2]):
+    resource.setrlimit(resource.RLIMIT_DATA, (int(sys.argv[2]),) * 2)
+os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
@@ -76,6 +80,7 @@ def run_in_child(
             "result": str(result_file),
             "memory": memory,
             "what": what,
+            "parent": os.getpid(),
         }
         output = _run([sys.executable, "-c", _BOOT], what, timeout, Path(folder), json.dumps(job))
         if not result_file.is_file():
@@ -116,7 +121,8 @@ def start_program(
         ToolFailed: there is no such executable.
     """
     with said.open("wb") as words:
-        return subprocess.Popen(
+        start = partial(
+            subprocess.Popen[bytes],
             _dying_with_us(command, what, memory),
             cwd=cwd,
             stdin=subprocess.PIPE,
@@ -125,13 +131,24 @@ def start_program(
             bufsize=0,
             start_new_session=True,
         )
+        return _starter(os.getpid()).submit(start).result()
+
+
+@lru_cache(maxsize=1)
+def _starter(process: int) -> ThreadPoolExecutor:
+    """Return a thread that lasts as long as this process.
+
+    A child that asked to die with us dies with the thread that started it.
+    """
+    return ThreadPoolExecutor(1, thread_name_prefix=f"starter-{process}")
 
 
 def _dying_with_us(command: Sequence[str], what: str, memory: int = 0) -> list[str]:
     program = shutil.which(command[0])
     if program is None:
         raise ToolFailed(f"{what}: cannot run the program {command[0]}")
-    return [sys.executable, "-I", "-S", "-c", _EXEC, str(memory), program, *command[1:]]
+    words = [str(os.getpid()), str(memory), program, *command[1:]]
+    return [sys.executable, "-I", "-S", "-c", _EXEC, *words]
 
 
 def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: str) -> str:
@@ -151,7 +168,8 @@ def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: st
     except subprocess.TimeoutExpired:
         raise ToolFailed(f"{what} did not finish within {timeout:.0f} s and was stopped") from None
     finally:
-        if process.poll() is None:
+        # Not `poll`, which would let go of its number: what it started may outlive it.
+        if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
     if process.returncode < 0:
@@ -172,7 +190,7 @@ def last_line(output: str) -> str:
 
 def _serve(job: Mapping[str, Any]) -> None:
     """Do in the child what `run_in_child` asked for."""
-    _die_with_parent()
+    _die_with_parent(job["parent"])
     if job["memory"] is not None:
         resource.setrlimit(resource.RLIMIT_DATA, (job["memory"], job["memory"]))
     try:
@@ -187,11 +205,13 @@ def _serve(job: Mapping[str, Any]) -> None:
     Path(job["result"]).write_text(json.dumps(result))
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     """Have the kernel end this process when its parent ends in any way (PR_SET_PDEATHSIG)."""
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
 
 
 def _error_class(name: str) -> type[UltraFaceError]:

@@ -8,9 +8,11 @@ import os
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import CodeType
+from typing import ParamSpec
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.limits import Limit
@@ -19,6 +21,10 @@ _NAME_MAX = 255
 _STEM_MAX = 200
 """Bytes of a stem in the name of an unfinished file, which has a little more to hold."""
 _LFS_BEGIN, _LFS_LONGEST = b"version https://git-lfs.github.com/spec/", 1024
+
+UNDISTURBED: set[CodeType] = set()
+"""What makes a file or folder and removes it at its end: meanwhile no signal may end it."""
+_Arguments = ParamSpec("_Arguments")
 
 PARSE_ERRORS = (
     ValueError,
@@ -142,6 +148,14 @@ def make_folder(path: Path) -> None:
         raise InputError(f"{path}: the folder cannot be written; choose another with `output`")
 
 
+def undisturbed(
+    function: Callable[_Arguments, Iterator[Path]],
+) -> Callable[_Arguments, Iterator[Path]]:
+    """Let no signal end a context on its way in or out; between, while it is used, it may."""
+    UNDISTURBED.add(function.__code__)
+    return function
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path` in one step.
@@ -152,10 +166,15 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         InputError: the folder cannot be written or the disk is full.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
-        with _poured_into(path) as temporary:
-            yield temporary
-        return
+    poured = path.exists() and not path.is_file() and not path.is_dir()
+    with _poured_into(path) if poured else _put_in_place(path) as temporary:
+        yield temporary
+
+
+@contextmanager
+@undisturbed
+def _put_in_place(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside a file; on success it becomes the file."""
     try:
         before, after = temporary_name(path).split("*")
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=before, suffix=after)

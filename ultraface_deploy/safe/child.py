@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -121,16 +121,18 @@ def start_program(
         ToolFailed: there is no such executable.
     """
     with said.open("wb") as words:
-        start = partial(
-            subprocess.Popen[bytes],
-            _dying_with_us(command, what, memory),
-            cwd=cwd,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=words,
-            bufsize=0,
-            start_new_session=True,
-        )
+
+        def start() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                _dying_with_us(command, what, memory),
+                cwd=cwd,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=words,
+                bufsize=0,
+                start_new_session=True,
+            )
+
         return _starter(os.getpid()).submit(start).result()
 
 

@@ -17,14 +17,13 @@ weights' scales are chosen such that it is exact. Final layers keep `sum`, which
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.converters.c.matrices import BGR_ORDER, Doubles, Integers, matrix_of
 from ultraface_deploy.converters.c.topology import Step, Topology
-from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize.network import Layer
 from ultraface_deploy.quantize.plan import Plan, affine, dequantized
@@ -45,6 +44,8 @@ MAX_PARTIAL_SUM = 255
 _SMALLEST_MULTIPLIER = 160
 _LARGEST_MULTIPLIER = 32767
 _LARGEST_SHIFT = 6
+_LARGEST_RATIO = _LARGEST_MULTIPLIER / 2**16
+"""Of what a sum stands for to what an output stands for, with a shift of 1."""
 _PICTURE_OFFSET = 128
 
 
@@ -96,28 +97,26 @@ def lower(plan: Plan, topology: Topology, spec: ModelSpec) -> Int8Network:
         plan: equalised weights, ranges and mean inputs; all of its layers quantised.
         topology: the steps of the plan's network.
         spec: what the network is.
-
-    Raises:
-        InputError: a layer's outputs are finer than its sums.
     """
-    # The ratios do not depend on the shift; the largest one decides how far sums can be shifted.
     ratios = _Lowering(plan, spec, 1)
     for step in topology.steps:
         ratios.step(step)
+        while ratios.widen():
+            ratios.step(step)
+    # The ratios do not depend on the shift; the largest one decides how far sums can be shifted.
     shift = min(_LARGEST_SHIFT, int(np.floor(np.log2(_LARGEST_MULTIPLIER / ratios.largest))) - 15)
-    if shift < 1:
-        raise InputError("INT8 of c: the calibrated ranges are too narrow for these weights")
-    lowering = _Lowering(plan, spec, shift)
+    lowering = _Lowering(ratios.plan, spec, shift)
     return Int8Network(spec, topology, shift, tuple(map(lowering.step, topology.steps)))
 
 
 class _Lowering:
     def __init__(self, plan: Plan, spec: ModelSpec, shift: int) -> None:
-        self._plan, self._spec, self._shift = plan, spec, shift
+        self.plan, self._spec, self._shift = plan, spec, shift
         self._planned = plan.network.with_parameters(
             {name: (dequantized(q), q.layer.bias) for name, q in plan.quantized.items()}
         )
         self.largest = 0.0
+        self._finer: dict[str, float] = {}
         self._input = plan.network.layers[0].source
 
     def step(self, step: Step) -> Int8Step:
@@ -125,19 +124,30 @@ class _Lowering:
         zero = 0 if step.kind == "join" else int(self._tensor(step.reads[0], 1).zero[0])
         return Int8Step(step, filters, self._matrix(step), zero)
 
+    def widen(self) -> bool:
+        """Widen the ranges of the last step's tensors that are finer than the sums they are of.
+
+        Where few pictures make a channel vary, its range can be narrower than what one unit of its
+        sums stands for, which no multiplier expresses. A wider range only rounds more.
+        """
+        finer, self._finer = self._finer, {}
+        wide = {
+            # Of an empty range `affine` makes a scale of 1.
+            name: (low * factor, high * factor) if high > low else (0.0, 255 * factor)
+            for name, factor in finer.items()
+            for low, high in (self.plan.ranges[name],)
+        }
+        self.plan = replace(self.plan, ranges=self.plan.ranges | wide)
+        return bool(wide)
+
     def _matrix(self, step: Step) -> Weights:
-        made = matrix_of(step, self._plan.network, self._spec)
+        made = matrix_of(step, self.plan.network, self._spec)
         planned = matrix_of(step, self._planned, self._spec).rows
         source = _concatenated([self._tensor(c.tensor, c.stored) for c in made.columns])
         means = np.concatenate([self._means(c.tensor, c.channels, c.stored) for c in made.columns])
         groups = FIRST_GROUPS if step.kind == "first" else _every_fourth(made.rows.shape[1])
-        output = None if step.final else self._outputs(step)
-        return self._quantize(made.rows, planned, made.bias, source, output, means, groups)
-
-    def _outputs(self, step: Step) -> Affine:
-        if step.kind == "join":
-            return self._tensor(step.sum_name, len(step.matrices[0].weight))
-        return _concatenated([self._tensor(each.name, len(each.weight)) for each in step.matrices])
+        names = [] if step.final else _names_of_outputs(step)
+        return self._quantize(made.rows, planned, made.bias, source, names, means, groups)
 
     def _tensor(self, name: str, channels: int) -> Affine:
         if name == self._input:
@@ -145,12 +155,12 @@ class _Lowering:
             scale = 1.0 / self._spec.std[0]
             zero = round(self._spec.mean[0]) - _PICTURE_OFFSET
         else:
-            scale, zero = affine(self._plan.ranges[name])
+            scale, zero = affine(self.plan.ranges[name])
             zero -= 128
         return Affine(np.full(channels, scale), np.full(channels, zero, np.int64))
 
     def _filter(self, given: Layer) -> Weights:
-        layer = self._plan.network.layer(given.name)
+        layer = self.plan.network.layer(given.name)
         channels = len(layer.weight)
         flat = layer.weight.reshape(channels, 9).astype(np.float64)
         return self._quantize(
@@ -158,13 +168,13 @@ class _Lowering:
             self._planned.layer(layer.name).weight.reshape(channels, 9).astype(np.float64),
             layer.bias.astype(np.float64),
             self._tensor(layer.source, 1),
-            self._tensor(layer.name, channels),
+            [(layer.name, channels)],
             self._means(layer.source, channels, channels)[:, None],
             np.arange(9).reshape(3, 3),
         )
 
     def _means(self, tensor: str, channels: int, stored: int) -> Doubles:
-        means = self._plan.means.get(tensor, np.zeros(channels, np.float32))
+        means = self.plan.means.get(tensor, np.zeros(channels, np.float32))
         return np.pad(means.astype(np.float64), (0, stored - channels))
 
     def _quantize(
@@ -173,7 +183,7 @@ class _Lowering:
         planned: Doubles,
         bias: Doubles,
         source: Affine,
-        output: Affine | None,
+        names: list[tuple[str, int]],
         means: Doubles,
         groups: Integers,
     ) -> Weights:
@@ -184,7 +194,7 @@ class _Lowering:
             planned: the weights that the plan's integers stand for, (N, K).
             bias: the biases, corrected for the plan's integers.
             source: scales and zero points of the inputs.
-            output: of the outputs, None to keep the sums.
+            names: of the output tensors and their channels; none to keep the sums.
             means: mean of each input, (K,) or (N, 1): what these integers take from the mean
                 output besides the plan's is put back (Nagel et al., 2019, section 4.2).
             groups: (G, n) the columns whose products are added in 16 bits; -1 stands for none.
@@ -193,10 +203,14 @@ class _Lowering:
         sigma = np.maximum(np.abs(effective).max(axis=1) / LEVELS, 1e-30)
         sigma = _within_partial_sums(effective, sigma, groups)
         multiplier = None
+        output = _concatenated([self._tensor(*each) for each in names]) if names else None
         if output is not None:
             step = 2.0 ** (15 + self._shift)
             ratio = sigma / output.scale
-            self.largest = max(self.largest, float(ratio.max()))
+            if (factor := float(ratio.max()) / _LARGEST_RATIO) > 1:
+                self._finer |= {name: 1.001 * factor for name, _ in names}
+            else:
+                self.largest = max(self.largest, float(ratio.max()))
             multiplier = np.clip(np.ceil(ratio * step), _SMALLEST_MULTIPLIER, _LARGEST_MULTIPLIER)
             sigma = multiplier / step * output.scale
         weight = np.clip(np.rint(effective / sigma[:, None]), -LEVELS, LEVELS)
@@ -207,6 +221,12 @@ class _Lowering:
         limited = np.clip(total, -(2**30), 2**30).astype(np.int64)
         exact = None if multiplier is None else multiplier.astype(np.int64)
         return Weights(weight.astype(np.int8), limited, sigma, exact)
+
+
+def _names_of_outputs(step: Step) -> list[tuple[str, int]]:
+    if step.kind == "join":
+        return [(step.sum_name, len(step.matrices[0].weight))]
+    return [(each.name, len(each.weight)) for each in step.matrices]
 
 
 def _concatenated(parts: list[Affine]) -> Affine:

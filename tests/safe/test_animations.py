@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -16,12 +17,14 @@ KINDS = (".gif", ".webp", ".png", ".avif")
 LEVELS = (10, 90, 170, 250)
 
 
-def animate(path: Path, milliseconds: int = 200) -> Path:
+def animate(
+    path: Path, milliseconds: Sequence[int] = (200,) * len(LEVELS), size: tuple[int, int] = (64, 48)
+) -> Path:
     if not hasattr(cv2, "imwriteanimation"):
         pytest.skip("this OpenCV writes no animations")
     animation = cv2.Animation()
-    animation.frames = [np.full((48, 64, 3), level, np.uint8) for level in LEVELS]
-    animation.durations = [milliseconds] * len(LEVELS)
+    animation.frames = [np.full((*size[::-1], 3), level, np.uint8) for level in LEVELS]
+    animation.durations = list(milliseconds)
     if not cv2.imwriteanimation(str(path), animation):
         pytest.skip(f"this OpenCV writes no animated {path.suffix}")
     return path

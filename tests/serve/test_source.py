@@ -120,9 +120,34 @@ def test_memory_of_why_does_not_grow() -> None:
 
 def test_a_video_is_played_at_its_speed_and_begins_again() -> None:
     feed, time, slot = play("video", [50, 50], fps=25.0)
-    assert time.now - 100.0 == pytest.approx(2 * 49 / 25)
+    # The last picture is shown as long as the others.
+    assert time.now - 100.0 == pytest.approx(2 * 50 / 25)
     assert feed.returns == 0
     assert slot.take().read_s is not None
+
+
+@pytest.mark.parametrize(
+    ("times", "lasts", "wanted"),
+    [
+        ([0.0, 0.1, 0.9, 1.0], None, 1.0 + 1 / 25),
+        ([5.0, 5.1, 5.9, 6.0], 0.5, 1.5),
+        ([0.0, None, None], None, 3 / 25),  # the container says nothing
+        ([0.0, 9e9, 9e9 + 1, 1.0, 2.0], None, 1 / 25 + 1 + 1 / 25 + 1 + 1 / 25),  # clocks that jump
+    ],
+)
+def test_a_video_is_played_at_the_times_of_its_pictures(
+    times: list[float | None], lasts: float | None, wanted: float
+) -> None:
+    class Irregular(Scripted):
+        def __iter__(self) -> Iterator[Frame]:
+            for index, at in enumerate(times):
+                yield Frame("a.mp4", IMAGE, index, self, time=at, lasts=lasts)
+            self.feed._stopping.set()
+
+    clock, source = Time(), Irregular("video", fps=25.0)
+    source.feed = Feed(source, Slot[Picture](), clock.clock, clock.wait)
+    source.feed.run()
+    assert clock.now - 100.0 == pytest.approx(wanted)
 
 
 def test_a_video_without_pictures_is_not_opened_a_thousand_times_a_second() -> None:

@@ -29,6 +29,10 @@ class Frame:
     """What is wrong with a picture that could be read only in part."""
     reduction: Reduction | None = None
     """How the image lies in the picture, where it was decoded smaller."""
+    time: float | None = None
+    """When a video or an animation shows it, in seconds from its beginning."""
+    lasts: float | None = None
+    """For how many seconds an animation shows it."""
 
     @property
     def size(self) -> tuple[int, int]:

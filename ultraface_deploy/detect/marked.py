@@ -25,9 +25,13 @@ from ultraface_deploy.safe.opencv import cv2
 
 Paint = Callable[[Image, Faces], Image]
 """What makes of a picture and its faces the picture that is written or shown."""
+Report = Callable[[str], None]
+"""Hears what a user should know of an output."""
 
 _ANIMATIONS = frozenset({".gif", ".webp", ".png", ".apng", ".avif"})
 _ANIMATION_BYTES = 1 << 30
+# Seconds that no picture of a video is shown; what seems longer is a clock that jumped.
+_LONGEST_STILL = 60.0
 # What each container takes; the others take MPEG-4.
 _CODECS = {".avi": "MJPG", ".mjpg": "MJPG", ".mjpeg": "MJPG", ".webm": "VP80", ".ogv": "VP80"}
 
@@ -86,9 +90,12 @@ def _refuse_sources(frames: FrameSource, output: Path) -> None:
 class Marked(Sink):
     """Writes painted frames: to one file, or under names after their sources into a folder."""
 
-    def __init__(self, frames: FrameSource, output: Path, paint: Paint) -> None:
+    def __init__(
+        self, frames: FrameSource, output: Path, paint: Paint, report: Report = lambda message: None
+    ) -> None:
         refuse_output(frames, output)
         self._frames, self._output, self._paint = frames, output, paint
+        self._report = report
         self._folder = output if output.is_dir() or not output.suffix else None
         make_folder(self._folder or output.parent)
         self._names = Names()
@@ -130,10 +137,11 @@ class Marked(Sink):
             if self._folder is not None:
                 target = self._folder / self._names.of(still, suffix_of(still))
             if target.suffix.lower() in _ANIMATIONS:
-                return self._open.enter_context(_animation(target, part.fps))
+                return self._open.enter_context(_animation(target))
         if self._folder is not None:
             target = self._folder / self._names.of(_named_after_stream(still), ".mp4")
-        sink = _VideoSink(self._open.enter_context(replacing(target)), part.fps)
+        temporary = self._open.enter_context(replacing(target))
+        sink = _VideoSink(temporary, part.fps, target, self._report)
         self._open.callback(sink.close)
         return sink
 
@@ -249,31 +257,65 @@ def _video_writer(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWri
 
 
 class _VideoSink:
-    """Writes painted frames; a source that changes size is scaled to its first frame's."""
+    """Writes painted frames; a source that changes size is scaled to its first frame's.
 
-    def __init__(self, path: Path, fps: float) -> None:
-        self._path = path
+    A video has one rate: where the pictures of the source come at irregular times, each is
+    repeated until the next one is due.
+    """
+
+    def __init__(self, path: Path, fps: float, named: Path, report: Report) -> None:
+        self._path, self._named, self._report = path, named, report
         self._fps = fps or 25.0
         self._writer: cv2.VideoWriter | None = None
-        self._size = (0, 0)
+        self._written = 0
+        self._began = 0.0
 
     def write(self, frame: Frame, painted: Image) -> None:
         if self._writer is None:
-            self._size = (painted.shape[1], painted.shape[0])
-            self._writer = _video_writer(self._path, self._fps, self._size)
-            if not self._writer.isOpened():
-                wide, high = self._size
-                raise InputError(
-                    f"`output`: OpenCV cannot write a {self._path.suffix} of {wide}x{high} at "
-                    f"{self._fps:g} frames a second; give an .mp4 or .avi"
-                )
+            self._began = frame.time or 0.0
+            self._writer = self._begin(painted)
+        elif frame.time is not None:
+            self._hold(frame.time)
         if (painted.shape[1], painted.shape[0]) != self._size:
             painted = cv2.resize(painted, self._size)  # type: ignore[assignment]
-        self._writer.write(painted)
+        self._last, self._frame = painted, frame
+        self._add()
 
     def close(self) -> None:
         if self._writer is not None:
+            if self._frame.time is not None and self._frame.lasts is not None:
+                self._hold(self._frame.time + self._frame.lasts)
             self._writer.release()
+
+    def _begin(self, painted: Image) -> cv2.VideoWriter:
+        high, wide = painted.shape[:2]
+        self._size = (wide, high)
+        writer = _video_writer(self._path, self._fps, self._size)
+        if not writer.isOpened():
+            raise InputError(
+                f"`output`: OpenCV cannot write a {self._path.suffix} of {wide}x{high} at "
+                f"{self._fps:g} frames a second; give an .mp4 or .avi"
+            )
+        if wide % 2 or high % 2:
+            self._report(
+                f"{self._named}: {wide - wide % 2}x{high - high % 2}, the pictures have "
+                f"{wide}x{high}: OpenCV writes videos of even sides and cuts the last pixel off"
+            )
+        return writer
+
+    def _hold(self, until: float) -> None:
+        """Repeat the last picture until a time of the source."""
+        due = round((until - self._began) * self._fps)
+        if due - self._written > _LONGEST_STILL * self._fps:
+            self._began += (due - self._written) / self._fps
+            return
+        while self._written < due:
+            self._add()
+
+    def _add(self) -> None:
+        assert self._writer is not None
+        self._writer.write(self._last)
+        self._written += 1
 
 
 class _AnimationSink:
@@ -282,21 +324,23 @@ class _AnimationSink:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.frames: list[Image] = []
+        self.milliseconds: list[int] = []
 
     def write(self, frame: Frame, painted: Image) -> None:
         self.frames.append(painted)
+        self.milliseconds.append(round(1000 * (frame.lasts or 0)))
         if sum(each.size for each in self.frames[:1]) * len(self.frames) > _ANIMATION_BYTES:
             raise InputError(f"`output` {self._path}: too many pictures for this kind; use .mp4")
 
 
 @contextmanager
-def _animation(output: Path, fps: float) -> Iterator[_AnimationSink]:
+def _animation(output: Path) -> Iterator[_AnimationSink]:
     sink = _AnimationSink(output)
     with replacing(output) as temporary:
         yield sink
         animation = cv2.Animation()
         animation.frames = sink.frames
-        animation.durations = [round(1000 / fps)] * len(sink.frames)
+        animation.durations = sink.milliseconds
         with native_name(temporary) as native:
             written = bool(sink.frames) and cv2.imwriteanimation(native, animation)
         if not written:

@@ -101,7 +101,7 @@ def open_sinks(
         frames: decides whether the output is a picture, a folder of pictures or a video.
         wanted: what to write.
         settings: what the results depend on; a run goes on only with the same.
-        report: hears of a run that is gone on with.
+        report: hears of a run that is gone on with, and of a video that cannot have its size.
 
     Raises:
         InputError: the output cannot hold what `frames` delivers, or cannot be written.
@@ -112,7 +112,7 @@ def open_sinks(
     with ExitStack() as stack:
         sinks: list[Sink] = []
         if wanted.output is not None:
-            sinks.append(stack.enter_context(Marked(frames, wanted.output, paint)))
+            sinks.append(stack.enter_context(Marked(frames, wanted.output, paint, report)))
         if wanted.crops is not None:
             sinks.append(CropSink(wanted.crops, wanted.margin))
         if wanted.resume:

@@ -15,6 +15,7 @@ from ultraface_deploy.detect import picamera
 from ultraface_deploy.detect.frames import Frame, Pending, Read, Stopped, Unread
 from ultraface_deploy.detect.live import LiveStream, shown_url
 from ultraface_deploy.detect.picamera import PiCamera
+from ultraface_deploy.detect.whole import is_whole, seconds_at
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.animations import is_animated, read_animation
 from ultraface_deploy.safe.files import native_name, require_file
@@ -28,8 +29,6 @@ from ultraface_deploy.safe.limits import PIXELS
 from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.safe.text import counted
 
-# Containers state how many frames they hold, some of them only nearly.
-_COMPLETE = 0.95
 # A camera that gives no picture so often in a row is gone.
 _CAMERA_TRIES = 10
 VIDEO_SUFFIXES = frozenset(
@@ -41,6 +40,7 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _CAMERA_DEVICE = re.compile(r"/dev/video(\d{1,3})")
 # Seconds a frame of an animation is shown where the file says nothing sensible, as browsers do it.
 _ANIMATION_SECONDS = 0.1
+_ANIMATION_FPS = 50.0
 RECONNECT_SECONDS = 30.0
 
 
@@ -135,12 +135,14 @@ class FrameSource:
                 yield partial(self._picture, path)
 
     def _animation(self, path: Path) -> Iterator[Pending]:
-        name, index = str(path), 0
+        name, index, time = str(path), 0, 0.0
         try:
-            for image, _ in read_animation(path):
+            for image, shown in read_animation(path):
+                lasts = shown or _ANIMATION_SECONDS
                 if not self._is_written(name):
-                    yield partial(_same, Frame(name, image, index, self))
-                index += 1
+                    frame = Frame(name, image, index, self, time=time, lasts=lasts)
+                    yield partial(_same, frame)
+                index, time = index + 1, time + lasts
         except InputError as error:
             known = self._is_written(name)
             yield partial(_same, Unread(name, error, len(self.paths) == 1, index, known))
@@ -162,14 +164,19 @@ class FrameSource:
     def _video(self) -> Iterator[Read]:
         capture, name = self._open()
         try:
-            index = 0
+            index, time = 0, 0.0
             # A file that gives no picture has ended; a camera may have sent a broken one.
             tries = 1 if self.camera is None else _CAMERA_TRIES
             while (image := _next_picture(capture, tries)) is not None:
+                time = 0.0 if self.camera is not None else seconds_at(capture)
+                # None of a camera, and of a container that says 0 of every picture.
+                shown = time if time or (self.camera is None and index == 0) else None
                 if not self._is_written(name):
-                    yield Frame(name, as_bgr(image), index, self)
+                    yield Frame(name, as_bgr(image), index, self, time=shown)
                 index += 1
-            if self.camera is not None or index < _COMPLETE * (self.count or 1):
+            if self.camera is not None or not is_whole(
+                self.paths[0], capture, index, self.count, time
+            ):
                 got = counted(index, "picture")
                 if self.count is not None:
                     got = f"{index} of {counted(self.count, 'picture')}"
@@ -301,9 +308,9 @@ def open_source(source: str, patience: float = RECONNECT_SECONDS) -> FrameSource
     if _is_video(path):
         return _opened(FrameSource("video", [path]))
     if is_animated(path):
-        seconds = [shown for _, shown in read_animation(path)]
-        mean = sum(seconds) / len(seconds)
-        fps = 1 / mean if mean > 0 else 1 / _ANIMATION_SECONDS
+        seconds = [shown or _ANIMATION_SECONDS for _, shown in read_animation(path)]
+        # A video of it repeats what is shown longer.
+        fps = min(1 / min(seconds), _ANIMATION_FPS)
         return FrameSource("animation", [path], fps=fps, count=len(seconds))
     return _pictures([path])
 

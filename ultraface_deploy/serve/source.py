@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from ultraface_deploy.detect.frames import Frame
 from ultraface_deploy.detect.sources import FrameSource, open_source
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.images import Image
@@ -20,6 +21,8 @@ _PATIENCE_S = 10.0
 _SILENT_S = 3.0
 # Of a video that does not say.
 _USUAL_FPS = 25.0
+# Between two pictures of a video; what seems longer is a clock that jumped.
+_LONGEST_STILL_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,27 @@ def open_live(text: str) -> FrameSource:
             "for pictures use detect, or POST them to /v1/detect"
         )
     return source
+
+
+class _Pace:
+    """When each picture of a video is due: as the file says, else one after the other."""
+
+    def __init__(self, begin: float, usual_s: float) -> None:
+        self._begin, self._usual_s = begin, usual_s
+        self._from: float | None = None
+        self.next = begin
+        """When the picture is over that was asked for last."""
+
+    def due(self, frame: Frame) -> float:
+        due = self.next
+        if frame.time is not None:
+            if self._from is None:
+                self._from = frame.time
+            due = self._begin + frame.time - self._from
+            if not -_LONGEST_STILL_S < due - self.next < _LONGEST_STILL_S:  # its clock jumped
+                self._from, due = frame.time - (self.next - self._begin), self.next
+        self.next = due + (frame.lasts or self._usual_s)
+        return due
 
 
 class Feed:
@@ -127,16 +151,17 @@ class Feed:
         delivered = 0
         source = self._source
         source.stopped = None
-        begin = before = self._clock()
+        before = self._clock()
+        pace = _Pace(before, 1 / (source.fps or _USUAL_FPS))
+        played = source.kind in ("video", "animation")
         try:
             for frame in source:
                 if self._stopping.is_set():
                     return delivered
                 took = None
-                if source.kind in ("video", "animation"):
+                if played:
                     took = self._clock() - before
-                    due = begin + delivered / (source.fps or _USUAL_FPS)
-                    self._wait(max(0.0, due - self._clock()))
+                    self._wait(max(0.0, pace.due(frame) - self._clock()))
                 now = self._clock()
                 self._slot.put(Picture(frame.image, now, took))
                 self._last, self._problem = now, None
@@ -145,6 +170,8 @@ class Feed:
                     # It drops what is old itself, and of a video on a web server nothing.
                     self._slot.wait_until_taken()
                 before = self._clock()
+            if played and delivered:
+                self._wait(max(0.0, pace.next - self._clock()))
             self._problem = source.stopped
             if not delivered and self._problem is None:
                 self._problem = "it has no pictures"

@@ -10,10 +10,15 @@ import numpy as np
 import pytest
 
 from tests.converters.c.conftest import FLOAT_SETS, SETS, SIZE, Case, Library, pictures
+from ultraface_deploy import models
 from ultraface_deploy.converters.c import reference
+from ultraface_deploy.converters.c.int8 import lower
 from ultraface_deploy.converters.c.members import refuse_other_members
+from ultraface_deploy.converters.onnx.network import load_network
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
+from ultraface_deploy.quantize.plan import Scheme, affine, make_plan
+from ultraface_deploy.quantize.quantizer import fitting_table
 
 NETWORKS = ("slim-320", "rfb-320")
 
@@ -70,6 +75,27 @@ def test_bands_change_nothing(
             np.testing.assert_array_equal(one["boxes"], more["boxes"])
             found = library.detect(picture, threshold=0.01, threads=threads)
             np.testing.assert_array_equal(found, faces)
+
+
+def test_ranges_finer_than_the_sums_are_widened(make_case: Callable[..., Case]) -> None:
+    case = make_case("slim-320")
+    network, _ = load_network(case.onnx_file)
+    table = fitting_table(network, sorted(models.FOLDER.glob("*.calibration.json")))
+    assert table is not None
+    plan, topology = make_plan(network, table, Scheme()), case.int8.topology
+    number = next(n for n, step in enumerate(topology.steps) if step.spatial and n > 3)
+    layer = plan.network.layer(topology.steps[number].spatial[0].name)
+    low, high = plan.ranges[layer.name]
+    empty = topology.steps[number + 1].matrices[0].name
+    narrow = {layer.name: (low / 500, high / 500), empty: (0.0, 0.0)}
+    found = lower(replace(plan, ranges=plan.ranges | narrow), topology, case.spec)
+    assert found.shift >= 1
+    (filters,) = found.steps[number].filters
+    scale, _ = affine(plan.ranges[layer.source])
+    largest = np.abs(layer.weight.reshape(len(layer.weight), 9)).max(axis=1) * scale
+    # No weight is cut off: 127 of what a sum stands for reach the largest.
+    assert (127.0001 * filters.scale >= largest).all()
+    assert np.isfinite(reference.run(found, pictures(case.spec)[0])["scores"]).all()
 
 
 def test_an_unknown_instruction_set_is_refused(

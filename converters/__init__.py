@@ -14,6 +14,7 @@ from pathlib import Path
 from ultraface_deploy.converters.base import Conversion, Format
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe import plugins
+from ultraface_deploy.safe.kinds import not_a
 from ultraface_deploy.safe.toolbox import ABSENT
 
 __all__ = [
@@ -103,8 +104,13 @@ def format_and_files(path: Path) -> tuple[Format, tuple[Path, ...]]:
     """
     if (record := format_of(path)) is None:
         known = dict.fromkeys(suffix for each in _formats() for suffix in each.known_by)
-        raise InputError(f"{path}: unknown kind of model file; known are {', '.join(known)}")
+        raise InputError(f"{path}: {no_model(path)}; known are {', '.join(known)}")
     return record, record.companions(path)
+
+
+def no_model(path: Path) -> str:
+    """Return what is wrong with a file that by its suffix is of no known format."""
+    return not_a(path, "model") or "unknown kind of model file"
 
 
 def _formats() -> Iterator[Format]:

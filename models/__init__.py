@@ -65,8 +65,12 @@ def registry() -> dict[str, RegistryEntry]:
     return entries
 
 
-def find(name: str) -> RegistryEntry:
+def find(name: str, or_file: bool = False) -> RegistryEntry:
     """Return the entry of that name.
+
+    Args:
+        name: of a model.
+        or_file: whether a file or a folder might have been given too, which a refusal then says.
 
     Raises:
         InputError: there is none; the message lists what there is.
@@ -74,9 +78,9 @@ def find(name: str) -> RegistryEntry:
     try:
         return registry()[name]
     except KeyError:
+        files = ", or give a .pth, an .onnx or an artifact folder" if or_file else ""
         raise InputError(
-            f"no model named {name!r}; choose from {', '.join(registry())}, "
-            "or give a .pth, an .onnx or an artifact folder"
+            f"no model named {name!r}; choose from {', '.join(registry())}{files}"
         ) from None
 
 

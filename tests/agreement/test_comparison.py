@@ -81,6 +81,14 @@ def test_differences_are_measured_and_named() -> None:
         require_passed(result)
 
 
+def test_a_network_that_finds_faces_everywhere_is_asked_whether_it_is_trained() -> None:
+    lost = replace(judge(Fixed((0.9, LEFT)), Fixed(), LOOSE), images=7, reference_detections=644)
+    with pytest.raises(CheckFailed, match="finds 644 faces in 7 pictures: is it trained"):
+        require_passed(lost)
+    with pytest.raises(CheckFailed, match=r"wanted \S+$"):
+        require_passed(replace(lost, reference_detections=62))
+
+
 def test_a_face_lost_and_a_face_invented() -> None:
     lost = judge(Fixed((0.9, LEFT), (0.9, RIGHT)), Fixed((0.9, LEFT)), LOOSE)
     assert (lost.recall, lost.precision, lost.passed) == (0.5, 1.0, False)

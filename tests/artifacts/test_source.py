@@ -69,7 +69,7 @@ def test_what_cannot_be_converted_from(tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"x")
     for name, reason in (
         ("net.tflite", r"cannot convert from \.tflite"),
-        ("model", "a file without suffix"),
+        ("model", "unknown kind of model file; give a"),
         ("gone.tflite", "no such model"),
         ("gone.pth", "no such model"),
         ("gone.onnx", "no such model"),

@@ -279,6 +279,17 @@ def test_a_student_and_not_its_teacher(
     assert not caplog.messages
 
 
+def test_our_own_unfinished_training_is_no_surprise(
+    tensors: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`last.pth` holds what the optimizer goes on with beside its average."""
+    goes_on = {name: value + 1 for name, value in tensors.items()}
+    path = save({"state_dict": tensors, "training": {"net": goes_on}}, tmp_path / "last.pth")
+    loaded = load_checkpoint(path, size_known=True)
+    assert torch.equal(loaded.state_dict[HEAD], tensors[HEAD])
+    assert not caplog.messages
+
+
 def test_of_several_networks_the_one_taken_is_named(
     tensors: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -103,7 +103,7 @@ def find_files(
     if not model.exists() and (entry := models.registry().get(str(model))) and entry.embedded:
         model = models.FOLDER / str(entry.file if _runs_original(backend) else entry.onnx)
     if not model.exists() and not model.suffix:
-        models.find(str(model))
+        models.find(str(model), or_file=True)
     require_file(model, "model")
     record, files = format_and_files(model)
     runtime = _reader_of(record.name, backend)

@@ -10,7 +10,7 @@ from typing import cast, get_args
 
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
-from ultraface_deploy.converters import format_names, format_of, get_format, model_file
+from ultraface_deploy.converters import format_names, format_of, get_format, model_file, no_model
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.known import NOTHING, Known
 from ultraface_deploy.family.spec import Head, ModelSpec
@@ -117,7 +117,7 @@ def _open_source(
     if not path.exists() and str(model) in models.registry():
         return _from_registry(str(model))
     if not path.exists() and not path.suffix:
-        models.find(str(model))
+        models.find(str(model), or_file=True)
     require_file(path, "model")
     return _from_file(path, name, size_known, known)
 
@@ -191,8 +191,9 @@ def _from_file(path: Path, name: str | None, size_known: bool, known: Known) -> 
         suffixes = ", ".join(
             each.known_by[0] for each in map(get_format, format_names()) if each.adopt
         )
+        found = no_model(path) if record is None else f"cannot convert from {path.suffix}"
         raise InputError(
-            f"{path}: cannot convert from {path.suffix or 'a file without suffix'}; "
+            f"{path}: {found}; "
             f"give a .pth, .safetensors, {suffixes}, an artifact folder or a registry name"
         )
     _require_onnx(path)

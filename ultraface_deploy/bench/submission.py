@@ -15,6 +15,7 @@ from ultraface_deploy.bench.measurement import Measurement
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import read_text, require_file
+from ultraface_deploy.safe.kinds import not_a
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.records import (
     SCHEMA,
@@ -129,9 +130,8 @@ class Submission:
         except InputError as error:
             if str(error).startswith(str(path)):
                 raise
-            raise InputError(
-                f"{path}: not a JSON result of bench, or damaged ({error}); run bench again"
-            ) from error
+            damaged = f"not a JSON result of bench, or damaged ({error}); run bench again"
+            raise InputError(f"{path}: {not_a(path, 'JSON result of bench') or damaged}") from error
         report = BenchReport.load(path)
         try:
             return cls.of(report)

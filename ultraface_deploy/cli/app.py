@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         streams.require_three()
         arguments = sys.argv[1:] if arguments is None else arguments
-        usage.require_values(arguments)
+        usage.require_values(arguments, lambda: typer.main.get_command(build_app()))
         asked = Everywhere.of(arguments)
         streams.arrange(show_native=asked.verbose)
         console.set_up(asked.quiet, asked.log_file)

@@ -76,10 +76,14 @@ def pull(
     ] = None,
 ) -> None:
     """Download checkpoints into the user's cache and check their SHA-256."""
+    from ultraface_deploy.errors import InputError
     from ultraface_deploy.models import find, registry
     from ultraface_deploy.models.pull import pull as pull_model
 
-    entries = [find(name)] if name else [e for e in registry().values() if not e.embedded]
+    to_pull = {each.name: each for each in registry().values() if not each.embedded}
+    if name is not None and name not in registry():
+        raise InputError(f"no model named {name!r} to pull; choose from {', '.join(to_pull)}")
+    entries = [find(name)] if name else list(to_pull.values())
     for entry in entries:
         with progress() as bar:
             task = bar.add_task(entry.name, total=None)

@@ -69,8 +69,10 @@ def calibrate(
     from ultraface_deploy.models import TABLE_SUFFIX
     from ultraface_deploy.safe.files import write_text
 
-    if calibration is None or calibration.is_file():
+    if calibration is None:
         raise InputError("quantize calibrate needs photographs: --calibration DIR")
+    if calibration.is_file():
+        raise InputError(f"--calibration {calibration}: is a file; give a folder of photographs")
     formats = ["onnxsim"] if ncnn_table is None else ["onnxsim", "ncnn"]
     with _open(model, calibration, images, input_size, formats, keep_aspect) as opened:
         quantizer, folder = opened

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -21,20 +21,45 @@ Refusal: type[Exception] = next(
 """What typer raises where the command line is wrong."""
 
 
-def require_values(arguments: Sequence[str]) -> None:
+def require_values(arguments: Sequence[str], whole: Callable[[], Any]) -> None:
     """Refuse empty texts, which a shell makes of a variable that is not set; "." would be read.
 
+    Args:
+        arguments: what was typed.
+        whole: returns the whole command line, a click group.
+
     Raises:
-        InputError: names the option before it.
+        InputError: names the option before it, or the argument.
     """
     before = ""
-    for word in arguments:
+    for place, word in enumerate(arguments):
         option, separator, value = word.partition("=")
         if word == "" or (separator and not value and option.startswith("--")):
             after_option = before.startswith("-") and before != "--"
-            named = option or (before if after_option else "an argument")
+            named = option or (before if after_option else _argument_at(place, arguments, whole()))
             raise InputError(f"{named}: the value is empty; is a variable not set?")
         before = word
+
+
+def _argument_at(place: int, arguments: Sequence[str], whole: Any) -> str:
+    """Return what the argument at a place of the line is called."""
+    words, command = command_of(whole, arguments)
+    typed = [word for word in arguments[:place] if word not in words]
+    valued = {
+        spelling
+        for each in command.params
+        if not getattr(each, "is_flag", True)
+        for spelling in each.opts
+    }
+    before = [
+        word
+        for word, previous in zip(typed, ["", *typed], strict=False)
+        if not word.startswith("-") and previous not in valued
+    ]
+    names = [each for each in command.params if each.param_type_name == "argument"]
+    if not names:
+        return "an argument"
+    return _spelled(names[min(len(before), len(names) - 1)]).strip("[]")
 
 
 def require_number(name: str, value: Any) -> None:

@@ -18,6 +18,7 @@ from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import METADATA_KEY
 from ultraface_deploy.safe.beside import Use, stand_ins
 from ultraface_deploy.safe.files import require_file
+from ultraface_deploy.safe.kinds import not_a
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.pickles import NotPlain, require_plain
 from ultraface_deploy.safe.zips import records_of
@@ -57,7 +58,7 @@ def load_tensors(path: Path) -> Any:
             f"({str(error)[:80]}); save only the state dict"
         ) from error
     except (*_DAMAGED, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: not a torch checkpoint, or damaged ({_why(error)})") from error
+        raise InputError(f"{path}: {_no_checkpoint(path, _why(error))}") from error
     return _load_pickled(path, beside)
 
 
@@ -126,9 +127,12 @@ def _load_pickled(path: Path, beside: dict[str, Use]) -> Any:
                 f"{path}: refused, it holds more than tensors and loading it could run code; "
                 "save only the state dict"
             ) from error
-        raise InputError(
-            f"{path}: not a torch checkpoint, or damaged ({type(error).__name__})"
-        ) from error
+        raise InputError(f"{path}: {_no_checkpoint(path, type(error).__name__)}") from error
+
+
+def _no_checkpoint(path: Path, reason: str) -> str:
+    wanted = "torch checkpoint"
+    return not_a(path, wanted) or f"not a {wanted}, or damaged ({reason})"
 
 
 @contextmanager

@@ -37,6 +37,8 @@ _HEADS = {
 _AVERAGED = re.compile(r"(?:^|[._])(?:ema|averaged?|shadow|swa)(?:$|[._])", re.IGNORECASE)
 # What a student learned from is not what was trained.
 _TEACHER = re.compile(r"(?:^|[._])teacher(?:$|[._])", re.IGNORECASE)
+# In `last.pth` of our own training: what the optimizer goes on with, beside its average.
+_GOES_ON = re.compile(r"^\.?training\.net\.?$")
 # How deep wrapping dicts are looked into, at how many entries in all, and how long a name can be.
 _DEPTH = 4
 _MOST_ENTRIES = 1_000_000
@@ -63,7 +65,8 @@ def find_weights(content: Any, path: Path, ema: bool = False) -> dict[str, torch
     if ema and not averaged:
         raise InputError(f"{path}: holds no averaged weights (EMA); leave out `ema`")
     chosen = averaged if ema or not trained else trained
-    chosen = [each for each in chosen if not _TEACHER.search(each[0])] or chosen
+    for beside in (_TEACHER, _GOES_ON):
+        chosen = [each for each in chosen if not beside.search(each[0])] or chosen
     if chosen:
         (place, weights), *others = chosen
         if different := [other for other, more in others if not _alike(weights, more)]:

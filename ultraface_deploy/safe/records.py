@@ -18,6 +18,7 @@ import msgspec
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
+from ultraface_deploy.safe.kinds import not_a
 from ultraface_deploy.safe.limits import Limit
 
 Version = Literal[1]
@@ -63,7 +64,11 @@ def read(path: Path, kind: type[T], what: str, again: str, newest: int = SCHEMA)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except InputError as error:
-        raise InputError(f"{path}: not a {what}, or damaged ({error}); {again}") from error
+        raise InputError(
+            f"{path}: {not_a(path, what) or f'not a {what}, or damaged ({error}); {again}'}"
+        ) from error
+    if other := not_a(path, what):
+        raise InputError(f"{path}: {other}")
     known = SCHEMA if newest == SCHEMA else f"{SCHEMA} to {newest}"
     raise InputError(f"{path}: schema {version} is not {known}; {again}")
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
+from ultraface_deploy.safe.kinds import not_a
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.text import reason
 from ultraface_deploy.wider.matching import Detections
@@ -45,10 +46,9 @@ def read_coco_results(path: Path, names: Iterable[str]) -> dict[str, Detections]
             box = [x, y, x + width, y + height, float(entry["score"])]
             rows.setdefault(_key(files.get(entry["image_id"], entry["image_id"])), []).append(box)
     except PARSE_ERRORS as error:
-        raise InputError(
-            f"{path}: not in COCO's results format, a list of image_id, bbox and score "
-            f"({reason(error)})"
-        ) from error
+        form = "not in COCO's results format, a list of image_id, bbox and score"
+        other = not_a(path, "list of predictions")
+        raise InputError(f"{path}: {other or f'{form} ({reason(error)})'}") from error
     found = {name: rows.get(name) or rows.get(name.rpartition("/")[2]) for name in names}
     if rows and not any(found.values()):
         raise InputError(

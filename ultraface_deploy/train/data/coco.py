@@ -12,6 +12,7 @@ from typing import Any
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
+from ultraface_deploy.safe.kinds import not_a
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.text import reason
 from ultraface_deploy.train.data.labelled import LabelledBox, LabelledImage, LeftOut
@@ -38,10 +39,9 @@ def read_coco(labels: Path, images: Path, left_out: LeftOut) -> Iterator[Labelle
         names = _names(data["images"])
         boxes = _boxes(data, names, labels.name, left_out)
     except PARSE_ERRORS as error:
-        raise InputError(
-            f"{labels}: not in COCO form, images, annotations and categories are expected "
-            f"({reason(error)})"
-        ) from error
+        form = "not in COCO form, images, annotations and categories are expected"
+        other = not_a(labels, "COCO annotation file")
+        raise InputError(f"{labels}: {other or f'{form} ({reason(error)})'}") from error
     pictures = Pictures(images)
     for identifier, name in names.items():
         yield LabelledImage(pictures.find(name), boxes[identifier])

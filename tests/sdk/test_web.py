@@ -28,6 +28,7 @@ from ultraface_deploy.converters.onnx.network import load_network
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed
 from ultraface_deploy.pipeline import Faces
+from ultraface_deploy.pipeline.view import View
 from ultraface_deploy.quantize.int8 import Int8, Int8Job
 from ultraface_deploy.quantize.plan import Scheme, make_plan
 from ultraface_deploy.quantize.quantizer import fitting_table
@@ -152,6 +153,38 @@ def test_the_same_faces_at_any_size(site: Path, python: Detector, size: tuple[in
     image = cv2.resize(read_image(DEMO_PHOTO), size)
     rgba = cv2.cvtColor(image, cv2.COLOR_BGR2RGBA)
     assert_same(web.run_in_node(site, rgba.tobytes(), *size), python.detect(image))
+
+
+@needs_node
+@pytest.mark.parametrize(
+    "size", [(1, 1), (320, 240), (640, 480), (1500, 300), (301, 999), (3, 900)]
+)
+def test_kept_proportions(site: Path, artifacts: ArtifactFolder, size: tuple[int, int]) -> None:
+    view = View(keep_aspect=True)
+    python = Detector.open(artifacts.path, backend="native", precision="int8", view=view)
+    side = min(size)
+    image = np.full((size[1], size[0], 3), 90, np.uint8)
+    image[:side, -side:] = cv2.resize(read_image(DEMO_PHOTO), (side, side))
+    rgba = cv2.cvtColor(image, cv2.COLOR_BGR2RGBA)
+    found = web.run_in_node(site, rgba.tobytes(), *size, keep_aspect=True)
+    assert_same(found, python.detect(image))
+    assert len(found) == (side >= 240)
+
+
+@needs_node
+def test_proportions_are_kept_or_not(site: Path, tmp_path: Path) -> None:
+    module = json.dumps((site / "detector.js").resolve().as_uri())
+    (tmp_path / "asks.mjs").write_text(
+        f"import {{ Detector }} from {module};\n"
+        "const detector = await Detector.load();\n"
+        "const picture = { data: new Uint8Array(4), width: 1, height: 1 };\n"
+        "for (const keepAspect of [true, false, undefined, 1])\n"
+        "  await detector.detect(picture, { keepAspect })"
+        ".then(() => console.log('ok'), (error) => console.log(error.message));\n"
+    )
+    done = subprocess.run(["node", "asks.mjs"], cwd=tmp_path, capture_output=True, check=True)
+    refused = [f"keepAspect {each}: give true or false" for each in ("undefined", "1")]
+    assert done.stdout.decode().splitlines() == ["ok", "ok", *refused]
 
 
 def test_two_packages_are_the_same_bytes(
@@ -394,6 +427,17 @@ def test_a_picture_is_chosen_and_the_sliders_move(page: Browser, tmp_path: Path)
     page.wait("Number(document.getElementById('count').textContent) >= 1")
 
 
+def test_the_page_keeps_proportions(page: Browser, python: Detector, tmp_path: Path) -> None:
+    """A picture so wide that its face is found only where it is not squeezed."""
+    wide = cv2.copyMakeBorder(read_image(DEMO_PHOTO), 0, 0, 0, 2500, cv2.BORDER_REPLICATE)
+    assert len(python.detect(wide)) == 0
+    cv2.imwrite(str(tmp_path / "wide.png"), wide)
+    page.choose("#file", tmp_path / "wide.png")
+    page.wait("document.getElementById('count').textContent === '0'")
+    page.run("document.getElementById('aspect').click()")
+    page.wait("document.getElementById('count').textContent === '1'")
+
+
 def test_what_is_no_picture_is_said(page: Browser, tmp_path: Path) -> None:
     (tmp_path / "a 'b' <i>.jpg").write_text("no picture")
     page.choose("#file", tmp_path / "a 'b' <i>.jpg")
@@ -445,15 +489,16 @@ def test_the_page_fits(page: Browser, width: int) -> None:
 
 def test_keyboard_and_screen_reader(page: Browser) -> None:
     reached = page.tabbed(8)
-    assert reached[:5] == ["file", "camera", "threshold", "overlap", "SUMMARY"]
+    assert reached[:6] == ["file", "camera", "threshold", "overlap", "aspect", "SUMMARY"]
     named = page.read_aloud()
     assert {
         ("slider", "Score above which a box is a face"),
         ("slider", "Overlap above which two boxes are one face"),
         ("button", "Camera"),
+        ("checkbox", "Keep the proportions of a wide or tall picture"),
         ("region", "Controls"),
     } <= named
-    roles = ("button", "slider", "image", "canvas", "textbox")
+    roles = ("button", "slider", "checkbox", "image", "canvas", "textbox")
     assert not [role for role, name in named if role in roles and not name]
     live = page.run("return document.getElementById('status').ariaLive")
     assert live == "polite"

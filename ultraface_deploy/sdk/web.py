@@ -197,7 +197,7 @@ def _compare(site: Path, spec: ModelSpec, files: tuple[Path, ...], precision: Pr
 
 
 def run_in_node(
-    site: Path, rgba: bytes, width: int, height: int, threads: int = 1
+    site: Path, rgba: bytes, width: int, height: int, threads: int = 1, keep_aspect: bool = False
 ) -> list[dict[str, object]]:
     """Return what the package's `Detector` finds in a picture of four bytes a pixel, in Node.js.
 
@@ -210,7 +210,8 @@ def run_in_node(
         f"const picture = {{ data: readFileSync('picture'), width: {width}, height: {height} }};\n"
         f"const detector = await Detector.load({{ threads: {threads} }});\n"
         f"if (detector.threads !== {threads}) throw new Error('no threads');\n"
-        "console.log(JSON.stringify(await detector.detect(picture)));\n"
+        f"const options = {{ keepAspect: {json.dumps(keep_aspect)} }};\n"
+        "console.log(JSON.stringify(await detector.detect(picture, options)));\n"
     )
     with tempfile.TemporaryDirectory(prefix="ultraface-node-") as name:
         scratch = Path(name)

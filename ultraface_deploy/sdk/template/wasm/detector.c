@@ -51,6 +51,13 @@ EXPORT(room) uint8_t *room(uint32_t width, uint32_t height)
 
 static int clamp(int value, int most) { return value < 0 ? 0 : value > most ? most : value; }
 
+/* How much of `most` a side takes, rounded as Python rounds. */
+static int fitted(int side, double scale, int most)
+{
+    const int length = (int)__builtin_rint(side * scale);
+    return length < 1 ? 1 : length > most ? most : length;
+}
+
 /* Bilinear as OpenCV's resize of bytes computes it (INTER_LINEAR). At the border a column takes
    the one pixel alone, a row takes it twice, which rounds otherwise. */
 static void make_taps(tap *taps, int source, int target, int once)
@@ -71,9 +78,9 @@ static void make_taps(tap *taps, int source, int target, int once)
     }
 }
 
-static void mix_columns(const uint8_t *row, uint16_t *line)
+static void mix_columns(const uint8_t *row, int wide, uint16_t *line)
 {
-    for (int x = 0; x < WIDTH; x++, line += 3) {
+    for (int x = 0; x < wide; x++, line += 3) {
         const uint8_t *first = row + 4 * columns[x].first, *second = row + 4 * columns[x].second;
         const uint32_t *weights = columns[x].weights;
         for (int c = 0; c < 3; c++)
@@ -81,12 +88,12 @@ static void mix_columns(const uint8_t *row, uint16_t *line)
     }
 }
 
-static void resize(const uint8_t *rgba, int width, int height)
+static void resize(const uint8_t *rgba, int width, int height, int wide, int high)
 {
-    make_taps(columns, width, WIDTH, 1);
-    make_taps(rows, height, HEIGHT, 0);
+    make_taps(columns, width, wide, 1);
+    make_taps(rows, height, high, 0);
     int held[2] = {-1, -1};
-    for (int y = 0; y < HEIGHT; y++) {
+    for (int y = 0; y < high; y++) {
         const int wanted[2] = {rows[y].first, rows[y].second};
         int place[2] = {-1, -1};
         /* Neighbouring rows share lines, so the last two are kept. */
@@ -96,29 +103,37 @@ static void resize(const uint8_t *rgba, int width, int height)
                 continue;
             place[i] = i ? 1 - place[0] : held[0] == wanted[1];
             held[place[i]] = wanted[i];
-            mix_columns(rgba + (size_t)wanted[i] * width * 4, lines[place[i]]);
+            mix_columns(rgba + (size_t)wanted[i] * width * 4, wide, lines[place[i]]);
         }
         const uint16_t *top = lines[place[0]], *bottom = lines[place[1]];
         const uint32_t first = rows[y].weights[0], second = rows[y].weights[1];
-        for (int i = 0; i < 3 * WIDTH; i++)
-            resized[y * 3 * WIDTH + i] =
+        for (int i = 0; i < 3 * wide; i++)
+            resized[y * 3 * wide + i] =
                 (uint8_t)(((top[i] * first >> 16) + (bottom[i] * second >> 16) + 2) >> 2);
     }
 }
 
 /* Find the faces of the picture that was written into `room`, best first, in its pixels; helpers
-   may be fewer than `threads` less one. Returns how many, or a negative error of the detector's
-   header. */
+   may be fewer than `threads` less one. `keep_aspect` fits the picture into the network's input,
+   0 stretches it. Returns how many, or a negative error of the detector's header. */
 EXPORT(detect)
-int detect(int width, int height, float threshold, float overlap, int most, int threads)
+int detect(int width, int height, float threshold, float overlap, int most, int threads,
+           int keep_aspect)
 {
     if (width < 1 || height < 1)
         return ULTRAFACE_BAD_PICTURE;
-    resize(room(0, 0), width, height);
+    int wide = WIDTH, high = HEIGHT;
+    if (keep_aspect) {
+        const double across = (double)WIDTH / width, down = (double)HEIGHT / height;
+        wide = fitted(width, across < down ? across : down, WIDTH);
+        high = fitted(height, across < down ? across : down, HEIGHT);
+    }
+    resize(room(0, 0), width, height, wide, high);
     ultraface_options options = ultraface_defaults();
     options.score_threshold = threshold;
     options.iou_threshold = overlap;
     options.format = ULTRAFACE_RGB;
+    options.keep_aspect = keep_aspect; /* fills one side already, so that the rest is padded */
 #if ULTRAFACE_THREADS > 1
     options.threads = clamp(threads, ULTRAFACE_THREADS);
     options.parallel_for = share;
@@ -126,9 +141,9 @@ int detect(int width, int height, float threshold, float overlap, int most, int 
     (void)threads;
 #endif
     const int limit = most < 1 || most > FACES ? FACES : most;
-    const int count = ultraface_detect_with(&options, resized, WIDTH, HEIGHT, 3 * WIDTH, arena,
+    const int count = ultraface_detect_with(&options, resized, wide, high, 3 * wide, arena,
                                             sizeof arena, faces, limit);
-    const float across = (float)width / WIDTH, down = (float)height / HEIGHT;
+    const float across = (float)width / wide, down = (float)height / high;
     for (int i = 0; i < count; i++) {
         faces[i].x1 *= across;
         faces[i].x2 *= across;

@@ -12,6 +12,11 @@ export interface Options {
   overlap?: number;
   /** The most faces that are returned, best first; default 1000. */
   limit?: number;
+  /**
+   * Fit the picture into the network's input and pad the rest, for very wide or tall pictures;
+   * default false: it is stretched.
+   */
+  keepAspect?: boolean;
 }
 
 /** Pixels of four bytes: red, green, blue, and one that is ignored. */

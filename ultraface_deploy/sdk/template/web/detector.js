@@ -4,7 +4,7 @@ import { detect, open } from "./engine.js";
 import { model } from "./model.js";
 
 const MOST = 1000;
-const DEFAULTS = { threshold: model.scoreThreshold, overlap: 0.3, limit: MOST };
+const DEFAULTS = { threshold: model.scoreThreshold, overlap: 0.3, limit: MOST, keepAspect: false };
 
 export { model };
 
@@ -99,7 +99,11 @@ function checked(options) {
   if (!(Number.isInteger(options.limit) && options.limit >= 1)) {
     throw new RangeError(`limit ${options.limit}: give a whole number from 1`);
   }
-  return { threshold: options.threshold, overlap: options.overlap, limit: options.limit };
+  if (typeof options.keepAspect !== "boolean") {
+    throw new TypeError(`keepAspect ${options.keepAspect}: give true or false`);
+  }
+  const { threshold, overlap, limit, keepAspect } = options;
+  return { threshold, overlap, limit, keepAspect };
 }
 
 /** Bytes of red, green, blue and alpha of whatever a page can draw. */

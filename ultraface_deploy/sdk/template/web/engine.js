@@ -53,7 +53,7 @@ async function read(url) {
  * Find the faces of a picture.
  * @param engine what `open` returned.
  * @param picture { data, width, height }, four bytes a pixel: red, green, blue, and one ignored.
- * @param options { threshold, overlap, limit }
+ * @param options { threshold, overlap, limit, keepAspect }
  * @returns { faces, milliseconds }
  */
 export function detect(engine, picture, options) {
@@ -68,8 +68,9 @@ export function detect(engine, picture, options) {
   if (room === 0) throw new RangeError(`no memory for a picture of ${width}x${height} pixels`);
   // Growing the memory replaces its buffer, so that it is looked up anew each time.
   new Uint8Array(memory.buffer, room, data.length).set(data);
-  const { threshold, overlap, limit } = options;
-  const count = exports.detect(width, height, threshold, overlap, limit, threads);
+  const { threshold, overlap, limit, keepAspect } = options;
+  const numbers = [threshold, overlap, limit, threads, keepAspect ? 1 : 0];
+  const count = exports.detect(width, height, ...numbers);
   if (count < 0) throw new RangeError(PROBLEMS[count] ?? `error ${count}`);
   const view = new DataView(memory.buffer, exports.found(), count * FIELDS * BYTES);
   const faces = Array.from({ length: count }, (_, index) => {

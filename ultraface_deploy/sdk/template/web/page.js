@@ -7,6 +7,7 @@ const stage = part("stage");
 const canvas = part("canvas");
 const video = part("video");
 const context = canvas.getContext("2d", { willReadFrequently: true });
+const aspect = part("aspect");
 const sliders = { threshold: part("threshold"), overlap: part("overlap") };
 
 const named = model.classNames.length > 0;
@@ -56,7 +57,7 @@ async function look() {
     draw(shown);
     const data = pixels ?? context.getImageData(0, 0, canvas.width, canvas.height);
     if (!stream) pixels = data;
-    const { faces, milliseconds } = await detector.detectTimed(data, thresholds());
+    const { faces, milliseconds } = await detector.detectTimed(data, options());
     if (shown === picture) show(faces, milliseconds);
   } catch (error) {
     say(error.message, true);
@@ -65,8 +66,13 @@ async function look() {
   if (wanted) look();
 }
 
-function thresholds() {
-  return { threshold: Number(sliders.threshold.value), overlap: Number(sliders.overlap.value) };
+function options() {
+  const { threshold, overlap } = sliders;
+  return {
+    threshold: Number(threshold.value),
+    overlap: Number(overlap.value),
+    keepAspect: aspect.checked,
+  };
 }
 
 function draw(source) {
@@ -256,6 +262,8 @@ for (const [name, slider] of Object.entries(sliders)) {
   });
   update();
 }
+
+aspect.addEventListener("change", look);
 
 part("class").hidden = !named;
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,22 @@ def test_every_wrapping(
     assert all(torch.equal(built[key], value) for key, value in tensors.items())
 
 
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_newer_pickle_protocols(
+    tensors: dict[str, Any], tmp_path: Path, zipped: bool, protocol: int
+) -> None:
+    net = torch.nn.Linear(2, 2)
+    momentum = torch.optim.Adam(net.parameters()).state_dict()
+    beside = {"names": {"a", "b"}, "hash": b"\x00\xff", "codec": "zlib", "path": Path("here")}
+    content = {"state_dict": tensors, "optimizer": momentum, **beside, "seen": Counter("aab")}
+    path, options = tmp_path / "x.pth", {"_use_new_zipfile_serialization": zipped}
+    torch.save(content, path, pickle_protocol=protocol, **options)
+    loaded = load_checkpoint(path).state_dict
+    assert loaded.keys() == tensors.keys()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
+
+
 @pytest.mark.parametrize("architecture", ["slim", "rfb"])
 @pytest.mark.parametrize("classes", [2, 3, 5])
 def test_architecture_and_classes_are_read_off_the_tensors(
@@ -100,15 +116,18 @@ class Evil:
 
 
 @pytest.mark.parametrize("form", ["pickle", "zip", "old", "beside tensors"])
+@pytest.mark.parametrize("protocol", [2, 4])
 def test_code_is_refused_and_does_not_run(
-    tensors: dict[str, Any], tmp_path: Path, form: str
+    tensors: dict[str, Any], tmp_path: Path, form: str, protocol: int
 ) -> None:
     marker, path = tmp_path / "ran", tmp_path / "evil.pth"
     evil: Any = Evil(marker)
     if form == "pickle":
-        path.write_bytes(pickle.dumps(evil))
+        path.write_bytes(pickle.dumps(evil, protocol))
     else:
-        save({**tensors, "x": evil} if form == "beside tensors" else evil, path, form != "old")
+        content = {**tensors, "x": evil} if form == "beside tensors" else evil
+        options = {"_use_new_zipfile_serialization": form != "old"}
+        torch.save(content, path, pickle_protocol=protocol, **options)
     with pytest.raises(InputError, match=r"evil.pth: refused") as refused:
         load_checkpoint(path)
     assert not marker.exists()

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import METADATA_KEY
@@ -20,7 +20,8 @@ from ultraface_deploy.safe.beside import Use, stand_ins
 from ultraface_deploy.safe.files import require_file
 from ultraface_deploy.safe.kinds import not_a
 from ultraface_deploy.safe.limits import Limit
-from ultraface_deploy.safe.pickles import NotPlain, require_plain
+from ultraface_deploy.safe.pickles import MOST_STEPS, NotPlain, require_plain
+from ultraface_deploy.safe.protocols import as_protocol_2, is_newer
 from ultraface_deploy.safe.zips import records_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def load_tensors(path: Path) -> Any:
     if path.suffix == SAFETENSORS:
         return _load_safetensors(path)
     try:
-        beside = _require_plain(path)
+        source, beside = _plain(path)
     except NotPlain as error:
         raise InputError(
             f"{path}: refused, it holds more than tensors and loading it could run code "
@@ -59,7 +60,7 @@ def load_tensors(path: Path) -> Any:
         ) from error
     except (*_DAMAGED, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: {_no_checkpoint(path, _why(error))}") from error
-    return _load_pickled(path, beside)
+    return _load_pickled(path, source, beside)
 
 
 def save_safetensors(
@@ -78,21 +79,40 @@ def save_safetensors(
     save_file(plain, path, {"format": "pt", METADATA_KEY: json.dumps(described)})
 
 
-def _require_plain(path: Path) -> dict[str, Use]:
+def _plain(path: Path) -> tuple[Path | IO[bytes], dict[str, Use]]:
     """Look at sizes and pickles before torch does: it does what a pickle says, however large.
 
     Returns:
-        The names of what is there beside tensors.
+        What torch shall read, where the pickles are of newer protocols a copy with older ones; and
+        the names of what is there beside tensors.
     """
-    beside: dict[str, Use] = {}
     with path.open("rb") as file:
         is_zip = file.read(len(_ZIP)) == _ZIP
-        file.seek(0)
+    return _plain_zip(path) if is_zip else _plain_old(path)
+
+
+def _plain_old(path: Path) -> tuple[Path | IO[bytes], dict[str, Use]]:
+    beside: dict[str, Use] = {}
+    with path.open("rb") as file:
         # Pickles say what the tensors are; the numbers lie elsewhere.
-        content = b"" if is_zip else file.read(Limit.TEXT.bytes)
-    if not is_zip:
+        content = file.read(Limit.TEXT.bytes)
+    if not is_newer(content):
         require_plain(io.BytesIO(content), _OLD_PICKLES, beside)
-        return beside
+        return path, beside
+    reader, older = io.BytesIO(content), io.BytesIO()
+    for _ in range(_OLD_PICKLES):
+        rewritten = as_protocol_2(reader, MOST_STEPS)
+        require_plain(io.BytesIO(rewritten), 1, beside)
+        older.write(rewritten)
+    with path.open("rb") as file:
+        file.seek(reader.tell())
+        older.write(file.read())
+    older.seek(0)
+    return older, beside
+
+
+def _plain_zip(path: Path) -> tuple[Path | IO[bytes], dict[str, Use]]:
+    beside: dict[str, Use] = {}
     records = records_of(path, Limit.MODEL)
     size, unpacked = path.stat().st_size, sum(records.values())
     if unpacked > max(_LEAST_UNPACKED, _MOST_PACKED * size):
@@ -103,15 +123,30 @@ def _require_plain(path: Path) -> dict[str, Use]:
         # Any other name might be read twice under two spellings.
         if inner and not (key.isascii() and key.isdecimal()):
             raise ValueError(f"a record named {key[:40]!r}")
+    older = {}
     with zipfile.ZipFile(path) as archive:
         for record in archive.infolist():
             if record.filename.lower() in pickles:
                 Limit.TEXT.check(path, record.file_size)
-                require_plain(io.BytesIO(archive.read(record)), 1, beside)
-    return beside
+                content = archive.read(record)
+                if is_newer(content):
+                    content = as_protocol_2(io.BytesIO(content), MOST_STEPS)
+                    older[record.filename] = content
+                require_plain(io.BytesIO(content), 1, beside)
+        return (_with_records(archive, older) if older else path), beside
 
 
-def _load_pickled(path: Path, beside: dict[str, Use]) -> Any:
+def _with_records(archive: zipfile.ZipFile, replaced: Mapping[str, bytes]) -> IO[bytes]:
+    """Return a copy of a zip file in which some records have other contents."""
+    copy = io.BytesIO()
+    with zipfile.ZipFile(copy, "w") as target:
+        for name in archive.namelist():
+            target.writestr(name, replaced[name] if name in replaced else archive.read(name))
+    copy.seek(0)
+    return copy
+
+
+def _load_pickled(path: Path, source: Path | IO[bytes], beside: dict[str, Use]) -> Any:
     try:
         import torch
     except ImportError as error:
@@ -120,7 +155,7 @@ def _load_pickled(path: Path, beside: dict[str, Use]) -> Any:
         with _in_their_place(beside), warnings.catch_warnings():
             # Its advice is for whoever wrote the file, or for torch's own developers.
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly everything on damaged files
         if isinstance(error, pickle.UnpicklingError) and "unsupported" in str(error).lower():
             raise InputError(

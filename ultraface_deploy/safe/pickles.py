@@ -6,12 +6,8 @@ says: `bytearray(2500 << 20)` is a file of 273 bytes. What is let through here i
 
 from __future__ import annotations
 
-import encodings
 import pickletools
-import pkgutil
 import re
-from encodings.aliases import aliases
-from functools import lru_cache
 from typing import IO, Any, NamedTuple
 
 from ultraface_deploy.safe.beside import Use, is_beside
@@ -25,13 +21,20 @@ _ALLOWED = re.compile(
     r"|(Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool|ComplexFloat|ComplexDouble)Storage)"
     r"|torch\._utils (_rebuild_tensor|_rebuild_tensor_v2|_rebuild_parameter)"
 )
-_REFUSED = ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ_EX")
+_REFUSED = ("STACK_GLOBAL", "INST", "OBJ", "EXT1", "EXT2", "EXT4", "NEWOBJ_EX", "BYTEARRAY8")
 # These look up what they are made of, as a dict looks up its keys.
 _COLLECTIONS = re.compile(r"collections (OrderedDict|Counter)|(builtins|__builtin__) set")
-_MOST_STEPS = 1_000_000
+MOST_STEPS = 1_000_000
 """A checkpoint takes about thirty for each tensor; a reader takes about 2 us for each."""
 _LARGEST = 1 << 60
 """Python's hash of a number is its remainder by 2^61 - 1; keys of one hash take a dict hours."""
+# Makes a collection of another one, a file of which takes few bytes each time.
+_COPYING = re.compile(rf"{_COLLECTIONS.pattern}|torch Size")
+_MOST_COPIED = 1 << 23
+_WHOLE = ("LIST", "DICT", "FROZENSET")
+_FILLING = ("SETITEM", "SETITEMS", "APPEND", "APPENDS", "ADDITEMS", "TUPLE", *_WHOLE)
+_OPEN = ("EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", *_WHOLE)
+_LATIN = ("latin1", "latin-1")
 _LONGEST_CODEC = 40
 # torch looks through all the names at each call of one.
 _MOST_NAMES, _MOST_CALLS = 64, 100_000
@@ -55,26 +58,19 @@ def require_plain(file: IO[bytes], count: int, beside: dict[str, Use]) -> None:
         ValueError: no pickle, one of too many steps, or one whose keys would take hours.
     """
     steps = 0
-    called, texts = set(), set()
     for _ in range(count):
         machine = _Machine(beside)
         for opcode, argument, _ in pickletools.genops(file):
             steps += 1
-            if steps > _MOST_STEPS:
-                raise ValueError(f"a pickle of more than {_MOST_STEPS} steps")
+            if steps > MOST_STEPS:
+                raise ValueError(f"a pickle of more than {MOST_STEPS} steps")
             if opcode.name in _REFUSED:
                 raise NotPlain(opcode.name)
-            if opcode.name == "GLOBAL":
-                if not _ALLOWED.fullmatch(str(argument)):
-                    if not is_beside(str(argument)):
-                        raise NotPlain(str(argument).replace(" ", "."))
-                    machine.stand_in(str(argument))
-                called.add(argument)
-            elif isinstance(argument, str):
-                texts.add(argument[:_LONGEST_CODEC])
+            if opcode.name == "GLOBAL" and not _ALLOWED.fullmatch(str(argument)):
+                if not is_beside(str(argument)):
+                    raise NotPlain(str(argument).replace(" ", "."))
+                machine.stand_in(str(argument))
             machine.step(opcode, argument)
-    if "_codecs encode" in called and (codec := next(filter(_is_codec, texts), None)):
-        raise NotPlain(f"_codecs.encode to {codec}")
 
 
 class _Value(NamedTuple):
@@ -92,8 +88,18 @@ class _Value(NamedTuple):
     """Of the stand-in that made it."""
     length: int = -1
     """Of a tuple."""
+    letters: int = -1
+    """Of a text, or of the first of two texts in a tuple."""
+    codec: str = ""
+    """The beginning of that text, or of the second: what the first may be encoded as."""
+    copied: int = 0
+    """How much there is to copy where a tuple is taken as arguments, but for what is `open`."""
+    open: bool = False
+    """It can be filled, or holds what can."""
     mapping: bool = False
     """It is a plain dict."""
+    list: int = -1
+    """The number of a list, or of the only thing in a tuple if it is one."""
 
 
 _PLAIN = _Value()
@@ -112,10 +118,17 @@ class _Machine:
     def __init__(self, beside: dict[str, Use]) -> None:
         self._beside = beside
         self._given = 0
+        self._written = self._encoded = 0
+        """Letters of texts in the file, and of those that are encoded."""
+        self._members = self._copied = 0
+        """What all collections are filled with, and how much of it has been copied at most."""
         self._stack: list[_Value] = []
         self._memo: dict[Any, _Value] = {}
-        self._listed = False
-        """Whether any list holds something odd; which of them is not followed."""
+        self._lists = 0
+        self._odd_lists: set[int] = set()
+        """Those that hold something odd; -1 is any whose number nobody knows."""
+        self._deep = False
+        """Whether any list holds another one; which is not followed."""
 
     def step(self, opcode: pickletools.OpcodeInfo, argument: Any) -> None:
         """Carry out an instruction.
@@ -176,14 +189,24 @@ class _Machine:
 
     def _made(self, name: str, argument: Any, taken: list[_Value]) -> _Value:
         """Return what an instruction makes of what it took."""
+        if name in _FILLING:
+            self._members += len(taken)
         if "TUPLE" in name:
             nested = any(each.odd for each in taken)
             filled = not all(each.mapping for each in taken)
-            return _Value(True, filled, nested, length=len(taken))
+            return _Value(
+                *(True, filled, nested),
+                length=len(taken),
+                letters=taken[0].letters if len(taken) == 2 else -1,
+                codec=taken[1].codec if len(taken) == 2 else "",
+                copied=sum(max(0, each.length, each.letters) for each in taken),
+                open=any(each.open for each in taken),
+                list=taken[0].list if len(taken) == 1 else -1,
+            )
         if any(each.odd for each in _keys(name, taken)):
             raise ValueError("a tuple or a long number as a key")
         if name in ("APPEND", "APPENDS", "LIST"):
-            self._listed |= any(each.odd for each in taken)
+            self._list(taken)
         if name in ("REDUCE", "NEWOBJ"):
             return self._called(*taken)
         if name in ("SETITEM", "SETITEMS", "APPEND", "APPENDS", "ADDITEMS", "BUILD"):
@@ -191,7 +214,14 @@ class _Machine:
             return taken[0]
         if isinstance(argument, int) and abs(argument) > _LARGEST:
             return _ODD
-        return _Value(name=str(argument)) if name == "GLOBAL" else _Value(mapping="DICT" in name)
+        if name == "GLOBAL":
+            return _Value(name=str(argument))
+        if isinstance(argument, str):
+            self._written += len(argument)
+            return _Value(letters=len(argument), codec=argument[:_LONGEST_CODEC])
+        self._lists += "LIST" in name
+        number = self._lists if name == "EMPTY_LIST" else -1
+        return _Value(mapping="DICT" in name, open=name in _OPEN, list=number)
 
     def _called(self, called: _Value, given: _Value) -> _Value:
         """Return what a call makes."""
@@ -199,12 +229,46 @@ class _Machine:
             if given.length < 0:
                 raise ValueError("a call without a tuple of arguments")
             self.stand_in(called.name, given.length)
-            return _Value(maker=called.name)
+            return _Value(maker=called.name, open=True)
+        if called.name == "_codecs encode":
+            self._encode(given)
+        if _COPYING.fullmatch(called.name):
+            most = self._members + self._encoded if given.open else 0
+            self._copied += given.copied + most
+            if self._copied > _MOST_COPIED:
+                raise ValueError("collections that are made of one another again and again")
         if _COLLECTIONS.fullmatch(called.name) and (
-            given.nested or (given.filled and self._listed)
+            given.nested or (given.filled and self._may_be_odd(given.list))
         ):
             raise ValueError("a tuple or a long number as a key")
-        return _Value(odd=called.name == "torch Size")
+        if called.name == "torch Size":
+            return _Value(True, length=given.copied, open=given.open)
+        return _Value(open=True)
+
+    def _list(self, taken: list[_Value]) -> None:
+        """Note what is put into a list, the first of what was taken."""
+        if any(each.odd for each in taken):
+            self._odd_lists.add(taken[0].list)
+        self._deep |= any(each.list >= 0 or each.maker for each in taken[1:])
+
+    def _may_be_odd(self, number: int) -> bool:
+        """Whether a list may hold something odd."""
+        if self._deep or number < 0 or -1 in self._odd_lists:
+            return bool(self._odd_lists)
+        return number in self._odd_lists
+
+    def _encode(self, given: _Value) -> None:
+        """Note that a text is encoded, as pickles of protocol 2 write bytes.
+
+        Raises:
+            NotPlain: in another way than that. `punycode` takes an hour for a megabyte.
+            ValueError: one text again and again; a pickle writes each where it is used.
+        """
+        if given.length != 2 or given.codec not in _LATIN:
+            raise NotPlain(f"_codecs.encode to {given.codec or 'something'}")
+        self._encoded += max(0, given.letters)
+        if self._encoded > self._written:
+            raise ValueError("a text that is encoded again and again")
 
     def _fill(self, name: str, filled: _Value, given: _Value = _PLAIN) -> None:
         """Note what is done to what a stand-in made.
@@ -235,17 +299,3 @@ def _keys(name: str, taken: list[_Value]) -> list[_Value]:
     if name == "ADDITEMS":
         return taken[1:]
     return {"DICT": taken[::2], "FROZENSET": taken}.get(name, [])
-
-
-def _is_codec(text: str) -> bool:
-    """Whether `_codecs.encode` takes it for another encoding than that of bytes in a pickle.
-
-    Some take time by the square of the text's length: `punycode` an hour for a megabyte.
-    """
-    name = encodings.normalize_encoding(text.lower())
-    return name in _codecs() and aliases.get(name, name) != "latin_1"
-
-
-@lru_cache(maxsize=1)
-def _codecs() -> frozenset[str]:
-    return frozenset(aliases) | {module.name for module in pkgutil.iter_modules(encodings.__path__)}

@@ -20,10 +20,11 @@ import numpy as np
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends.base import Backend, Session, Tensor
-from ultraface_deploy.errors import BackendError, MissingDependency
+from ultraface_deploy.errors import BackendError, MissingDependency, ToolFailed
 from ultraface_deploy.family.anchors import make_anchors
 from ultraface_deploy.family.boxes import decode
 from ultraface_deploy.family.spec import ModelSpec
+from ultraface_deploy.safe.child import run_program
 from ultraface_deploy.safe.files import make_folder, read_text
 from ultraface_deploy.safe.limits import Limit
 
@@ -200,12 +201,11 @@ def _compile(
         made = folder / "made.so"
         command = [compiler, *flags, f'-DULTRAFACE_HEADER="{files[1].name}"', f"-I{folder}"]
         command += ["-o", str(made), str(folder / files[0].name), str(BINDING[0])]
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
-        if answer.returncode:
-            lines = [line for line in answer.stderr.splitlines() if "error" in line]
-            raise BackendError(f"{compiler} cannot compile it: {(lines or ['no message'])[0]}")
+        try:
+            run_program(command, what=compiler, cwd=folder, timeout=_TIMEOUT_S)
+        except ToolFailed as error:
+            lines = [line for line in error.output.splitlines() if "error" in line]
+            raise BackendError(f"{compiler} cannot compile it: {[*lines, error][0]}") from error
         made.replace(library)
 
 

@@ -57,7 +57,13 @@ class CheckFailed(UltraFaceError):  # noqa: N818 - the outcome of a check, not a
 
 
 class ToolFailed(UltraFaceError):  # noqa: N818 - names the outcome
-    """A native step crashed, hung, or ended without its result (exit code 1)."""
+    """A native step crashed, hung, or ended without its result (exit code 1).
+
+    Attributes:
+        output: what a program printed before, where it ended by itself.
+    """
+
+    output: str = ""
 
     exit_code = 1
 

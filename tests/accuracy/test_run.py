@@ -120,6 +120,14 @@ def test_predictions_of_other_settings_are_not_taken(command, cli, tmp_path: Pat
     assert run.code == 2 and "other images, settings or files" in run.error
 
 
+def test_predictions_of_nobody_knows_what_are_not_taken(command, cli, tmp_path: Path) -> None:
+    stranger = tmp_path / "saved" / "onnxsim@onnxruntime" / "0--Parade" / "1.txt"
+    stranger.parent.mkdir(parents=True)
+    stranger.touch()
+    run = cli(*command, "--save-predictions", tmp_path / "saved")
+    assert run.code == 2 and "holds files of another origin" in run.error
+
+
 def test_an_unreadable_image_is_named_and_the_run_goes_on(command, cli, pictures: Path) -> None:
     (pictures / "WIDER_val" / "images" / f"{NAMES[1]}.jpg").write_bytes(b"no image")
     run = cli(*command, "--json", "-")

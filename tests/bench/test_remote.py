@@ -10,8 +10,11 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +24,7 @@ import pytest
 from tests.bench.made import measurement, report
 from tests.conftest import ROOT, hear_ctrl_c
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
+from ultraface_deploy.bench import board as on_a_board
 from ultraface_deploy.bench.board import remove
 from ultraface_deploy.bench.plan import Configuration, configurations
 from ultraface_deploy.bench.remote import measure_on_hosts
@@ -325,3 +329,102 @@ def test_a_host_that_fails_is_in_the_result() -> None:
     both = merged({"board": report(measurement())}, [failed])
     assert both.failures == (failed,)
     assert BenchReport.from_dict(both.to_dict()) == both
+
+
+BOARD = """
+import os, signal, sys
+from pathlib import Path
+from ultraface_deploy.bench import board
+
+temporary, twice = Path(sys.argv[1]), sys.argv[2] == "twice"
+board.unpack = lambda size, folder: (folder / "file").touch()
+board.find_python = lambda request: "python"
+board.run = lambda python, folder: {}
+functions = [board.in_a_folder, board.remove, board.on_end, board.leave]
+codes = {function.__code__ for function in functions}
+left = 0
+
+def strike(frame, event, argument):
+    global left
+    if event == "line":
+        left -= 1
+        if left == 0 or (twice and left == -1):
+            os.kill(os.getpid(), signal.SIGHUP)
+    return strike
+
+lines = 0
+while left <= 0:
+    lines += 1
+    left = lines
+    board.on_end(board.leave)
+    sys.settrace(lambda frame, *_: strike if frame.f_code in codes else None)
+    try:
+        board.in_a_folder({"bytes": 0})
+    except SystemExit:
+        pass
+    sys.settrace(None)
+    if there := list(temporary.iterdir()):
+        sys.exit(f"told before line {lines}: {there}")
+print(lines)
+"""
+
+
+@pytest.mark.parametrize("times", ["once", "twice"])
+def test_a_board_is_clean_whenever_its_session_ends(times: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BOARD, str(tmp_path), times],
+        **{"cwd": ROOT, "capture_output": True, "text": True, "timeout": 120},
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > 10
+
+
+def test_one_environment_on_a_board_is_made_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two benchmarks that both lack it: the second waits, and finds it."""
+    inside = tmp_path / ".cache/ultraface-deploy/bench-venv/bin/python"
+    makers, waiting, honest = [], threading.Event(), on_a_board.alone
+
+    def make(environment: Path, *_: object) -> None:
+        makers.append(environment)
+        assert waiting.wait(60)
+        inside.parent.mkdir(parents=True)
+        inside.touch()
+
+    @contextmanager
+    def alone(folder: Path) -> Iterator[None]:
+        if makers:
+            waiting.set()
+        with honest(folder):
+            yield
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(
+        on_a_board, "lacking", lambda python, modules: python != str(inside) and ["cv2"]
+    )
+    monkeypatch.setattr(on_a_board, "make", make)
+    monkeypatch.setattr(on_a_board, "alone", alone)
+    request = {"modules": {"cv2": "opencv"}, "bootstrap": True}
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(on_a_board.find_python, request)
+        while not makers:
+            time.sleep(0.01)
+        second = threads.submit(on_a_board.find_python, request)
+        assert first.result() == second.result() == str(inside)
+    assert len(makers) == 1
+
+
+def test_processes_that_have_ended_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their numbers may be those of others when all the rest is ended."""
+    killed: list[int] = []
+    monkeypatch.setattr("ultraface_deploy.bench.talk.kill", lambda each: killed.append(each.pid))
+    connections = Connections()
+    with subprocess.Popen(["true"]) as ended, subprocess.Popen(["true"]) as other:
+        connections.add(ended)
+        connections.add(other)
+        connections.remove(ended)
+        connections.end()
+    assert killed == [other.pid]

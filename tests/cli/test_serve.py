@@ -129,6 +129,44 @@ def test_it_ends_when_it_is_told(number: signal.Signals, shared: Path) -> None:
         assert process.stderr.read() == "ended\n"
 
 
+STRUCK = """
+import asyncio, os, sys
+import uvicorn
+from ultraface_deploy.cli import app
+
+when, number = sys.argv[1], int(sys.argv[2])
+
+def strike():
+    os.kill(os.getpid(), number)
+
+if when == "before it listens":
+    honest = uvicorn.Server.capture_signals
+    def struck(self):
+        strike()
+        return honest(self)
+    uvicorn.Server.capture_signals = struck
+else:
+    honest = uvicorn.Server.startup
+    async def struck(self, sockets=None):
+        await honest(self, sockets)
+        asyncio.get_running_loop().call_soon(strike)
+    uvicorn.Server.startup = struck
+app.main(["serve", "--port", "0"])
+"""
+
+
+@needs_packages
+@pytest.mark.parametrize("when", ["before it listens", "in a call of the event loop"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_it_ends_whenever_it_is_told(number: signal.Signals, when: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STRUCK, when, str(int(number))],
+        **{"cwd": ROOT, "capture_output": True, "text": True, "timeout": 120},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "Ctrl-C ends\nended\n")
+
+
 @needs_packages
 def test_the_proportions_are_kept_as_detect_keeps_them(cli: Cli, tmp_path: Path) -> None:
     """Of a picture that is sent, and of the source, which shows the same all the time."""

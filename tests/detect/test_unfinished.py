@@ -213,6 +213,24 @@ def test_two_at_once(sources: list[str], tmp_path: Path) -> None:
             go(sources, tmp_path)
 
 
+def test_another_run_ends_between_opening_and_locking(
+    sources: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is appended to a file that is nowhere any more would be lost with this process."""
+    path, honest, locked = tmp_path / ".f.jsonl.unfinished", fcntl.flock, []
+
+    def flock(descriptor: int, how: int) -> None:
+        if not locked:
+            path.unlink()
+        locked.append(how)
+        honest(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    go(sources, tmp_path, 3)
+    assert len(locked) == 2
+    assert len(path.read_bytes().splitlines()) > 3
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

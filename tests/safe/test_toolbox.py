@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 
@@ -40,6 +44,48 @@ def toy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> toolbox.Tool:
     return tool
 
 
+def test_two_runs_that_install_take_turns(
+    toy: toolbox.Tool, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second finds what the first has made; what a killed one has left is gone."""
+    (place / ".toy-killed" / "toy").mkdir(parents=True)
+    honest, said = toolbox.run_program, Event()
+    made: list[str] = []
+
+    def program(command: Sequence[str], **options: Any) -> str:
+        if "venv" in command:
+            made.append(" ".join(command))
+            # Until the other has come and waits.
+            assert said.wait(60)
+        return honest(command, **options)
+
+    def report(message: str) -> None:
+        if "another run" in message:
+            said.set()
+
+    monkeypatch.setattr(toolbox, "run_program", program)
+    with ThreadPoolExecutor(2) as threads:
+        first, second = (threads.submit(toolbox.install, "toy", report) for _ in range(2))
+        assert first.result() == second.result() == toolbox.require("toy")
+    assert len(made) == 1
+    assert {each.name for each in place.iterdir()} == {"toy", ".toy.lock"}
+
+
+def test_what_is_half_removed_is_not_there(
+    toy: toolbox.Tool, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = toolbox.folder_of("toy") / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.touch()
+
+    def killed(*_: object, **__: object) -> None:
+        assert toolbox.installed("toy") is None
+
+    monkeypatch.setattr("shutil.rmtree", killed)
+    assert toolbox.remove("toy")
+    assert toolbox.installed("toy") is None
+
+
 def test_install_list_remove(cli: Cli, toy: toolbox.Tool, place: Path) -> None:
     assert toolbox.installed("toy") is None
     done = cli("tools", "install", "toy")
@@ -54,7 +100,7 @@ def test_install_list_remove(cli: Cli, toy: toolbox.Tool, place: Path) -> None:
         ).strip()
         == "7"
     )
-    assert [each.name for each in place.iterdir()] == ["toy"]
+    assert [each.name for each in place.glob("[!.]*")] == ["toy"]
     assert "installed already" in cli("tools", "install", "toy").err
     row = next(each for each in doctor.examine()["tools"] if each["name"] == "toy")
     assert row["missing"] is None and row["reads"] == "a toy"
@@ -79,7 +125,7 @@ def test_what_pip_refuses_leaves_nothing(
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert "pip failed with exit code 1: ERROR: no room" in cli("tools", "install", "toy").error
-    assert list(place.iterdir()) == []
+    assert [each.name for each in place.iterdir()] == [".toy.lock"]
 
 
 @pytest.mark.long
@@ -89,7 +135,7 @@ def test_what_pip_cannot_install_leaves_nothing(
     missing = replace(toy, requirements=(str(place / "none.whl"),))
     monkeypatch.setitem(toolbox.TOOLS, "toy", missing)
     assert "pip failed with exit code 1: ERROR:" in cli("tools", "install", "toy").error
-    assert list(place.iterdir()) == []
+    assert [each.name for each in place.iterdir()] == [".toy.lock"]
 
 
 def test_no_python_for_it(

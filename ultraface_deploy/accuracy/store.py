@@ -59,18 +59,23 @@ def prediction_folders(
     with ExitStack() as locks:
         for subject, folder in folders:
             locks.enter_context(_locked(folder))
-            _claim(folder, records[subject])
+            _claim(folder, records[subject], ours=save is None)
         yield folders
         if save is None:
             for _, folder in folders:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _claim(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write down what the folder's predictions are of; refuse one that has others."""
+def _claim(folder: Path, record: Mapping[str, Any], ours: bool) -> None:
+    """Write down what the folder's predictions are of; refuse one that has others.
+
+    One of `ours` has a name that is made of the record; the end of a run may be cut off within it.
+    """
     path = folder / RECORD
     text = json.dumps(record, indent=2) + "\n"
     if not path.is_file():
+        if not ours and folder.is_dir() and any(folder.iterdir()):
+            raise InputError(f"{folder}: holds files of another origin; choose another folder")
         make_folder(folder)
         write_text(path, text)
     elif path.read_text(encoding="utf-8", errors="replace") != text:

@@ -9,6 +9,7 @@ that Python 3.6 does not know, so that an old one can say that it is too old.
 # Tested by tests/bench/test_remote.py.
 
 import contextlib
+import fcntl
 import io
 import json
 import os
@@ -21,6 +22,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Iterator  # noqa: UP035 - of collections.abc it says nothing in 3.6
 
 OLDEST = (3, 10)
 
@@ -37,30 +39,37 @@ def main() -> None:
     on_end(leave)
     threading.Thread(target=show_life, daemon=True).start()
     request = json.loads(sys.stdin.buffer.readline().decode())
-    folder = None
     try:
         if sys.version_info < OLDEST:
             raise Refused(f"has Python {sys.version.split()[0]}; 3.10 or newer is needed")
-        # Not between making the folder and knowing its name.
-        on_end(signal.SIG_IGN)
-        folder = Path(tempfile.mkdtemp(prefix="ultraface-bench-"))
-        on_end(leave)
-        unpack(request["bytes"], folder)
-        answer = {"report": run(find_python(request), folder)}
+        answer = {"report": in_a_folder(request)}
     except Refused as error:
         answer = {"error": str(error)}
     except OSError as error:
         answer = {"error": f"{error.filename or 'disk'}: {error.strerror}"}
-    finally:
-        # A second signal must not end the removal.
-        on_end(signal.SIG_IGN)
-        if folder is not None:
-            remove(folder)
     print(json.dumps(answer))
 
 
+def in_a_folder(request: dict) -> object:  # type: ignore[type-arg]  # dict[...] is newer than 3.6
+    """Return the report of a benchmark in a folder of its own, which is gone afterwards."""
+    # Not between making the folder and knowing its name.
+    on_end(signal.SIG_IGN)
+    folder = Path(tempfile.mkdtemp(prefix="ultraface-bench-"))
+    try:
+        try:
+            on_end(leave)
+            unpack(request["bytes"], folder)
+            return run(find_python(request), folder)
+        finally:
+            on_end(signal.SIG_IGN)
+    finally:
+        # Also where a signal came before it was ignored.
+        remove(folder)
+
+
 def leave(number: int, frame: object) -> None:
-    """End the program, with what has to be done at its end."""
+    """End the program, with what has to be done at its end; a second signal must not cut it off."""
+    on_end(signal.SIG_IGN)
     sys.exit(1)
 
 
@@ -113,9 +122,27 @@ def find_python(request: dict) -> str:  # type: ignore[type-arg]  # dict[...] is
         raise Refused(
             f"its Python lacks {names}; `bootstrap` makes a virtual environment there with them"
         )
+    with alone(environment.parent):
+        # Somebody else may have made it meanwhile.
+        if not Path(inside).exists() or lacking(inside, request["modules"]):
+            make(environment, inside, request["modules"])
+    return inside
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> "Iterator[None]":
+    """Wait until nobody else makes an environment in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".bench-venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def make(environment: Path, inside: str, modules: "dict[str, str]") -> None:
+    """Make a virtual environment with the packages."""
     print(f"@note making a virtual environment in {environment}", file=sys.stderr, flush=True)
     existed = environment.exists()
-    packages = sorted(set(request["modules"].values()))
+    packages = sorted(set(modules.values()))
     for command in (
         [sys.executable, "-m", "venv", str(environment)],
         [inside, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages],
@@ -124,7 +151,6 @@ def find_python(request: dict) -> str:  # type: ignore[type-arg]  # dict[...] is
             if not existed:
                 shutil.rmtree(str(environment), ignore_errors=True)
             raise Refused(f"cannot make a virtual environment: {' '.join(command[1:4])} failed")
-    return inside
 
 
 def lacking(python: str, modules: "dict[str, str]") -> "list[str]":

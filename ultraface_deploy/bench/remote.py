@@ -67,7 +67,10 @@ def _unreachable(
         _, heard = process.communicate(timeout=_ANSWER_S)
     except subprocess.TimeoutExpired:
         kill(process)
+        process.communicate()
         return ssh_failed(host, f"no answer for {_ANSWER_S:.0f} s")
+    finally:
+        connections.remove(process)
     if process.returncode != 255:
         return None
     lines = heard.decode(errors="replace").strip().splitlines() or ["no message"]

@@ -55,6 +55,11 @@ class Connections:
             if self._ended:
                 kill(process)
 
+    def remove(self, process: subprocess.Popen[bytes]) -> None:
+        """Forget a process that has ended: its number may soon be another's."""
+        with self._lock:
+            self._processes.remove(process)
+
     def end(self) -> None:
         """End those that are there, and those still to come."""
         with self._lock:
@@ -182,6 +187,7 @@ def talk(
         heard.over.set()
         kill(process)
         process.wait()
+        connections.remove(process)
         for thread in threads:
             thread.join(_LINGER_S)
         if not any(thread.is_alive() for thread in threads):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -25,6 +25,9 @@ from ultraface_deploy.cli.options import (
 )
 from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.models import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    import uvicorn
 
 _PACKAGES = ("starlette", "uvicorn", "prometheus_client")
 
@@ -124,7 +127,7 @@ def serve(
             # A token that was given is no news, and output may end in a journal.
             line(address if token == given else f"{address}?token={token}")
         note("Ctrl-C ends")
-        with _signals_end():
+        with _signals_end(server):
             server.run([bound])
     note("ended")
 
@@ -150,11 +153,21 @@ def _token(given: str | None, listen: str) -> str | None:
 
 
 @contextmanager
-def _signals_end() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM mean the end that was expected: the server passes them on to us."""
-    before = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
+def _signals_end(server: uvicorn.Server) -> Iterator[None]:
+    """Let signals mean the end that was expected.
+
+    While it starts, too, when the server does not hear them yet. An exception would be lost where
+    it meets one of the event loop's own calls. At its end the server passes them on to us.
+    """
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [(number, signal.getsignal(number)) for number in heard]
+    before = [(number, handler) for number, handler in before if handler != signal.SIG_IGN]
     for number, _ in before:
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, end)
     try:
         yield
     finally:

@@ -190,17 +190,26 @@ def _place(targets: Sequence[str]) -> Path:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror})") from error
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            raise InputError(f"{path}: cannot write here ({error.strerror})") from error
+        try:
+            _lock(path, descriptor)
+            # Else another process has ended its run, and the file, since we opened it.
+            if os.fstat(descriptor).st_nlink:
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _lock(path: Path, descriptor: int) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield descriptor
     except BlockingIOError as error:
         raise InputError(f"{path}: another process is writing it; wait for its end") from error
-    finally:
-        os.close(descriptor)
 
 
 def require_same(where: Path | str, before: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

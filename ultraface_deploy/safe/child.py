@@ -180,7 +180,10 @@ def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: st
         name = next((known.name for known in signal.Signals if known == number), f"signal {number}")
         raise ToolFailed(f"{what} crashed with {name}{last_line(output)}")
     if process.returncode:
-        raise ToolFailed(f"{what} failed with exit code {process.returncode}{last_line(output)}")
+        failed = f"{what} failed with exit code {process.returncode}{last_line(output)}"
+        error = ToolFailed(failed)
+        error.output = output
+        raise error
     return output
 
 

@@ -10,9 +10,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed
@@ -208,8 +210,10 @@ def install(name: str, report: Callable[[str], None] = lambda message: None) -> 
     places = " and ".join(filter(None, ("PyPI", tool.index)))
     report(f"with {python}; {tool.download_mb} MB from {places}, {tool.disk_mb} MB in {target}")
     make_folder(target.parent)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{name}-") as scratch:
-        made = Path(scratch) / name
+    with _alone(target, report) as scratch:
+        if (there := installed(name)) is not None:
+            return there
+        made = scratch / name
         run_program([str(python), "-m", "venv", str(made)], what="venv", cwd=target.parent)
         pip = [str(made / "bin" / "python"), "-m", "pip", "install", "--no-input", "--quiet"]
         options = ["--disable-pip-version-check", "--only-binary", ":all:"]
@@ -221,6 +225,24 @@ def install(name: str, report: Callable[[str], None] = lambda message: None) -> 
     return require(name)
 
 
+@contextmanager
+def _alone(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
+    """Yield a folder for what is made, while nobody else makes it; what killed runs left goes."""
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report(f"another run is installing {target.name}; waiting for its end")
+        lock.acquire()
+    try:
+        for left in target.parent.glob(f".{target.name}-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+            yield Path(scratch)
+    finally:
+        lock.release()
+
+
 def remove(name: str) -> bool:
     """Remove a tool's environment; returns whether there was one.
 
@@ -228,6 +250,11 @@ def remove(name: str) -> bool:
         InputError: there is no such tool.
     """
     there = folder_of(name)
-    found = there.exists()
-    shutil.rmtree(there, ignore_errors=True)
-    return found
+    if not there.exists():
+        return False
+    # Under another name first: half of it must not pass for the whole.
+    with tempfile.TemporaryDirectory(
+        dir=there.parent, prefix=f".{name}-", ignore_cleanup_errors=True
+    ) as scratch:
+        there.rename(Path(scratch) / name)
+    return True

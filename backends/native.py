@@ -6,6 +6,7 @@ besides names and numbers is compared by its hash.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import hashlib
 import os
@@ -14,13 +15,14 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.backends.base import Backend, Session, Tensor
-from ultraface_deploy.errors import BackendError, MissingDependency, ToolFailed
+from ultraface_deploy.errors import BackendError, InputError, MissingDependency, ToolFailed
 from ultraface_deploy.family.anchors import make_anchors
 from ultraface_deploy.family.boxes import decode
 from ultraface_deploy.family.spec import ModelSpec
@@ -193,7 +195,6 @@ def _compile(
     library: Path,
 ) -> None:
     """Compile what was checked, not what may since lie in the folder."""
-    make_folder(library.parent)
     with tempfile.TemporaryDirectory(dir=library.parent) as name:
         folder = Path(name)
         (folder / files[0].name).write_text(source, encoding="utf-8")
@@ -210,9 +211,22 @@ def _compile(
 
 
 def _cache() -> Path:
+    """Return where compiled files are kept; where no home can be written, as long as this runs."""
     from platformdirs import user_cache_path
 
-    return user_cache_path("ultraface-deploy") / "native"
+    kept = user_cache_path("ultraface-deploy") / "native"
+    try:
+        make_folder(kept)
+    except InputError:
+        return _for_this_process()
+    return kept
+
+
+@lru_cache(maxsize=1)
+def _for_this_process() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="ultraface-native-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
 
 
 def _compiler_version(found: str) -> str:

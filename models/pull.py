@@ -38,12 +38,13 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
+_VARIABLE = "ULTRAFACE_DEPLOY_CACHE"
 OnBytes = Callable[[int, int | None], None]
 
 
 def cache_folder() -> Path:
     """Return where downloads are kept: `ULTRAFACE_DEPLOY_CACHE`, else the user's cache folder."""
-    configured = os.environ.get("ULTRAFACE_DEPLOY_CACHE")
+    configured = os.environ.get(_VARIABLE)
     return Path(configured) if configured else user_cache_path("ultraface-deploy") / "models"
 
 
@@ -105,7 +106,7 @@ def pull(entry: RegistryEntry, progress: OnBytes = lambda done, total: None) -> 
         raise InputError(f"{entry.name} ships with the package; there is nothing to download")
     _check_address(entry.url)
     path = _target(entry)
-    make_folder(path.parent)
+    make_folder(path.parent, _VARIABLE)
     with FileLock(path.with_suffix(".lock")):
         if path.is_file() and sha256_of(path) == entry.sha256:
             return path

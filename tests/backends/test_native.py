@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.conftest import require_installed
@@ -48,6 +49,17 @@ def test_the_file_says_what_the_network_is(files: tuple[Path, ...]) -> None:
 def test_what_this_version_writes_is_known(files: tuple[Path, ...]) -> None:
     found = code_hash(*(path.read_text() for path in files))
     assert found in KNOWN_CODE, f"the kernels changed: put {found} into KNOWN_CODE"
+
+
+def test_it_runs_where_no_home_can_be_written(
+    files: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    spec = get_format("c").stated_spec(files)
+    assert spec is not None
+    found = NATIVE.load(files, spec).run(np.zeros(spec.input_shape, np.float32))
+    assert np.isfinite(found["scores"]).all()
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import resource
 import subprocess
 import sys
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Cli
 from tests.faults.kill import VICTIMS, hunt
+from tests.safe.test_animations import LEVELS, animate
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.artifacts.verify import verify_folder
-from ultraface_deploy.safe.files import write_bytes
+from ultraface_deploy.detect.sources import open_source
+from ultraface_deploy.safe.files import said_by_system, write_bytes
 
 SOURCE = models.FOLDER / str(models.find(models.DEFAULT_MODEL).onnx)
 
@@ -74,6 +77,69 @@ def test_disk_that_is_full(tmp_path: Path) -> None:
             assert "Traceback" not in done.stderr
             assert {p.name: p.read_bytes() for p in out.glob("[!.]*")} == before
     assert sound(out).has("onnxsim")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".webm", ".gif", ".webp"])
+def test_disk_that_is_full_for_a_video(tmp_path: Path, suffix: str) -> None:
+    """OpenCV says nothing of what it could not write."""
+    source, out = tmp_path / "a.gif", tmp_path / f"out{suffix}"
+    animate(source, [40] * len(LEVELS), (640, 480))
+    out.write_bytes(b"good")
+    # Room for the results of other kinds, and for no picture.
+    for limit, code in ((400, 2), (None, 0)):
+        done = subprocess.run(
+            [sys.executable, "-c", _MARK, str(source), str(out)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            preexec_fn=None
+            if limit is None
+            else lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )
+        assert done.returncode == code, done.stderr
+        if code:
+            assert "cannot write (" in done.stderr.splitlines()[-1]
+            assert out.read_bytes() == b"good"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", out.name]
+    assert open_source(str(out)).count
+
+
+# Without a network, and what cannot be written after it is known that it could be.
+_MARK = """
+import sys
+from pathlib import Path
+import numpy as np
+from ultraface_deploy.detect import marked
+from ultraface_deploy.detect.sources import open_source
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.pipeline import Faces
+marked.refuse_output = lambda *_: None
+none = Faces(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
+source = open_source(sys.argv[1])
+noise = np.random.default_rng(1).integers(0, 255, (480, 640, 3), np.uint8)
+try:
+    with marked.Marked(source, Path(sys.argv[2]), lambda image, _: image ^ noise) as sink:
+        for frame in source:
+            sink.write(frame, sink.prepare(frame, none))
+except InputError as error:
+    print(error, file=sys.stderr)
+    sys.exit(2)
+"""
+
+
+def test_the_file_that_cannot_be_written_is_named() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device", "from", None, "to")
+    assert said_by_system(full, "it") == "to: No space left on device"
+    gone = OSError(errno.ENOENT, "No such file or directory", "from", None, "to")
+    assert said_by_system(gone, "it") == "from: No such file or directory"
+    assert said_by_system(OSError(errno.EIO, "Input/output error"), "it").startswith("it: Input")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_what_was_measured_is_shown_though_it_cannot_be_written(cli: Cli) -> None:
+    done = cli("verify", SOURCE, "--json", "/dev/full")
+    assert done.code == 2 and "No space left" in done.err
+    assert "onnxruntime" in done.out
 
 
 def test_two_conversions_at_once(tmp_path: Path) -> None:

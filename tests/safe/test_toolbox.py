@@ -111,6 +111,29 @@ def test_install_list_remove(cli: Cli, toy: toolbox.Tool, place: Path) -> None:
     assert "not installed" in cli("tools", "remove", "toy").err
 
 
+def test_what_cannot_be_removed_is_said(
+    cli: Cli, toy: toolbox.Tool, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "toy").mkdir(parents=True)
+
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path / "bin"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(toolbox.shutil, "rmtree", refused)
+        done = cli("tools", "remove", "toy")
+    assert done.code == 2 and "removed:" not in done.err
+    assert "toy: cannot be removed (" in done.err and "bin: Permission denied)" in done.err
+    elsewhere = place.parent / "elsewhere"
+    elsewhere.mkdir()
+    (place / "toy").symlink_to(elsewhere)
+    assert cli("tools", "remove", "toy").code == 0
+    assert elsewhere.is_dir() and not (place / "toy").is_symlink()
+    (place / "toy").write_text("a file")
+    assert cli("tools", "remove", "toy").code == 0
+    assert not (place / "toy").exists()
+
+
 def test_what_pip_refuses_leaves_nothing(
     cli: Cli, toy: toolbox.Tool, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,7 @@ def prediction_folders(
         (subject, root / (_digest(record) if save is None else subject.label))
         for subject, record in records.items()
     ]
-    make_folder(root)
+    make_folder(root, "`save_predictions`")
     with ExitStack() as locks:
         for subject, folder in folders:
             locks.enter_context(_locked(folder))

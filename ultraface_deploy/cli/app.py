@@ -14,6 +14,7 @@ from ultraface_deploy import __version__
 from ultraface_deploy.cli import config, console, paths, signals, spelling, streams, usage
 from ultraface_deploy.cli.everywhere import Everywhere
 from ultraface_deploy.errors import InputError, UltraFaceError
+from ultraface_deploy.safe.files import said_by_system
 
 # Each module of this package adds its command with `register(app)`, in the order of the help.
 COMMANDS = (
@@ -90,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         if asked.debug:
             raise
-        _fail(f"{error.filename or 'input/output'}: {error.strerror or error}", 2)
+        _fail(said_by_system(error, "input/output"), 2)
     except streams.ReaderGone:
         sys.exit(0)
     except signals.Interrupted:

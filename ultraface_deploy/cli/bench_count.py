@@ -169,11 +169,11 @@ def _count(
             display.advance(task)
 
         counts = count_instructions(found, core, None, photographs, show)
+    if json != "-":
+        _print(core, counts)
     if json is not None:
         report = CountReport(core, Sysroot.default().versions(), tuple(counts))
         write_json(report, json)
-    if json != "-":
-        _print(core, counts)
     if failed := [count for count in counts if not count.passed]:
         raise CheckFailed(
             "; ".join(f"{c.artifact} on {c.backend}, {core}: {c.reason}" for c in failed)

@@ -250,8 +250,9 @@ def _write(report: BenchReport, targets: dict[str, str | None]) -> None:
         "csv": lambda: to_csv(report),
         "markdown": lambda: to_markdown(report),
     }
+    # First: a full disk must not cost what took hours.
+    if "-" not in targets.values():
+        show_table(report)
     for form, target in targets.items():
         if target is not None:
             write_output(forms[form](), target)
-    if "-" not in targets.values():
-        show_table(report)

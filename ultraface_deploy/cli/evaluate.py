@@ -208,13 +208,14 @@ def run(
             wider = _required(data, "--data"), _required(ground_truth, "--ground-truth")
             subjects = _subjects(folder, backend or [], precision or [], input_size, known)
             evaluation = evaluate_wider(subjects, *wider, settings, options)
-    if plot is not None:
-        draw(evaluation.results, plot)
-    if curves is not None:
-        write_output(write_csv(evaluation.results), curves)
+    # First: a full disk must not cost what took hours.
+    _print(evaluation, quiet="-" in (json, curves))
     if json is not None:
         write_json(evaluation.to_dict(), json)
-    _print(evaluation, quiet="-" in (json, curves))
+    if curves is not None:
+        write_output(write_csv(evaluation.results), curves)
+    if plot is not None:
+        draw(evaluation.results, plot)
 
 
 def _required(path: Path | None, option: str) -> Path:

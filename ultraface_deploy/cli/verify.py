@@ -95,10 +95,10 @@ def verify(
     if not allow_no_faces:
         comparisons = [comparison.needing_faces() for comparison in comparisons]
     passed = all(comparison.passed for comparison in comparisons)
-    if json is not None:
-        write_json(Comparisons(SCHEMA, passed, comparisons), json)
     if json != "-":
         _print(comparisons, alone)
+    if json is not None:
+        write_json(Comparisons(SCHEMA, passed, comparisons), json)
     if not passed:
         failed = [c for c in comparisons if not c.passed]
         raise CheckFailed(

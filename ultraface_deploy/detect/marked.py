@@ -5,35 +5,31 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ultraface_deploy.detect.frames import Frame
 from ultraface_deploy.detect.sink import Sink
 from ultraface_deploy.detect.sources import FrameSource
+from ultraface_deploy.detect.videos import (
+    ANIMATIONS,
+    AnimationSink,
+    Report,
+    VideoSink,
+    can_write,
+    open_animation,
+    open_video,
+)
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
-from ultraface_deploy.safe.files import make_folder, native_name, replacing, write_bytes
+from ultraface_deploy.safe.files import make_folder, write_bytes
 from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image, can_encode, encode
-from ultraface_deploy.safe.opencv import cv2
 
 Paint = Callable[[Image, Faces], Image]
 """What makes of a picture and its faces the picture that is written or shown."""
-Report = Callable[[str], None]
-"""Hears what a user should know of an output."""
-
-_ANIMATIONS = frozenset({".gif", ".webp", ".png", ".apng", ".avif"})
-_ANIMATION_BYTES = 1 << 30
-# Seconds that no picture of a video is shown; what seems longer is a clock that jumped.
-_LONGEST_STILL = 60.0
-# What each container takes; the others take MPEG-4.
-_CODECS = {".avi": "MJPG", ".mjpg": "MJPG", ".mjpeg": "MJPG", ".webm": "VP80", ".ogv": "VP80"}
 
 
 def refuse_output(frames: FrameSource, output: Path) -> None:
@@ -48,14 +44,14 @@ def refuse_output(frames: FrameSource, output: Path) -> None:
         return
     if frames.kind == "several":
         raise InputError(f"`output` {output}: several sources need a folder")
-    if frames.kind == "animation" and suffix in _ANIMATIONS:
+    if frames.kind == "animation" and suffix in ANIMATIONS:
         return
     if frames.kind != "images":
         if suffix in IMAGE_SUFFIXES:
             raise InputError(
                 f"`output` {output}: a video or camera needs a video file, such as out.mp4"
             )
-        if not _can_write_video(suffix):
+        if not can_write(suffix):
             raise InputError(
                 f"`output` {output}: OpenCV cannot write {suffix} here; give an .mp4, .avi or .webm"
             )
@@ -100,7 +96,7 @@ class Marked(Sink):
         make_folder(self._folder or output.parent)
         self._names = Names()
         self._part: FrameSource | None = None
-        self._sink: _PictureSink | _VideoSink | _AnimationSink
+        self._sink: _PictureSink | VideoSink | AnimationSink
         self._open = ExitStack()
 
     def __enter__(self) -> Marked:
@@ -129,21 +125,18 @@ class Marked(Sink):
     def _part_of(self, frame: Frame) -> FrameSource:
         return self._frames if frame.source is None else frame.source
 
-    def _begin(self, part: FrameSource, frame: Frame) -> _PictureSink | _VideoSink | _AnimationSink:
+    def _begin(self, part: FrameSource, frame: Frame) -> _PictureSink | VideoSink | AnimationSink:
         if part.kind == "images":
             return _PictureSink(self._output, self._folder, self._names)
         target, still = self._output, replace(frame, index=None)
         if part.kind == "animation":
             if self._folder is not None:
                 target = self._folder / self._names.of(still, suffix_of(still))
-            if target.suffix.lower() in _ANIMATIONS:
-                return self._open.enter_context(_animation(target))
+            if target.suffix.lower() in ANIMATIONS:
+                return self._open.enter_context(open_animation(target))
         if self._folder is not None:
             target = self._folder / self._names.of(_named_after_stream(still), ".mp4")
-        temporary = self._open.enter_context(replacing(target))
-        sink = _VideoSink(temporary, part.fps, target, self._report)
-        self._open.callback(sink.close)
-        return sink
+        return self._open.enter_context(open_video(target, part.fps, self._report))
 
 
 class Names:
@@ -236,112 +229,3 @@ def _write_picture(path: Path, content: bytes | None) -> None:
     if content is None:
         raise InputError(f"{path}: the picture could not be encoded")
     write_bytes(path, content)
-
-
-def _can_write_video(suffix: str) -> bool:
-    """Whether a video of that kind can be written here and read again: OpenCV's builds differ."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"probe{suffix}"
-        writer = _video_writer(path, 25.0, (64, 64))
-        for _ in range(2):
-            writer.write(np.zeros((64, 64, 3), np.uint8))
-        writer.release()
-        capture = cv2.VideoCapture(str(path)) if path.is_file() else None
-        return capture is not None and capture.read()[0]
-
-
-def _video_writer(path: Path, fps: float, size: tuple[int, int]) -> cv2.VideoWriter:
-    fourcc = cv2.VideoWriter.fourcc(*_CODECS.get(path.suffix.lower(), "mp4v"))
-    with native_name(path) as native:
-        return cv2.VideoWriter(native, fourcc, fps, size)
-
-
-class _VideoSink:
-    """Writes painted frames; a source that changes size is scaled to its first frame's.
-
-    A video has one rate: where the pictures of the source come at irregular times, each is
-    repeated until the next one is due.
-    """
-
-    def __init__(self, path: Path, fps: float, named: Path, report: Report) -> None:
-        self._path, self._named, self._report = path, named, report
-        self._fps = fps or 25.0
-        self._writer: cv2.VideoWriter | None = None
-        self._written = 0
-        self._began = 0.0
-
-    def write(self, frame: Frame, painted: Image) -> None:
-        if self._writer is None:
-            self._began = frame.time or 0.0
-            self._writer = self._begin(painted)
-        elif frame.time is not None:
-            self._hold(frame.time)
-        if (painted.shape[1], painted.shape[0]) != self._size:
-            painted = cv2.resize(painted, self._size)  # type: ignore[assignment]
-        self._last, self._frame = painted, frame
-        self._add()
-
-    def close(self) -> None:
-        if self._writer is not None:
-            if self._frame.time is not None and self._frame.lasts is not None:
-                self._hold(self._frame.time + self._frame.lasts)
-            self._writer.release()
-
-    def _begin(self, painted: Image) -> cv2.VideoWriter:
-        high, wide = painted.shape[:2]
-        self._size = (wide, high)
-        writer = _video_writer(self._path, self._fps, self._size)
-        if not writer.isOpened():
-            raise InputError(
-                f"`output`: OpenCV cannot write a {self._path.suffix} of {wide}x{high} at "
-                f"{self._fps:g} frames a second; give an .mp4 or .avi"
-            )
-        if wide % 2 or high % 2:
-            self._report(
-                f"{self._named}: {wide - wide % 2}x{high - high % 2}, the pictures have "
-                f"{wide}x{high}: OpenCV writes videos of even sides and cuts the last pixel off"
-            )
-        return writer
-
-    def _hold(self, until: float) -> None:
-        """Repeat the last picture until a time of the source."""
-        due = round((until - self._began) * self._fps)
-        if due - self._written > _LONGEST_STILL * self._fps:
-            self._began += (due - self._written) / self._fps
-            return
-        while self._written < due:
-            self._add()
-
-    def _add(self) -> None:
-        assert self._writer is not None
-        self._writer.write(self._last)
-        self._written += 1
-
-
-class _AnimationSink:
-    """Gathers painted frames; such files are written at once, so their size is limited."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.frames: list[Image] = []
-        self.milliseconds: list[int] = []
-
-    def write(self, frame: Frame, painted: Image) -> None:
-        self.frames.append(painted)
-        self.milliseconds.append(round(1000 * (frame.lasts or 0)))
-        if sum(each.size for each in self.frames[:1]) * len(self.frames) > _ANIMATION_BYTES:
-            raise InputError(f"`output` {self._path}: too many pictures for this kind; use .mp4")
-
-
-@contextmanager
-def _animation(output: Path) -> Iterator[_AnimationSink]:
-    sink = _AnimationSink(output)
-    with replacing(output) as temporary:
-        yield sink
-        animation = cv2.Animation()
-        animation.frames = sink.frames
-        animation.durations = sink.milliseconds
-        with native_name(temporary) as native:
-            written = bool(sink.frames) and cv2.imwriteanimation(native, animation)
-        if not written:
-            raise InputError(f"`output` {output}: OpenCV could not write the animation; use .mp4")

@@ -22,6 +22,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from ultraface_deploy.errors import ToolFailed, UltraFaceError
+from ultraface_deploy.safe.files import said_by_system
 
 DEFAULT_TIMEOUT = 120.0
 
@@ -204,8 +205,7 @@ def _serve(job: Mapping[str, Any]) -> None:
         name = f"{type(error).__module__}:{type(error).__qualname__}"
         result = {"error": name, "message": str(error)}
     except OSError as error:  # a full disk, most of all
-        where = error.filename or job["what"]
-        message = f"{where}: {error.strerror or error}"
+        message = said_by_system(error, job["what"])
         result = {"error": "ultraface_deploy.errors:InputError", "message": message}
     Path(job["result"]).write_text(json.dumps(result))
 

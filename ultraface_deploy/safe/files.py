@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import os
 import shutil
@@ -20,6 +21,7 @@ from ultraface_deploy.safe.limits import Limit
 _NAME_MAX = 255
 _STEM_MAX = 200
 """Bytes of a stem in the name of an unfinished file, which has a little more to hold."""
+_OF_WHAT_IS_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _LFS_BEGIN, _LFS_LONGEST = b"version https://git-lfs.github.com/spec/", 1024
 
 UNDISTURBED: set[CodeType] = set()
@@ -134,18 +136,24 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, choose: str = "`output`") -> None:
     """Create an output folder with its parents.
+
+    Args:
+        path: the folder.
+        choose: the parameter or environment variable that names another.
 
     Raises:
         InputError: it cannot be created or written.
     """
+    advice = f"choose another with {choose}"
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{path}: cannot create the folder ({error.strerror})") from error
+        reason = f"cannot create the folder ({error.strerror}); {advice}"
+        raise InputError(f"{path}: {reason}") from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise InputError(f"{path}: the folder cannot be written; choose another with `output`")
+        raise InputError(f"{path}: the folder cannot be written; {advice}")
 
 
 def undisturbed(
@@ -268,3 +276,14 @@ def _umask() -> int:
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def said_by_system(error: OSError, otherwise: str) -> str:
+    """Return an error of the file system as one line: which file, and what is wrong.
+
+    Args:
+        error: of a copy it names both files, and a full disk is that of the second.
+        otherwise: what to name where the error names no file.
+    """
+    written = error.filename2 if error.errno in _OF_WHAT_IS_WRITTEN else None
+    return f"{written or error.filename or otherwise}: {error.strerror or error}"

@@ -19,7 +19,7 @@ from platformdirs import user_cache_path
 
 from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed
 from ultraface_deploy.safe.child import run_program
-from ultraface_deploy.safe.files import make_folder
+from ultraface_deploy.safe.files import make_folder, said_by_system
 
 _VARIABLE = "ULTRAFACE_DEPLOY_TOOLS"
 _TIMEOUT_S = 3600.0
@@ -209,7 +209,7 @@ def install(name: str, report: Callable[[str], None] = lambda message: None) -> 
     report(f"{tool.what}: {', '.join(tool.requirements)}")
     places = " and ".join(filter(None, ("PyPI", tool.index)))
     report(f"with {python}; {tool.download_mb} MB from {places}, {tool.disk_mb} MB in {target}")
-    make_folder(target.parent)
+    make_folder(target.parent, _VARIABLE)
     with _alone(target, report) as scratch:
         if (there := installed(name)) is not None:
             return there
@@ -246,15 +246,22 @@ def _alone(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
 def remove(name: str) -> bool:
     """Remove a tool's environment; returns whether there was one.
 
+    Of a link to one elsewhere the link goes.
+
     Raises:
-        InputError: there is no such tool.
+        InputError: there is no such tool, or it cannot be removed, in whole or in part.
     """
     there = folder_of(name)
-    if not there.exists():
+    if not os.path.lexists(there):
         return False
-    # Under another name first: half of it must not pass for the whole.
-    with tempfile.TemporaryDirectory(
-        dir=there.parent, prefix=f".{name}-", ignore_cleanup_errors=True
-    ) as scratch:
-        there.rename(Path(scratch) / name)
+    try:
+        # Under another name first: half of it must not pass for the whole.
+        scratch = Path(tempfile.mkdtemp(dir=there.parent, prefix=f".{name}-"))
+        try:
+            there.rename(scratch / name)
+        finally:
+            shutil.rmtree(scratch)
+    except OSError as error:
+        reason = said_by_system(error, str(there))
+        raise InputError(f"{there}: cannot be removed ({reason}); remove it yourself") from error
     return True

@@ -206,7 +206,7 @@ def set_up(sysroot: Sysroot, report: Report = lambda message: None) -> None:
         run_tool(["apt-get", "update", "-qq"])
         run_tool(["apt-get", "install", "-y", "--no-install-recommends", *packages])
     require_programs()
-    make_folder(sysroot.path.parent)
+    make_folder(sysroot.path.parent, "XDG_CACHE_HOME")
     with tempfile.TemporaryDirectory(dir=sysroot.path.parent, prefix=".arm-") as scratch:
         new = Sysroot(Path(scratch) / "arm")
         new.path.mkdir()

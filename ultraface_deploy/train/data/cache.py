@@ -66,7 +66,7 @@ class ImageCache:
         on_image: Callable[[], Any] = lambda: None,
         store: Store = "disk",
     ) -> None:
-        make_folder(folder)
+        make_folder(folder, "`cache`")
         self.folder, self.name = folder, _fingerprint(samples, max_side)
         self._samples, self._max_side = samples, max_side
         pixels = folder / f"canvases-{self.name}.u8"

@@ -122,7 +122,7 @@ def test_the_child_does_not_count_as_another_process(folder: ArtifactFolder) -> 
 def test_a_delay_in_every_inference_shows(folder: ArtifactFolder) -> None:
     found = configurations([folder.path], ["onnxruntime"])
     plain, delayed = (measure(found, SHORT, command=c).rows("inference") for c in (WORKER, DELAYED))
-    assert 1.5 < delayed[0].min_ms / plain[0].min_ms < 2.5
+    assert delayed[0].min_ms > 1.3 * plain[0].min_ms
 
 
 def test_progress_counts_launches(folder: ArtifactFolder) -> None:
@@ -131,7 +131,7 @@ def test_progress_counts_launches(folder: ArtifactFolder) -> None:
     assert [(p.done, p.total) for p in seen] == [(1, 2), (2, 2)]
 
 
-def wait_until(happened: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_until(happened: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for what the kernel does in its own time."""
     deadline = time.monotonic() + seconds
     while not happened():

@@ -189,7 +189,7 @@ def test_checkpoint_that_would_take_memory_is_refused_before_it_does(
             "tests.faults.misbehaving:read_checkpoint",
             {"path": str(path)},
             what="reading",
-            timeout=30,
+            timeout=120,
             memory=300 << 20,
         )
 
@@ -547,7 +547,7 @@ def test_caffe_pair_of_millions_of_nothings(tmp_path: Path, make: Callable[[Path
             "tests.faults.misbehaving:read_caffe_pair",
             arguments,
             what="reading",
-            timeout=30,
+            timeout=120,
             memory=300 << 20,
         )
 

@@ -54,7 +54,7 @@ def test_readers_get_the_newest_and_miss_what_they_were_too_slow_for() -> None:
         newest.attach()
         got: dict[str, list[int]] = {"fast": [], "slow": []}
 
-        async def read(name: str, pause: float) -> None:
+        async def read(name: str, missed: int) -> None:
             number = 0
             while True:
                 try:
@@ -62,13 +62,16 @@ def test_readers_get_the_newest_and_miss_what_they_were_too_slow_for() -> None:
                 except Closed:
                     return
                 got[name].append(value)
-                await asyncio.sleep(pause)
+                while newest.number < min(200, number + missed):
+                    await asyncio.sleep(0)
 
-        readers = [asyncio.create_task(read("fast", 0)), asyncio.create_task(read("slow", 0.05))]
+        readers = [asyncio.create_task(read("fast", 0)), asyncio.create_task(read("slow", 3))]
         for value in range(200):
             await asyncio.to_thread(newest.publish, value)
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.1)
+            while value not in got["fast"][-1:]:
+                await asyncio.sleep(0)
+        while got["slow"][-1] != 199:
+            await asyncio.sleep(0)
         newest.close()
         await asyncio.gather(*readers)
         assert got["fast"] == list(range(200))

@@ -14,15 +14,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
 from ultraface_deploy.errors import ToolFailed, UltraFaceError
-from ultraface_deploy.safe.files import said_by_system
+from ultraface_deploy.safe.files import said_by_system, undisturbed
 
 DEFAULT_TIMEOUT = 120.0
 
@@ -155,26 +156,12 @@ def _dying_with_us(command: Sequence[str], what: str, memory: int = 0) -> list[s
 
 
 def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: str) -> str:
-    # Its own session, so that on a time-out the step dies with every process it started.
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    try:
-        output, _ = process.communicate(stdin, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        raise ToolFailed(f"{what} did not finish within {timeout:.0f} s and was stopped") from None
-    finally:
-        # Not `poll`, which would let go of its number: what it started may outlive it.
-        if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+    with _started(command, cwd) as process:
+        try:
+            output, _ = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            said = f"{what} did not finish within {timeout:.0f} s and was stopped"
+            raise ToolFailed(said) from None
     if process.returncode < 0:
         number = -process.returncode
         # Real-time signals have no name.
@@ -186,6 +173,29 @@ def _run(command: Sequence[str], what: str, timeout: float, cwd: Path, stdin: st
         error.output = output
         raise error
     return output
+
+
+@contextmanager
+@undisturbed
+def _started(command: Sequence[str], cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """Yield a process in a session of its own, which ends with every process it started."""
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        # Not `poll`, which would let go of its number: what it started may outlive it.
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def last_line(output: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.limits import Limit
@@ -25,8 +25,8 @@ _OF_WHAT_IS_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _LFS_BEGIN, _LFS_LONGEST = b"version https://git-lfs.github.com/spec/", 1024
 
 UNDISTURBED: set[CodeType] = set()
-"""What makes a file or folder and removes it at its end: meanwhile no signal may end it."""
-_Arguments = ParamSpec("_Arguments")
+"""What makes a file, a folder or a process and ends it itself: meanwhile no signal may."""
+_Arguments, _Yielded = ParamSpec("_Arguments"), TypeVar("_Yielded")
 
 PARSE_ERRORS = (
     ValueError,
@@ -157,8 +157,8 @@ def make_folder(path: Path, choose: str = "`output`") -> None:
 
 
 def undisturbed(
-    function: Callable[_Arguments, Iterator[Path]],
-) -> Callable[_Arguments, Iterator[Path]]:
+    function: Callable[_Arguments, Iterator[_Yielded]],
+) -> Callable[_Arguments, Iterator[_Yielded]]:
     """Let no signal end a context on its way in or out; between, while it is used, it may."""
     UNDISTURBED.add(function.__code__)
     return function

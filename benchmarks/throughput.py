@@ -23,9 +23,9 @@ import cv2
 
 from ultraface_deploy.benchmarks.command import command, network
 from ultraface_deploy.detect.detector import Detector, open_detector
+from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.detect.run import Workers, run
 from ultraface_deploy.detect.sinks import Wanted, open_sinks
-from ultraface_deploy.detect.sources import open_source
 from ultraface_deploy.safe.images import PHOTOS, read_image
 
 STAGES = ("reading", "detecting", "writing")

@@ -14,9 +14,10 @@ import pytest
 
 from tests.conftest import noise
 from ultraface_deploy.detect.detector import Detector
+from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.detect.run import Workers, run
 from ultraface_deploy.detect.sinks import Wanted, open_sinks
-from ultraface_deploy.detect.sources import Frame, FrameSource, open_source
+from ultraface_deploy.detect.sources import Frame, FrameSource
 from ultraface_deploy.errors import BackendError
 from ultraface_deploy.pipeline import Faces
 

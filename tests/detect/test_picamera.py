@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ultraface_deploy.detect import picamera
-from ultraface_deploy.detect.sources import open_source
+from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.errors import InputError, MissingDependency
 
 

@@ -6,7 +6,7 @@ from itertools import islice
 
 from tests.detect.streaming import rtsp
 from ultraface_deploy.detect.detector import Detector
-from ultraface_deploy.detect.sources import open_source
+from ultraface_deploy.detect.opening import open_source
 
 
 def test_faces_of_an_rtsp_stream() -> None:

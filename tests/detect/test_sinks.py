@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import noise
+from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.detect.run import run
 from ultraface_deploy.detect.sinks import Wanted, open_sinks
-from ultraface_deploy.detect.sources import FrameSource, open_source
+from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.pipeline.drawing import _COLOUR, draw_faces

@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import noise
 from tests.safe.test_animations import KINDS, LEVELS, animate
 from ultraface_deploy.detect.live import shown_url
-from ultraface_deploy.detect.sources import open_source
+from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.images import read_image
 

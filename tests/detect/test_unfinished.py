@@ -14,9 +14,9 @@ import pytest
 
 from tests.conftest import Cli, noise
 from ultraface_deploy.detect.detector import open_detector
+from ultraface_deploy.detect.opening import open_sources
 from ultraface_deploy.detect.run import Workers, run
 from ultraface_deploy.detect.sinks import Wanted, open_sinks
-from ultraface_deploy.detect.sources import open_sources
 from ultraface_deploy.detect.unfinished import settings_of
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces

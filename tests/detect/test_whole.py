@@ -12,8 +12,8 @@ import pytest
 from tests.conftest import noise
 from tests.detect.test_sinks import write
 from tests.safe.test_animations import animate
+from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.detect.sinks import Wanted, open_sinks
-from ultraface_deploy.detect.sources import open_source
 from ultraface_deploy.detect.whole import is_whole
 from ultraface_deploy.safe.animations import read_animation
 

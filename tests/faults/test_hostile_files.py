@@ -23,7 +23,7 @@ from ultraface_deploy.accuracy.result import unpack
 from ultraface_deploy.artifacts import recognition as foreign
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.converters.onnx.header import refuse_external_data
-from ultraface_deploy.detect.sources import open_source
+from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.errors import BackendError, InputError
 from ultraface_deploy.family.spec import AnchorSpec, ModelSpec
 from ultraface_deploy.safe import animations

@@ -20,7 +20,7 @@ from tests.conftest import ROOT, Cli, CliResult
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.bench.remote import measure_on_hosts
 from ultraface_deploy.bench.run import BenchSettings
-from ultraface_deploy.detect.sources import open_source
+from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.images import DEMO_PHOTO
 

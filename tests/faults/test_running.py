@@ -14,9 +14,9 @@ from tests.faults.folder import detect_in_folder
 from tests.faults.soak import soak
 from ultraface_deploy import Detector
 from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.detect.run import run
 from ultraface_deploy.detect.sinks import Wanted, open_sinks
-from ultraface_deploy.detect.sources import open_source
 from ultraface_deploy.safe.images import embedded_images
 
 

@@ -411,7 +411,7 @@ def _videos(folder: ArtifactFolder) -> list[Files]:
 
 
 def _read_video(folder: Path) -> None:
-    from ultraface_deploy.detect.sources import open_source
+    from ultraface_deploy.detect.opening import open_source
 
     (file,) = folder.iterdir()
     for frame in islice(open_source(str(file)), 64):

@@ -185,9 +185,9 @@ def detect(
     from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.cli.found import Found
     from ultraface_deploy.detect.detector import open_detector
+    from ultraface_deploy.detect.opening import open_sources
     from ultraface_deploy.detect.run import Workers, run
     from ultraface_deploy.detect.sinks import Wanted, open_sinks, refuse_wanted
-    from ultraface_deploy.detect.sources import open_sources
     from ultraface_deploy.detect.unfinished import settings_of
     from ultraface_deploy.errors import InputError
     from ultraface_deploy.family.known import parse_known

@@ -1,46 +1,30 @@
-"""Where pictures come from: an image, a folder, a glob, a video, a camera, a stream."""
+"""Where pictures come from, one after the other: files, a video, a camera, a stream."""
 
 from __future__ import annotations
 
-import glob
 import os
-import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from ultraface_deploy.detect import picamera
 from ultraface_deploy.detect.frames import Frame, Pending, Read, Stopped, Unread
 from ultraface_deploy.detect.live import LiveStream, shown_url
 from ultraface_deploy.detect.picamera import PiCamera
 from ultraface_deploy.detect.whole import is_whole, seconds_at
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.animations import is_animated, read_animation
-from ultraface_deploy.safe.files import native_name, require_file
-from ultraface_deploy.safe.images import (
-    IMAGE_SUFFIXES,
-    as_bgr,
-    list_images,
-    read_picture,
-)
+from ultraface_deploy.safe.files import native_name
+from ultraface_deploy.safe.images import as_bgr, read_picture
 from ultraface_deploy.safe.limits import PIXELS
 from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.safe.text import counted
 
 # A camera that gives no picture so often in a row is gone.
 _CAMERA_TRIES = 10
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".flv", ".wmv", ".ts"}
-    | {".mts", ".m2ts", ".3gp", ".3g2", ".ogv", ".vob", ".asf", ".mjpg", ".mjpeg", ".mxf"}
-)
-STREAM_SCHEMES = ("rtsp", "rtsps", "rtmp", "http", "https", "udp", "tcp")
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_CAMERA_DEVICE = re.compile(r"/dev/video(\d{1,3})")
 # Seconds a frame of an animation is shown where the file says nothing sensible, as browsers do it.
-_ANIMATION_SECONDS = 0.1
-_ANIMATION_FPS = 50.0
+ANIMATION_SECONDS = 0.1
 RECONNECT_SECONDS = 30.0
 
 
@@ -138,7 +122,7 @@ class FrameSource:
         name, index, time = str(path), 0, 0.0
         try:
             for image, shown in read_animation(path):
-                lasts = shown or _ANIMATION_SECONDS
+                lasts = shown or ANIMATION_SECONDS
                 if not self._is_written(name):
                     frame = Frame(name, image, index, self, time=time, lasts=lasts)
                     yield partial(_same, frame)
@@ -196,6 +180,20 @@ class FrameSource:
             reason = f"{name}: {stream.problem} after {counted(delivered, 'picture')}"
             yield Stopped(name, reason, delivered)
 
+    def learn(self) -> FrameSource:
+        """Open a video or camera once, to fail early and to hear what it says of itself.
+
+        Raises:
+            InputError: it cannot be opened, or is too large.
+        """
+        capture, _ = self._open()
+        if not isinstance(capture, PiCamera):  # which says nothing of itself
+            self.fps = capture.get(cv2.CAP_PROP_FPS) or 0.0
+            frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+            self.count = frames if self.kind == "video" and frames > 0 else None
+        capture.release()
+        return self
+
     def _open(self) -> tuple[cv2.VideoCapture | PiCamera, str]:
         if self.camera is not None and self.picamera:
             return PiCamera(self.camera), f"picamera2:{self.camera}"
@@ -243,99 +241,3 @@ def _next_picture(capture: cv2.VideoCapture | PiCamera, tries: int) -> Any:
         if read and image is not None and image.size:
             return image
     return None
-
-
-def open_sources(sources: Sequence[str], patience: float = RECONNECT_SECONDS) -> FrameSource:
-    """Recognise several sources, whose frames come one source after the other.
-
-    Args:
-        sources: what the user typed, at least one.
-        patience: see `open_source`.
-
-    Raises:
-        InputError: one of them is no source.
-    """
-    parts: list[FrameSource] = []
-    for part in (open_source(source, patience) for source in sources):
-        if parts and parts[-1].kind == part.kind == "images":
-            parts[-1] = _pictures(parts[-1].paths + part.paths)
-        else:
-            parts.append(part)
-    if len(parts) == 1:
-        return parts[0]
-    counts = [part.count for part in parts if part.count is not None]
-    count = sum(counts) if len(counts) == len(parts) else None
-    return FrameSource("several", count=count, parts=parts)
-
-
-def open_source(source: str, patience: float = RECONNECT_SECONDS) -> FrameSource:
-    """Recognise a source.
-
-    Digits and `/dev/videoN` are a camera, `picamera2` a Raspberry Pi's camera module; what begins
-    like a URL is a stream, which is connected to only because it was typed; then a folder, a video
-    file, an image, a glob.
-
-    Args:
-        source: what the user typed.
-        patience: seconds without a picture after which a stream is given up.
-
-    Raises:
-        InputError: there is nothing of that name, or it cannot be opened.
-    """
-    device = _CAMERA_DEVICE.fullmatch(source)
-    if (source.isascii() and source.isdecimal()) or device:
-        number = int(device[1] if device else source)
-        return _opened(FrameSource("camera", camera=number))
-    path = Path(source)
-    if (module := re.fullmatch(picamera.SOURCE, source)) and not path.exists():
-        return _opened(FrameSource("camera", camera=int(module[1] or 0), picamera=True))
-    if (url := _URL.match(source)) and not path.exists():
-        if url[1].lower() not in STREAM_SCHEMES:
-            raise InputError(
-                f"{shown_url(source)}: streams are read from {', '.join(STREAM_SCHEMES)}"
-            )
-        return FrameSource("stream", url=source, patience=patience)
-    if path.is_dir():
-        return _pictures(list_images(path))
-    if glob.has_magic(source) and not path.exists():
-        # The pattern is the user's own text, which Path.glob cannot take when it is absolute.
-        matches = sorted(Path(match) for match in glob.glob(source, recursive=True))  # noqa: PTH207
-        found = [match for match in matches if match.suffix.lower() in IMAGE_SUFFIXES]
-        if not found:
-            raise InputError(f"{source}: matches no image")
-        return _pictures(found)
-    require_file(path, "image or video")
-    if _is_video(path):
-        return _opened(FrameSource("video", [path]))
-    if is_animated(path):
-        seconds = [shown or _ANIMATION_SECONDS for _, shown in read_animation(path)]
-        # A video of it repeats what is shown longer.
-        fps = min(1 / min(seconds), _ANIMATION_FPS)
-        return FrameSource("animation", [path], fps=fps, count=len(seconds))
-    return _pictures([path])
-
-
-def _pictures(paths: list[Path]) -> FrameSource:
-    return FrameSource("images", paths, count=len(paths))
-
-
-def _is_video(path: Path) -> bool:
-    """By the suffix, or where it says nothing, by whether OpenCV knows the file as a picture."""
-    suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES or suffix in IMAGE_SUFFIXES:
-        return suffix in VIDEO_SUFFIXES
-    with native_name(path) as native:
-        return not cv2.haveImageReader(native)
-
-
-def _opened(source: FrameSource) -> FrameSource:
-    """Open once to fail early and to learn what the container says of itself."""
-    capture, _ = source._open()
-    if isinstance(capture, PiCamera):  # says nothing of itself
-        capture.release()
-        return source
-    source.fps = capture.get(cv2.CAP_PROP_FPS) or 0.0
-    frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    source.count = frames if source.kind == "video" and frames > 0 else None
-    capture.release()
-    return source

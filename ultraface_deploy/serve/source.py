@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ultraface_deploy.detect.frames import Frame
-from ultraface_deploy.detect.sources import FrameSource, open_source
+from ultraface_deploy.detect.opening import open_source
+from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.images import Image
 from ultraface_deploy.serve.latest import Slot

@@ -219,17 +219,7 @@ def _recognise_here(
     head: Head | None,
     known: Known,
 ) -> ModelSpec:
-    try:
-        stated = record.stated_spec(files)
-        size = record.input_size(files) or backend.input_size(files)
-    except UltraFaceError:
-        raise
-    except Exception as error:  # every runtime raises its own kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise BackendError(
-            f"{files[0]}: {backend.name} cannot read it ({reason}); it is damaged or "
-            "no detector: get it again, or convert again"
-        ) from error
+    stated, size = _stated(backend, record, files)
     if size is not None and size[0] in (1, 3):
         raise InputError(
             f"{files[0]}: reads pictures with the colours last (NHWC); "
@@ -255,19 +245,44 @@ def _recognise_here(
         backend, files, ModelSpec(model_name(files[0]), "unknown", *size), known
     )
     spec = session.spec
-    unknown = {name: shape for name, shape in session.further.items() if spec.num_anchors in shape}
-    if unknown and not known.ignore_outputs:
+    if not known.ignore_outputs:
+        _require_nothing_more(session, files)
+    gray_picture = np.zeros(spec.input_shape, np.float32)
+    boxes = session.run(gray_picture)["boxes"][0]
+    if session.ends_at_maps:
+        return replace(spec, head="conv")
+    return replace(spec, head=head or head_of(boxes, spec))
+
+
+def _stated(
+    backend: Backend, record: Format, files: Sequence[Path]
+) -> tuple[ModelSpec | None, tuple[int, int] | None]:
+    """Return what the files say of their network, and its (width, height), where they do."""
+    try:
+        stated = record.stated_spec(files)
+        return stated, record.input_size(files) or backend.input_size(files)
+    except UltraFaceError:
+        raise
+    except Exception as error:  # every runtime raises its own kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise BackendError(
+            f"{files[0]}: {backend.name} cannot read it ({reason}); it is damaged or "
+            "no detector: get it again, or convert again"
+        ) from error
+
+
+def _require_nothing_more(session: Session, files: Sequence[Path]) -> None:
+    """Refuse a network that gives more for each anchor than its faces."""
+    unknown = {
+        name: shape for name, shape in session.further.items() if session.spec.num_anchors in shape
+    }
+    if unknown:
         shown = ", ".join(f"{name} {shape}" for name, shape in unknown.items())
         raise InputError(
             f"{files[0]}: gives more for each anchor than scores and boxes ({shown}), so it is "
             "another network, which may read another input; `ignore_outputs` runs it without, "
             "`mean`, `std` and `color` say what it reads"
         )
-    gray_picture = np.zeros(spec.input_shape, np.float32)
-    boxes = session.run(gray_picture)["boxes"][0]
-    if session.ends_at_maps:
-        return replace(spec, head="conv")
-    return replace(spec, head=head or head_of(boxes, spec))
 
 
 def _loaded_as_any(

@@ -26,7 +26,8 @@ _LFS_BEGIN, _LFS_LONGEST = b"version https://git-lfs.github.com/spec/", 1024
 
 UNDISTURBED: set[CodeType] = set()
 """What makes a file, a folder or a process and ends it itself: meanwhile no signal may."""
-_Arguments, _Yielded = ParamSpec("_Arguments"), TypeVar("_Yielded")
+_Arguments = ParamSpec("_Arguments")
+_Yielded = TypeVar("_Yielded")
 
 PARSE_ERRORS = (
     ValueError,

@@ -104,10 +104,8 @@ class Subject:
         others, lost = self.watch.other_cores, measured.preempted_share
         # With several threads a sample counts as disturbed when any of them was.
         if others > _BUSY_CORES * min(threads, cores) or (threads == 1 and lost > _BUSY_SAMPLES):
-            found.append(
-                f"busy: other processes used {others:.1f} of its cores, "
-                f"it was interrupted in {lost:.0%} of samples"
-            )
+            used = f"other processes used {others:.1f} of its cores, " if others >= 0.05 else ""
+            found.append(f"busy: {used}it was interrupted in {lost:.0%} of samples")
         if saving := power_saving(cores=measured.cores):
             found.append(f"governor {', '.join(saving)} saves power")
         return found

@@ -19,8 +19,10 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
+from ultraface_deploy.cli import fitting
 from ultraface_deploy.cli.spelling import spelled
 from ultraface_deploy.safe.text import printable, printable_lines
 
@@ -28,7 +30,7 @@ from ultraface_deploy.safe.text import printable, printable_lines
 class _Literal(Console):
     """A console that shows text as it is: no markup, no escape sequence from a file's name.
 
-    Table cells pass through here too.
+    Table cells pass through here too. No cell is cut: see `fitting`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -37,13 +39,27 @@ class _Literal(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(spelled(printable_lines(text), _options), **options)
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        if len(objects) == 1 and isinstance(objects[0], Table):
+            width, before = fitting.needed(objects[0], self), self.width
+            if width > before and self.is_terminal:
+                super().print(fitting.as_lines(objects[0]), soft_wrap=True)
+            elif width > before:
+                # A pipe or a file has no width; tables go there unbroken.
+                self.width = width
+                super().print(objects[0])
+                self.width = before
+            else:
+                super().print(objects[0])
+            return
+        super().print(*objects, **options)
+
 
 # Of many problems of one kind so many are shown: the line that sums them up stays in sight.
 _SHOWN = 5
 # The option of each parameter that the library's messages name.
 _options: dict[str, str] = {}
 notes = _Literal(stderr=True, soft_wrap=True)
-# A pipe or a file has no width; tables go there unbroken.
 _log_stream: IO[str] | None = None
 results = _Literal(width=None if sys.stdout is not None and sys.stdout.isatty() else 140)
 

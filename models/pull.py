@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.client import HTTPException, HTTPMessage
 from pathlib import Path
 from typing import IO
@@ -64,6 +64,21 @@ def cached_checkpoint(entry: RegistryEntry) -> Path:
     if sha256_of(path) != entry.sha256:
         raise CheckFailed(f"{path}: is not {entry.name} (SHA-256 differs); delete and pull again")
     return path
+
+
+def require_pulled(names: Sequence[str]) -> None:
+    """Say at once which of several models are not on this machine.
+
+    Raises:
+        InputError: some are not.
+    """
+    entries = [find(name) for name in names]
+    missing = [each.name for each in entries if not each.file and not _target(each).is_file()]
+    if len(missing) > 1:
+        raise InputError(
+            f"{', '.join(missing)} are not on this machine; "
+            "download them with: ultraface-deploy models pull"
+        )
 
 
 def checkpoint_of(entry: RegistryEntry) -> Path:

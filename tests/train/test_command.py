@@ -140,7 +140,7 @@ def test_fine_tuning_refuses_another_architecture(
 
 def test_a_teacher_that_is_not_there_is_named(cli: Cli, voc: Path, tmp_path: Path) -> None:
     refused = cli("train", "--data", voc, "-o", tmp_path / "run")
-    assert refused.code == 2 and "models pull published-" in refused.error
+    assert refused.code == 2 and "are not on this machine; download them with" in refused.error
 
 
 def test_data_prepare(cli: Cli, tmp_path: Path) -> None:

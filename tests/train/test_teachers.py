@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import Checkpoint
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.train.matching import Anchors, FaceList
 from ultraface_deploy.train.recipe import load_recipe, shipped_recipes
-from ultraface_deploy.train.run import find_teachers
+from ultraface_deploy.train.run import find_teachers, train
 from ultraface_deploy.train.teachers import answer_of_faces, merged
 
 ANCHORS = Anchors(ModelSpec("slim-320", "slim"))
@@ -65,3 +69,19 @@ def test_a_model_that_ships_teaches_without_being_given() -> None:
     (teacher,) = find_teachers(load_recipe(shipped_recipes()["both"]), []).values()
     assert isinstance(teacher, Checkpoint)
     assert (teacher.spec.name, teacher.spec.width) == ("rfb-640", 640)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("slim-320", "published-rfb-640, published-slim-320 are not on this machine; download "),
+        ("aspect", "teacher yunet_n_dynamic of the recipe: give its file by `teacher`"),
+    ],
+)
+def test_all_teachers_that_are_missing_are_named_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, said: str
+) -> None:
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match=said):
+        train([tmp_path], tmp_path / "run", load_recipe(shipped_recipes()[recipe]))
+    assert list(tmp_path.iterdir()) == []

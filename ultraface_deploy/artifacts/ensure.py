@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -42,13 +43,25 @@ def ensure(
         return convert(resolve_source(name, input_size), ["all"], output=folder, report=report)
     for step in steps:
         if opened is None or not opened.has(step.format, step.precision):
-            report(f"{folder} has no {step.precision} {step.format} yet: converting")
+            typed = _command(folder if opened else name, step, folder, int8)
+            lacking = f"{folder} has no {step.precision} {step.format} yet"
+            report(f"{lacking}: converting, as does: {typed}")
             source = resolve_source(name, input_size) if opened is None else resolve_source(folder)
             opened = convert(
                 source, [step.format], step.precision, folder, report=report, int8=int8
             )
     assert opened is not None
     return opened
+
+
+def _command(model: str | Path, step: Step, folder: Path, int8: Int8Options | None) -> str:
+    """Return the command that makes the same artifact."""
+    words = ["ultraface-deploy", "convert", str(model), "--to", step.format]
+    if step.precision != "fp32":
+        words += ["--precision", step.precision]
+    if step.precision == "int8" and int8 is not None and int8.calibration is not None:
+        words += ["--calibration", str(int8.calibration)]
+    return shlex.join([*words, "-o", str(folder)])
 
 
 def _place(model: str | Path | None, input_size: tuple[int, int] | None) -> Path:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def prepare(
     class_names: ClassNames = None,
 ) -> None:
     """Turn a data set into the VOC layout; re-runs change only what has changed."""
-    from ultraface_deploy.cli.console import note, progress, results
+    from ultraface_deploy.cli.console import note, note_some, progress, results
     from ultraface_deploy.train.data.classes import Classes
     from ultraface_deploy.train.data.prepare import prepare as write_voc
     from ultraface_deploy.train.data.source import read_splits
@@ -43,9 +44,12 @@ def prepare(
     names = {label: name for name, label in reversed(list(classes.wanted.items()))}
     # One label alone is the face, whatever it was called.
     several = names if len(names) > 1 else None
+    skipped: list[str] = []
     with progress() as display:
         bar = display.add_task("preparing", total=sum(map(len, splits.values())))
-        summary = write_voc(splits, output, min_face, note, lambda: display.advance(bar), several)
+        advance = partial(display.advance, bar)
+        summary = write_voc(splits, output, min_face, skipped.append, advance, several)
+    note_some("skipped", skipped)
     for split, count in summary.images.items():
         results.print(
             f"{split}: {counted(count, 'image')}, {counted(summary.faces[split], 'face')}"

@@ -12,8 +12,8 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import Checkpoint, load_checkpoint
 from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.family.tensors import SAFETENSORS
-from ultraface_deploy.models import find, known_checkpoint
-from ultraface_deploy.models.pull import checkpoint_of
+from ultraface_deploy.models import find, known_checkpoint, registry
+from ultraface_deploy.models.pull import checkpoint_of, require_pulled
 from ultraface_deploy.safe.files import make_folder, sha256_of
 from ultraface_deploy.safe.text import counted
 from ultraface_deploy.train import processes
@@ -77,6 +77,8 @@ def train(
             recipe = replace(recipe, num_classes=classes.count)
         if classes is not None and len(classes.names) == recipe.num_classes - 1:
             recipe = replace(recipe, class_names=classes.names)
+        teaching = find_teachers(recipe, teachers)
+        start = None if init is None else _start(init, recipe, report)
         samples = [read_dataset(root, "train", report, classes) for root in data]
         every = [sample for part in samples for sample in part]
         make_folder(output)
@@ -84,8 +86,8 @@ def train(
             recipe,
             samples,
             output,
-            teachers=find_teachers(recipe, teachers),
-            init=None if init is None else _start(init, recipe, report),
+            teachers=teaching,
+            init=start,
             cache=_decoded(every, output / "cache", cache, cache_side(recipe), report, on_image),
             max_minutes=max_minutes,
             on_step=on_step,
@@ -133,6 +135,9 @@ def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, TeacherSou
 
     A given file is known by its SHA-256, or else by its name without suffix. One file that the
     recipe does not name teaches in place of all that it names.
+
+    Raises:
+        InputError: one is neither given nor on this machine; says how to get all of them.
     """
     found: dict[str, TeacherSource] = {}
     for path in given:
@@ -146,9 +151,11 @@ def find_teachers(recipe: Recipe, given: Iterable[Path]) -> dict[str, TeacherSou
     needed |= {recipe.scores_like} - {""}
     if len(found) == 1 and not needed & set(found):
         return dict.fromkeys(needed, next(iter(found.values())))
-    for name in needed - set(found):
-        found[name] = load_checkpoint(checkpoint_of(find(name)))
-    return found
+    lacking = sorted(needed - set(found))
+    if unknown := [name for name in lacking if name not in registry()]:
+        raise InputError(f"teacher {unknown[0]} of the recipe: give its file by `teacher`")
+    require_pulled(lacking)
+    return found | {name: load_checkpoint(checkpoint_of(find(name))) for name in lacking}
 
 
 def _start(init: Path, recipe: Recipe, report: Callable[[str], None]) -> Checkpoint:

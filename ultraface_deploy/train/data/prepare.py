@@ -131,13 +131,13 @@ def _write(
     """Write image and annotation; say no where there is nothing to learn from."""
     if not len(sample):
         tally.empty += 1
-        report(f"{sample.image}: no face is left; skipped")
+        report(f"{sample.image}: no face is left")
         return False
     try:
         image, _ = read_image(sample.image, max_side=2**15)
     except InputError as error:
         tally.damaged += 1
-        report(f"{error}; skipped")
+        report(str(error))
         return False
     target = output / "JPEGImages" / f"{name}{sample.image.suffix}"
     content = sample.image.read_bytes()

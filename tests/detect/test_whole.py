@@ -158,3 +158,17 @@ def test_a_video_that_loses_a_pixel_says_so(tmp_path: Path) -> None:
                 sinks[0].write(frame, noise(*size))
     assert len(said) == 1
     assert said[0].startswith(f"{tmp_path / 'odd.mp4'}: 64x46, the pictures have 65x47")
+
+
+def test_a_video_whose_pictures_change_size_says_so_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    source = open_source(str(animate(tmp_path / "a.gif")))
+    with open_sinks(source, Wanted(tmp_path / "a.mp4"), report=said.append) as sinks:
+        for frame in source:
+            size = (64, 48) if frame.index == 0 else (128, 96)
+            sinks[0].write(frame, noise(*size))
+    assert said == [
+        f"{tmp_path / 'a.mp4'}: the pictures change from 64x48 to 128x96; "
+        "all are scaled to the first size"
+    ]
+    assert open_source(str(tmp_path / "a.mp4")).count == 4

@@ -59,6 +59,7 @@ class VideoSink:
         self._path, self._named, self._report = path, named, report
         self._fps = fps or 25.0
         self._writer: cv2.VideoWriter | None = None
+        self._changed = False
         self._written = 0
         self._began = 0.0
 
@@ -69,7 +70,8 @@ class VideoSink:
             self._writer = self._begin(painted)
         elif frame.time is not None:
             self._hold(frame.time)
-        if (painted.shape[1], painted.shape[0]) != self._size:
+        if (now := (painted.shape[1], painted.shape[0])) != self._size:
+            self._say_changed(now)
             painted = cv2.resize(painted, self._size)  # type: ignore[assignment]
         self._last, self._frame = painted, frame
         self._add()
@@ -108,6 +110,15 @@ class VideoSink:
                 f"{wide}x{high}: OpenCV writes videos of even sides and cuts the last pixel off"
             )
         return writer
+
+    def _say_changed(self, now: tuple[int, int]) -> None:
+        if not self._changed:
+            self._changed = True
+            (wide, high), (new_wide, new_high) = self._size, now
+            self._report(
+                f"{self._named}: the pictures change from {wide}x{high} to {new_wide}x{new_high}; "
+                "all are scaled to the first size"
+            )
 
     def _hold(self, until: float) -> None:
         """Repeat the last picture until a time of the source."""

@@ -120,6 +120,21 @@ def _stop_after(epochs: int) -> Callable[[Progress], None]:
     return stop
 
 
+def test_a_run_begun_before_there_was_a_way_back_goes_on(
+    tiny: list[Sample], tmp_path: Path
+) -> None:
+    recipe = recipe_of(replace(MEMORISE, epochs=1))
+    Trainer(recipe, [tiny], tmp_path / "run").fit()
+    last = tmp_path / "run/last.pth"
+    content = torch.load(last, weights_only=True)
+    del content["training"]["stage"]["begun"]
+    content["training"]["position"] = [0, 0, 0]
+    torch.save(content, last)
+    again = Trainer(recipe, [tiny], tmp_path / "run")
+    again.resume(last)
+    assert again.fit() == tmp_path / "run/best.pth"
+
+
 def test_resume_refuses_another_recipe_and_other_files(tiny: list[Sample], tmp_path: Path) -> None:
     recipe = recipe_of(replace(MEMORISE, epochs=1))
     Trainer(recipe, [tiny], tmp_path / "run").fit()

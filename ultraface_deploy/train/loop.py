@@ -32,7 +32,7 @@ from ultraface_deploy.train.examples import Example, examples, spread
 from ultraface_deploy.train.metrics import Metrics
 from ultraface_deploy.train.page import training_page
 from ultraface_deploy.train.pool import Pool
-from ultraface_deploy.train.recipe import Recipe, Role
+from ultraface_deploy.train.recipe import Recipe, Role, written_as
 from ultraface_deploy.train.seen import look
 from ultraface_deploy.train.stage import Progress, StageRun
 from ultraface_deploy.train.teachers import TeacherSource
@@ -100,7 +100,7 @@ class Trainer:
         training = state.get("training") if isinstance(state, Mapping) else None
         if not isinstance(training, Mapping):
             raise InputError(f"{path}: holds no training state; give the last.pth of a run")
-        if training.get("recipe") != repr(self.recipe):
+        if not written_as(training.get("recipe"), self.recipe):
             raise InputError(f"{path}: belongs to another recipe; resume with the same one")
         try:
             stage, epoch, step = map(int, training["position"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -197,6 +198,28 @@ class Recipe(Strict):
             color=self.color,
             class_names=self.class_names,
         )
+
+
+def written_as(text: object, recipe: Recipe) -> bool:
+    """Whether a run notes this recipe: as `repr` gives it, an earlier version's with fewer fields.
+
+    What has been added since then is by default what it was before.
+    """
+    if text == repr(recipe):
+        return True
+    try:
+        return convert(_fields(ast.parse(str(text), mode="eval").body), Recipe) == recipe
+    except (*PARSE_ERRORS, SyntaxError, InputError):
+        return False
+
+
+def _fields(node: ast.expr) -> Any:
+    """Return the dicts, lists and numbers of a dataclass's `repr`; nothing of it is executed."""
+    if isinstance(node, ast.Call):
+        return {str(each.arg): _fields(each.value) for each in node.keywords}
+    if isinstance(node, ast.Tuple):
+        return [_fields(each) for each in node.elts]
+    return ast.literal_eval(node)
 
 
 def load_recipe(path: Path) -> Recipe:

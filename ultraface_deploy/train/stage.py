@@ -241,7 +241,8 @@ class StageRun:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.objective.scales = [scale.to(device) for scale in state["scales"]]
-            self.begun |= state["begun"]
+            # Runs begun before there was a way back have none.
+            self.begun |= state.get("begun", {})
             self.sums = {str(name): value.to(device) for name, value in state["sums"].items()}
         except (*PARSE_ERRORS, RuntimeError) as error:
             raise InputError(

@@ -160,8 +160,7 @@ print(lines)
 """
 
 
-@pytest.mark.parametrize("times", ["once", "twice"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGTERM, "once"), (signal.SIGINT, "twice")])
 @pytest.mark.parametrize("made", ["a folder", "a process"])
 def test_nothing_stays_whenever_it_comes(
     number: signal.Signals, times: str, made: str, tmp_path: Path

@@ -17,7 +17,7 @@ from tests.safe.test_animations import LEVELS, animate
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.artifacts.verify import verify_folder
-from ultraface_deploy.detect.sources import open_source
+from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.safe.files import said_by_system, write_bytes
 
 SOURCE = models.FOLDER / str(models.find(models.DEFAULT_MODEL).onnx)
@@ -91,7 +91,9 @@ def test_disk_that_is_full_for_a_video(tmp_path: Path, suffix: str) -> None:
             [sys.executable, "-c", _MARK, str(source), str(out)],
             cwd=ROOT,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            # FFmpeg prints bytes of its own memory.
+            errors="replace",
             preexec_fn=None
             if limit is None
             else lambda limit=limit: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
@@ -110,7 +112,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from ultraface_deploy.detect import marked
-from ultraface_deploy.detect.sources import open_source
+from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
 marked.refuse_output = lambda *_: None

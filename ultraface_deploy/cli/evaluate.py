@@ -216,6 +216,7 @@ def run(
         write_output(write_csv(evaluation.results), curves)
     if plot is not None:
         draw(evaluation.results, plot)
+    _require_whole(evaluation)
 
 
 def _required(path: Path | None, option: str) -> Path:
@@ -268,13 +269,22 @@ def _subjects(
 
 def _print(evaluation: Evaluation, quiet: bool) -> None:
     from ultraface_deploy.accuracy.text import tables
-    from ultraface_deploy.errors import CheckFailed
 
     if not quiet:
         for table in tables(evaluation):
             results.print(table)
     for line in evaluation.remarks():
         note(line)
+
+
+def _require_whole(evaluation: Evaluation) -> None:
+    """Say what was left out.
+
+    Raises:
+        CheckFailed: an image.
+    """
+    from ultraface_deploy.errors import CheckFailed
+
     unreadable = evaluation.results[0].unreadable
     if unreadable:
         note_some("left out", list(unreadable.values()))

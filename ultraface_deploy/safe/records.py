@@ -69,6 +69,8 @@ def read(path: Path, kind: type[T], what: str, again: str, newest: int = SCHEMA)
         ) from error
     if other := not_a(path, what):
         raise InputError(f"{path}: {other}")
+    if version > newest:
+        again = f"it is of a later version; update ultraface-deploy, or {again}"
     known = SCHEMA if newest == SCHEMA else f"{SCHEMA} to {newest}"
     raise InputError(f"{path}: schema {version} is not {known}; {again}")
 

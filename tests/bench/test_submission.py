@@ -85,7 +85,8 @@ def test_one_host_is_not_named_and_several_are_refused() -> None:
 def test_something_else_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"x\.json: .*; run bench( submit)? again$") as refused:
+    advice = r"x\.json: .*(;|, or) run bench( submit)? again$"
+    with pytest.raises(InputError, match=advice) as refused:
         Submission.load(path)
     assert "\n" not in str(refused.value)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,9 @@ def _checkpoints(folder: ArtifactFolder) -> list[Files]:
 
     state = torch.load(folder.files(folder.find("torch"))[0], weights_only=True)
     seeds: list[Files] = []
-    for zipped in (False, True):
+    for zipped, protocol in product((False, True), (2, 4)):
         file = io.BytesIO()
-        torch.save(state, file, _use_new_zipfile_serialization=zipped)
+        torch.save(state, file, _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
         seeds.append({"net.pth": file.getvalue()})
     return seeds
 

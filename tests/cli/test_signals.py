@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
+
 # Ends itself right after the first call of `function`: the file is there, and nobody's yet.
 PROGRAM = """
 import os, sys, tempfile
@@ -99,28 +101,15 @@ def test_nohup_is_kept() -> None:
 
 # Told to end before each line in turn of what makes temporary files, once and twice.
 EVERY_LINE = """
-import contextlib, os, signal, subprocess, sys, threading, time
+import contextlib, os, subprocess, sys, threading, time
 from pathlib import Path
+from tests.strikes import Strikes
 from ultraface_deploy.artifacts import turns
 from ultraface_deploy.cli import signals
 from ultraface_deploy.safe import child, files
 
-folder, number, again = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "twice"
+folder, number = Path(sys.argv[1]), int(sys.argv[2])
 watched = {turns.__file__, files.__file__, contextlib.__file__}
-codes = set()
-left = 0
-
-def strike(frame, event, argument):
-    global left
-    if event == "line":
-        left -= 1
-        if left == 0 or (again and left == -1):
-            os.kill(os.getpid(), number)
-    return strike
-
-def trace(frame, event, argument):
-    code = frame.f_code
-    return strike if code.co_filename in watched or code in codes else None
 
 def work():
     if sys.argv[4] == "a process":
@@ -130,23 +119,23 @@ def work():
         (scratch / "made").touch()
         files.write_text(folder / "a.json", "{}")
 
+meant = lambda code: code.co_filename in watched
 if sys.argv[4] == "a process":
-    watched = set()
     codes = {child._run.__code__, subprocess.Popen.__init__.__code__, *files.UNDISTURBED}
+    meant = codes.__contains__
 signals.arrange()
-lines = 0
-while left <= 0:
+strikes = Strikes(number, sys.argv[3] == "twice", meant)
+lines, came = 0, True
+while came:
     lines += 1
-    left = lines
-    sys.settrace(trace)
+    strikes.begin(lines)
     try:
         work()
-        sys.settrace(None)
-        if left <= 0:
+        if came := strikes.came():
             time.sleep(30)
             sys.exit(f"the signal before line {lines} was lost")
     except (signals.Interrupted, signals.Terminated) as told:
-        sys.settrace(None)
+        came = strikes.came()
         for later in threading.enumerate():
             if isinstance(later, threading.Timer):
                 later.join()
@@ -167,6 +156,7 @@ def test_nothing_stays_whenever_it_comes(
 ) -> None:
     result = subprocess.run(
         [sys.executable, "-c", EVERY_LINE, str(tmp_path), str(int(number)), times, made],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,

@@ -37,7 +37,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Links out of docs/ lead to the added pages."""
+    """Links out of docs/ lead to the added pages, or to a heading there."""
     for name in _PAGES:
-        markdown = markdown.replace(f"](../{name})", f"]({name})")
+        for end in ")#":
+            markdown = markdown.replace(f"](../{name}{end}", f"]({name}{end}")
     return markdown

@@ -109,6 +109,7 @@ def test_json(pictures: Path, tmp_path: Path) -> None:
     assert len(document["results"]) == 3
     first = document["results"][0]
     assert (first["file"], first["frame"]) == (str(pictures / "0.png"), None)
+    assert first["time"] is None
     assert (first["width"], first["height"]) == (64, 48)
     assert first["faces"] == [{"box": [10, 20, 30, 44.5], "score": 0.75, "label": 1}]
 
@@ -124,9 +125,10 @@ def test_csv(video: Path, tmp_path: Path) -> None:
     write(open_source(str(video)), csv=target, limit=2)
     with target.open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["file", "frame", "x1", "y1", "x2", "y2", "score", "label"]
+    assert rows[0] == ["file", "frame", "x1", "y1", "x2", "y2", "score", "label", "time"]
     assert rows[1:] == [
-        [str(video), str(k), "10.00", "20.00", "30.00", "44.50", "0.75000", "1"] for k in (0, 1)
+        [str(video), str(k), "10.00", "20.00", "30.00", "44.50", "0.75000", "1", time]
+        for k, time in ((0, "0.0"), (1, "0.1"))
     ]
 
 

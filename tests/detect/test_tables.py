@@ -61,7 +61,7 @@ def test_every_picture_is_a_row(cli: Cli, pictures: Path, tmp_path: Path) -> Non
     assert "not an image" in rows[2]["error"]
     assert "cut off" in rows[1]["damage"] and rows[0]["damage"] is None
     # The document of before has the same faces, of what could be read.
-    keys = ("file", "frame", "width", "height", "faces")
+    keys = ("file", "frame", "time", "width", "height", "faces")
     assert json.loads(document.read_text())["results"] == [
         {key: row[key] for key in keys} for row in rows if row["error"] is None
     ]

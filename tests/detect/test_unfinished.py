@@ -137,11 +137,11 @@ def test_a_line_that_was_cut_off_is_done_again(sources: list[str], tmp_path: Pat
         "[" * 200_000,
         "[]",
         '{"file": "a"}',
-        '{"file": 5, "frame": null, "width": 1, "height": 1, "faces": [], "error": null,'
-        ' "damage": null}',
+        '{"file": 5, "frame": null, "time": null, "width": 1, "height": 1, "faces": [],'
+        ' "error": null, "damage": null}',
         *(
-            '{"file": "a", "frame": null, "width": 1, "height": 1, "error": null, "damage": null,'
-            f' "faces": [{face}]}}'
+            '{"file": "a", "frame": null, "time": null, "width": 1, "height": 1, "error": null,'
+            f' "damage": null, "faces": [{face}]}}'
             for face in ("5", "{}", '{"box": [0, 1, 2, 1e999], "score": 1, "label": 1}')
         ),
     ],

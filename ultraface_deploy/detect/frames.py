@@ -30,7 +30,8 @@ class Frame:
     reduction: Reduction | None = None
     """How the image lies in the picture, where it was decoded smaller."""
     time: float | None = None
-    """When a video or an animation shows it, in seconds from its beginning."""
+    """When its video or animation shows it, in seconds from the first picture; of a camera or a
+    stream when it came."""
     lasts: float | None = None
     """For how many seconds an animation shows it."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+from ultraface_deploy.detect.whole import seconds_at
 from ultraface_deploy.safe.opencv import cv2
 
 # Pictures that wait to be looked at. More would only be older.
@@ -36,22 +37,45 @@ def shown_url(url: str) -> str:
     return f"{scheme}{mark}{'***' * bool(at)}{at}{place}{question}{'&'.join(parts)}"
 
 
+class Arrivals:
+    """When each picture of a camera or stream came, in seconds from the first one.
+
+    Our clock: what a stream says of its times begins anew whenever it is connected to again.
+    """
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+
+    def now(self) -> float:
+        """Return the time of a picture that has just come."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = now
+        return now - self._first
+
+
 class LiveStream:
     """Reads a stream in a thread of its own, connects again when it breaks, drops what is old.
 
-    Iterating gives (index, image): the number of the picture in the stream, with gaps where
-    pictures were dropped. Something of known length, such as a video on a web server, loses none.
+    Iterating gives (index, image, time): the number of the picture in the stream, with gaps where
+    pictures were dropped, and when it came, in seconds from the first one. Something of known
+    length, such as a video on a web server, loses none, and has its own times.
     After `patience` seconds without a picture the iteration ends and `problem` says why.
     """
 
     def __init__(self, url: str, patience: float) -> None:
         self._url, self._patience = url, patience
-        self._waiting: deque[tuple[int, Any]] = deque()
+        self._waiting: deque[tuple[int, Any, float]] = deque()
+        self._arrivals = Arrivals()
         self._changed = threading.Condition()
         self._closed = False
         self._ended = False
         self._thread = threading.Thread(target=self._read, name="stream", daemon=True)
         self.problem: str | None = None
+        self.fps = 0.0
+        """What the stream says of its rate; known with the first picture."""
+        self.finite = False
+        """Whether it has a known length; known with the first picture."""
         self.dropped = 0
         """How many pictures were passed over."""
 
@@ -70,7 +94,7 @@ class LiveStream:
             self._changed.notify_all()
         self._thread.join(timeout=(_OPEN_MS + _READ_MS) / 1000)
 
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
+    def __iter__(self) -> Iterator[tuple[int, Any, float]]:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._ended)
@@ -86,12 +110,14 @@ class LiveStream:
             capture = _connect(self._url)
             complete = False
             if capture.isOpened():
-                finite = capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+                self.finite = capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+                self.fps = max(0.0, capture.get(cv2.CAP_PROP_FPS))
                 while not self._closed and (image := _grab(capture)) is not None:
                     connected, last = True, time.monotonic()
-                    self._put(index, image, finite)
+                    shown = seconds_at(capture) if self.finite else self._arrivals.now()
+                    self._put(index, image, shown)
                     index += 1
-                complete = finite and connected
+                complete = self.finite and connected
             capture.release()
             if complete:
                 break
@@ -104,14 +130,14 @@ class LiveStream:
             self._ended = True
             self._changed.notify_all()
 
-    def _put(self, index: int, image: Any, finite: bool) -> None:
+    def _put(self, index: int, image: Any, shown: float) -> None:
         with self._changed:
-            if finite:
+            if self.finite:
                 self._changed.wait_for(lambda: len(self._waiting) < _QUEUE or self._closed)
             elif len(self._waiting) >= _QUEUE:
                 self._waiting.popleft()
                 self.dropped += 1
-            self._waiting.append((index, image))
+            self._waiting.append((index, image, shown))
             self._changed.notify_all()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.detect.frames import Frame
+from ultraface_deploy.detect.rates import rate_of
 from ultraface_deploy.detect.sink import Sink
 from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.detect.videos import (
@@ -136,7 +137,7 @@ class Marked(Sink):
                 return self._open.enter_context(open_animation(target))
         if self._folder is not None:
             target = self._folder / self._names.of(_named_after_stream(still), ".mp4")
-        return self._open.enter_context(open_video(target, part.fps, self._report))
+        return self._open.enter_context(open_video(target, rate_of(part), self._report, part.live))
 
 
 class Names:

@@ -56,6 +56,7 @@ def schema() -> pyarrow.Schema:
         {
             "file": pa.string(),
             "frame": pa.int64(),
+            "time": pa.float64(),
             "width": pa.int32(),
             "height": pa.int32(),
             "faces": pa.list_(face),

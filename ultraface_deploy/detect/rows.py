@@ -10,11 +10,12 @@ from ultraface_deploy.detect.frames import Frame, Stopped, Unread
 from ultraface_deploy.pipeline import Faces
 
 Row = dict[str, Any]
-"""`file` as it was given; `frame` its number in a video, else None; `width` and `height` in
-pixels; `faces` each with `box` x1 y1 x2 y2, `score`, `label`, where the network states it the
-class's `name`, and where it finds them `landmarks`; `error` is None, or why the picture cannot be
-read: then there are no faces and no size; `damage` is None, or what is wrong with a picture that
-was read in part."""
+"""`file` as it was given; `frame` its number in a video, else None; `time` in seconds from the
+first picture, when the video shows it, or when a camera or stream gave it, else None; `width` and
+`height` in pixels; `faces` each with `box` x1 y1 x2 y2, `score`, `label`, where the network states
+it the class's `name`, and where it finds them `landmarks`; `error` is None, or why the picture
+cannot be read: then there are no faces and no size; `damage` is None, or what is wrong with a
+picture that was read in part."""
 
 
 def row_of(frame: Frame, faces: Faces) -> Row:
@@ -23,6 +24,7 @@ def row_of(frame: Frame, faces: Faces) -> Row:
     return {
         "file": frame.name,
         "frame": frame.index,
+        "time": None if frame.time is None else round(frame.time, 6),
         "width": width,
         "height": height,
         "faces": records(faces),
@@ -36,6 +38,7 @@ def row_of_unread(unread: Unread | Stopped) -> Row:
     return {
         "file": unread.name,
         "frame": unread.index,
+        "time": None,
         "width": None,
         "height": None,
         "faces": None,

@@ -119,7 +119,7 @@ def open_sinks(
             rows = unfinished(wanted.tables, settings or {}, frames, report)
             sinks.append(stack.enter_context(rows))
         elif wanted.tables:
-            sinks.append(stack.enter_context(open_tables(wanted.tables)))
+            sinks.append(stack.enter_context(open_tables(wanted.tables, frames.timed)))
         if wanted.show:
             sinks.append(_Screen(paint))
         yield sinks

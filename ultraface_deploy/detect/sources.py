@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ultraface_deploy.detect.frames import Frame, Pending, Read, Stopped, Unread
-from ultraface_deploy.detect.live import LiveStream, shown_url
+from ultraface_deploy.detect.live import Arrivals, LiveStream, shown_url
 from ultraface_deploy.detect.picamera import PiCamera
 from ultraface_deploy.detect.whole import is_whole, seconds_at
 from ultraface_deploy.errors import InputError, MissingDependency
@@ -41,6 +41,9 @@ class FrameSource:
     patience: float = RECONNECT_SECONDS
     """Seconds without a picture after which a stream is given up."""
     fps: float = 0.0
+    """What it says of its rate, 0 where it says nothing; of a stream known with a picture."""
+    finite: bool = False
+    """Whether a stream has a known length, as a video on a web server; known with a picture."""
     count: int | None = None
     """How many frames are to come, None where nobody knows."""
     unreadable: list[str] = field(default_factory=list)
@@ -56,6 +59,17 @@ class FrameSource:
     """Rows that an earlier run has written, by name; see `go_on`."""
     before: int = 0
     """Pictures that an earlier run has looked at."""
+
+    @property
+    def live(self) -> bool:
+        """Whether its pictures come when they come, as those of a camera."""
+        return self.kind == "camera" or (self.kind == "stream" and not self.finite)
+
+    @property
+    def timed(self) -> bool:
+        """Whether it was given as a video, an animation, a camera or a stream, or one of several
+        was: their pictures have times."""
+        return any(part.kind != "images" for part in self.parts or [self])
 
     def enough(self, width: int, height: int) -> None:
         """Let pictures be decoded smaller where at least so many pixels are left."""
@@ -147,14 +161,15 @@ class FrameSource:
 
     def _video(self) -> Iterator[Read]:
         capture, name = self._open()
+        arrivals = Arrivals()
         try:
             index, time = 0, 0.0
             # A file that gives no picture has ended; a camera may have sent a broken one.
             tries = 1 if self.camera is None else _CAMERA_TRIES
             while (image := _next_picture(capture, tries)) is not None:
-                time = 0.0 if self.camera is not None else seconds_at(capture)
-                # None of a camera, and of a container that says 0 of every picture.
-                shown = time if time or (self.camera is None and index == 0) else None
+                time = seconds_at(capture) if self.camera is None else arrivals.now()
+                # None of a container that says 0 of every picture.
+                shown = time if time or index == 0 else None
                 if not self._is_written(name):
                     yield Frame(name, as_bgr(image), index, self, time=shown)
                 index += 1
@@ -173,8 +188,9 @@ class FrameSource:
         assert self.url is not None
         name, delivered = shown_url(self.url), 0
         with LiveStream(self.url, self.patience) as stream:
-            for index, image in stream:
-                yield Frame(name, as_bgr(image), index, self)
+            for index, image, time in stream:
+                self.fps, self.finite = stream.fps, stream.finite
+                yield Frame(name, as_bgr(image), index, self, time=time)
                 delivered += 1
         if stream.problem is not None:
             reason = f"{name}: {stream.problem} after {counted(delivered, 'picture')}"
@@ -188,7 +204,7 @@ class FrameSource:
         """
         capture, _ = self._open()
         if not isinstance(capture, PiCamera):  # which says nothing of itself
-            self.fps = capture.get(cv2.CAP_PROP_FPS) or 0.0
+            self.fps = max(0.0, capture.get(cv2.CAP_PROP_FPS))
             frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
             self.count = frames if self.kind == "video" and frames > 0 else None
         capture.release()

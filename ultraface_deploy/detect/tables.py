@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -19,6 +20,7 @@ from ultraface_deploy.pipeline.faces import POINT_NAMES
 from ultraface_deploy.safe.files import replacing
 from ultraface_deploy.safe.text import file_cell
 
+_KEYS = ("file", "frame", "time", "width", "height", "faces")
 _POINTS = [f"{axis}_{name}" for name in POINT_NAMES for axis in "xy"]
 
 
@@ -61,8 +63,9 @@ class Tables(Sink):
 class _Csv:
     """One line per face."""
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: IO[str], timed: bool) -> None:
         self._writer = csv.writer(file)
+        self._timed = timed
         self._begun = False
 
     def begin(self, landmarks: bool = False, names: bool = False) -> None:
@@ -74,6 +77,7 @@ class _Csv:
                 ["file", "frame", "x1", "y1", "x2", "y2", "score", "label"]
                 + ["name"] * names
                 + points
+                + ["time"] * self._timed
             )
 
     def made(self, row: Row) -> list[tuple[bool, bool, list[Any]]]:
@@ -85,7 +89,8 @@ class _Csv:
         named = [face["name"]] if "name" in face else []
         line = [*_named(row), *(f"{value:.2f}" for value in face["box"])]
         line += [f"{face['score']:.5f}", face["label"], *named]
-        return bool(points), bool(named), line + [f"{value:.2f}" for value in points]
+        line += [f"{value:.2f}" for value in points]
+        return bool(points), bool(named), line + [_cell(row["time"])] * self._timed
 
     def add(self, made: list[tuple[bool, bool, list[Any]]]) -> None:
         for landmarks, names, line in made:
@@ -96,12 +101,15 @@ class _Csv:
 class _Count:
     """How many faces each picture has, also where there is none."""
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: IO[str], timed: bool) -> None:
         self._writer = csv.writer(file)
-        self._writer.writerow(["file", "frame", "count"])
+        self._timed = timed
+        self._writer.writerow(["file", "frame", "count"] + ["time"] * timed)
 
     def made(self, row: Row) -> list[Any] | None:
-        return None if row["faces"] is None else [*_named(row), len(row["faces"])]
+        if row["faces"] is None:
+            return None
+        return [*_named(row), len(row["faces"])] + [_cell(row["time"])] * self._timed
 
     def add(self, made: list[Any] | None) -> None:
         if made is not None:
@@ -118,7 +126,7 @@ class _Json:
     def made(self, row: Row) -> str | None:
         if row["faces"] is None:
             return None
-        return json.dumps({key: row[key] for key in ("file", "frame", "width", "height", "faces")})
+        return json.dumps({key: row[key] for key in _KEYS})
 
     def add(self, made: str | None) -> None:
         if made is not None:
@@ -140,15 +148,23 @@ class _Lines:
 
 
 @contextmanager
-def open_tables(targets: Mapping[str, str]) -> Iterator[Tables]:
+def open_tables(targets: Mapping[str, str], timed: bool = False) -> Iterator[Tables]:
     """Open the files that were asked for; each appears whole at the end.
 
     Args:
         targets: by kind (json, jsonl, csv, count, parquet) the file, `-` for standard output.
+        timed: whether CSV has a column for the time, the last one.
     """
+    kinds: dict[str, Callable[[str], AbstractContextManager[Table]]] = {
+        "jsonl": _lines_table,
+        "parquet": parquet_table,
+        "json": _json_table,
+        "csv": partial(_csv_table, timed),
+        "count": partial(_count_table, timed),
+    }
     with ExitStack() as stack:
         tables = [
-            stack.enter_context(_KINDS[kind](target)) for kind, target in targets.items() if target
+            stack.enter_context(kinds[kind](target)) for kind, target in targets.items() if target
         ]
         yield Tables(tables)
 
@@ -162,33 +178,24 @@ def _json_table(target: str) -> Iterator[Table]:
 
 
 @contextmanager
-def _csv_table(target: str) -> Iterator[Table]:
+def _csv_table(timed: bool, target: str) -> Iterator[Table]:
     with _text_target(target) as file:
-        table = _Csv(file)
+        table = _Csv(file, timed)
         yield table
         # Also where there is no face.
         table.begin()
 
 
 @contextmanager
-def _count_table(target: str) -> Iterator[Table]:
+def _count_table(timed: bool, target: str) -> Iterator[Table]:
     with _text_target(target) as file:
-        yield _Count(file)
+        yield _Count(file, timed)
 
 
 @contextmanager
 def _lines_table(target: str) -> Iterator[Table]:
     with _text_target(target) as file:
         yield _Lines(file)
-
-
-_KINDS = {
-    "jsonl": _lines_table,
-    "parquet": parquet_table,
-    "json": _json_table,
-    "csv": _csv_table,
-    "count": _count_table,
-}
 
 
 @contextmanager
@@ -204,4 +211,8 @@ def _text_target(target: str) -> Iterator[IO[str]]:
 
 
 def _named(row: Row) -> tuple[str, Any]:
-    return file_cell(row["file"]), "" if row["frame"] is None else row["frame"]
+    return file_cell(row["file"]), _cell(row["frame"])
+
+
+def _cell(value: Any) -> Any:
+    return "" if value is None else value

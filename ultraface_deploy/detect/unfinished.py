@@ -33,6 +33,7 @@ _SCHEMA = 1
 _COLUMNS: Mapping[str, Any] = {
     "file": str,
     **dict.fromkeys(("frame", "width", "height"), int | None),
+    "time": float | None,
     "faces": list | None,
     **dict.fromkeys(("error", "damage"), str | None),
 }
@@ -157,7 +158,7 @@ def unfinished(
         except BaseException:
             report(f"{path} holds what is done; the same command goes on")
             raise
-        with open_tables(targets) as tables:
+        with open_tables(targets, frames.timed) as tables:
             for row in rows.rows():
                 tables.add(row)
         path.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ultraface_deploy.detect.frames import Frame
-from ultraface_deploy.detect.whole import packets
+from ultraface_deploy.detect.whole import packet_times
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import native_name, replacing
 from ultraface_deploy.safe.images import Image
@@ -26,6 +26,8 @@ ANIMATIONS = frozenset({".gif", ".webp", ".png", ".apng", ".avif"})
 _ANIMATION_BYTES = 1 << 30
 # Seconds that no picture of a video is shown; what seems longer is a clock that jumped.
 _LONGEST_STILL = 60.0
+# Seconds of pictures that a live source may send at once, as streams do when they begin.
+_LIVE_AHEAD = 0.5
 # What each container takes; the others take MPEG-4.
 _CODECS = {".avi": "MJPG", ".mjpg": "MJPG", ".mjpeg": "MJPG", ".webm": "VP80", ".ogv": "VP80"}
 
@@ -52,12 +54,15 @@ class VideoSink:
     """Writes painted frames; a source that changes size is scaled to its first frame's.
 
     A video has one rate: where the pictures of the source come at irregular times, each is
-    repeated until the next one is due.
+    repeated until the next one is due. Those of a live source come at another rate than it states,
+    or more slowly than they are looked at: where there are too many, some are left out.
     """
 
-    def __init__(self, path: Path, fps: float, named: Path, report: Report) -> None:
+    def __init__(
+        self, path: Path, fps: float, named: Path, report: Report, live: bool = False
+    ) -> None:
         self._path, self._named, self._report = path, named, report
-        self._fps = fps or 25.0
+        self._fps, self._live = fps, live
         self._writer: cv2.VideoWriter | None = None
         self._changed = False
         self._written = 0
@@ -69,6 +74,8 @@ class VideoSink:
             self._began = frame.time or 0.0
             self._writer = self._begin(painted)
         elif frame.time is not None:
+            if self._live and self._ahead(frame.time) > _LIVE_AHEAD * self._fps:
+                return
             self._hold(frame.time)
         if (now := (painted.shape[1], painted.shape[0])) != self._size:
             self._say_changed(now)
@@ -83,7 +90,7 @@ class VideoSink:
                 self._hold(self._frame.time + self._frame.lasts)
             self._writer.release()
             # OpenCV says nothing of what could not be written.
-            if (found := packets(self._path)) < self._written:
+            if (found := sum(1 for _ in packet_times(self._path))) < self._written:
                 raise InputError(
                     f"{self._named}: cannot write ({found} of {self._written} pictures reached "
                     "the file; is the disk full?)"
@@ -120,13 +127,17 @@ class VideoSink:
                 "all are scaled to the first size"
             )
 
+    def _ahead(self, time: float) -> int:
+        """By how many pictures the video is longer than the source was at a time of it."""
+        return self._written - round((time - self._began) * self._fps)
+
     def _hold(self, until: float) -> None:
         """Repeat the last picture until a time of the source."""
-        due = round((until - self._began) * self._fps)
-        if due - self._written > _LONGEST_STILL * self._fps:
-            self._began += (due - self._written) / self._fps
+        ahead = self._ahead(until)
+        if ahead < -_LONGEST_STILL * self._fps or until < (self._frame.time or 0.0):
+            self._began -= ahead / self._fps
             return
-        while self._written < due:
+        for _ in range(-ahead):
             self._add()
 
     def _add(self) -> None:
@@ -136,14 +147,20 @@ class VideoSink:
 
 
 @contextmanager
-def open_video(output: Path, fps: float, report: Report) -> Iterator[VideoSink]:
+def open_video(output: Path, fps: float, report: Report, live: bool = False) -> Iterator[VideoSink]:
     """Yield what takes the pictures of a video, which appears whole or not at all.
+
+    Args:
+        output: the file.
+        fps: its pictures a second.
+        report: hears of a video that cannot have the size of its pictures.
+        live: whether the pictures come when they come, at another rate than that.
 
     Raises:
         InputError: OpenCV cannot write it, or not all of it reached the file.
     """
     with replacing(output) as temporary:
-        sink = VideoSink(temporary, fps, output, report)
+        sink = VideoSink(temporary, fps, output, report, live)
         try:
             yield sink
             sink.finish()

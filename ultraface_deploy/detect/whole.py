@@ -49,17 +49,19 @@ def is_whole(path: Path, capture: Any, pictures: int, count: int | None, last: f
     return shown is not None and last + 1 / rate >= _COMPLETE * shown
 
 
-def packets(path: Path) -> int:
-    """Return how many pictures a video holds, none of which is decoded."""
+def packet_times(path: Path) -> Iterator[float]:
+    """Yield when each picture of a video is shown, as `seconds_at`, in the order they are stored.
+
+    None is decoded: as fast as the file is read.
+    """
     with native_name(path) as native:
         capture = cv2.VideoCapture(native)
-    # Undecoded: as fast as the file is read.
     capture.set(cv2.CAP_PROP_FORMAT, -1)
-    found = 0
-    while capture.grab():
-        found += 1
-    capture.release()
-    return found
+    try:
+        while capture.grab():
+            yield seconds_at(capture)
+    finally:
+        capture.release()
 
 
 def _seconds_shown(path: Path) -> float | None:

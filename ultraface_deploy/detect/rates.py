@@ -1,0 +1,77 @@
+"""At how many pictures a second a marked video is written, which has one rate from end to end."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+import numpy.typing as npt
+
+from ultraface_deploy.detect.sources import FrameSource
+from ultraface_deploy.detect.whole import packet_times
+
+_Times = npt.NDArray[np.float64]
+
+# Of what says nothing, or nothing that can be.
+_USUAL = 25.0
+_SLOWEST_LIVE, _FASTEST = 1.0, 240.0
+_COMMON = (24.0, 25.0, 30.0, 50.0, 60.0, 120.0, _FASTEST)
+# Seconds that a picture may be shown too early or too late.
+_FAR = 0.1
+# Repeats cost time: a stated rate is not taken at any price.
+_MOST_REPEATS = 4.0
+# Pictures that are looked at: minutes of a video, whatever its length.
+_ENOUGH = 20_000
+# A clock that goes so far back, or on, was set anew; pictures are stored out of order by less.
+_JUMP_BACK, _JUMP_ON = 2.0, 60.0
+
+
+def rate_of(source: FrameSource) -> float:
+    """Return the rate at which the marked video of a source is written."""
+    rate = _rate_of(source)
+    # MPEG-4 takes 16 bits of a unit of time: no three decimals of 65.537.
+    return rate if rate < 65 else round(rate, 2 if rate < 655 else None)
+
+
+def _rate_of(source: FrameSource) -> float:
+    stated = source.fps
+    if source.live:
+        return stated if _SLOWEST_LIVE <= stated <= _FASTEST else _USUAL
+    if source.kind == "video":
+        times = list(islice(packet_times(source.paths[0]), _ENOUGH))
+        return steady_rate(np.asarray(times, np.float64), stated)
+    return stated if 0 < stated <= _FASTEST else _USUAL
+
+
+def steady_rate(times: _Times, stated: float) -> float:
+    """Return a rate at which every picture can be shown nearly when it is due.
+
+    What a container states may be the mean of a slow part and a fast one, in which the pictures of
+    the fast one come late; or the unit of its clock, a thousand a second in what browsers record.
+
+    Args:
+        times: seconds (N,) at which the pictures are shown, in the order in which they are stored.
+        stated: what the container says, 0 where it says nothing.
+    """
+    stated = stated if stated > 0 else 0.0
+    apart = np.diff(times)
+    if len(times) < 2 or not times.any() or apart.min() < -_JUMP_BACK or apart.max() > _JUMP_ON:
+        return stated if 0 < stated <= _FASTEST else _USUAL
+    shown = np.sort(times)
+    mean = (len(shown) - 1) / (shown[-1] - shown[0])
+    if 0 < stated <= _MOST_REPEATS * mean and _farthest(shown, stated) <= _FAR:
+        return stated
+    others = sorted(rate for rate in (*_COMMON, mean) if mean <= rate <= _FASTEST)
+    fits = (rate for rate in others if _farthest(shown, rate) <= _FAR)
+    return float(next(fits, others[-1] if others else stated or mean))
+
+
+def _farthest(times: _Times, rate: float) -> float:
+    """Return by how many seconds a picture is shown too early or too late at the most.
+
+    None is left out: where they come too fast, each is shown after the one before.
+    """
+    number = np.arange(len(times))
+    due = np.round((times - times[0]) * rate)
+    place = number + np.maximum.accumulate(due - number)
+    return float(np.abs(place / rate - (times - times[0])).max())

@@ -149,6 +149,26 @@ def test_a_picture_is_repeated_until_the_next_one(tmp_path: Path) -> None:
     assert shown == pytest.approx([0.1, 0.3, 0.05, 0.2])
 
 
+@pytest.mark.parametrize("plays", [0, 1, 2, 7])
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_a_marked_animation_is_played_as_often(tmp_path: Path, suffix: str, plays: int) -> None:
+    pillow = pytest.importorskip("PIL.Image", reason="says independently how often it is played")
+    if not hasattr(cv2, "imencodeanimation"):
+        pytest.skip("this OpenCV writes no animations")
+    pictures = [pillow.new("RGB", (64, 48), (level, level, level)) for level in (10, 90, 170)]
+    # A GIF states how often it is played again, and nothing where it is played once.
+    says = plays if suffix != ".gif" or plays == 0 else plays - 1 or None
+    path, target = tmp_path / f"a{suffix}", tmp_path / f"marked{suffix}"
+    stated = {} if says is None else {"loop": says}
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=200, **stated)
+    assert pillow.open(path).info.get("loop") == says
+    write(open_source(str(path)), target)
+    assert pillow.open(target).info.get("loop") == says
+    # Between kinds, too.
+    write(open_source(str(path)), tmp_path / "other.webp")
+    assert pillow.open(tmp_path / "other.webp").info.get("loop") == plays
+
+
 def test_a_video_that_loses_a_pixel_says_so(tmp_path: Path) -> None:
     said: list[str] = []
     for name, size in (("odd", (65, 47)), ("even", (64, 48))):

@@ -26,6 +26,7 @@ from ultraface_deploy.detect.videos import (
 )
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
+from ultraface_deploy.safe.animations import times_played
 from ultraface_deploy.safe.files import make_folder, write_bytes
 from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image, can_encode, encode
 
@@ -134,7 +135,8 @@ class Marked(Sink):
             if self._folder is not None:
                 target = self._folder / self._names.of(still, suffix_of(still))
             if target.suffix.lower() in ANIMATIONS:
-                return self._open.enter_context(open_animation(target))
+                played = times_played(part.paths[0])
+                return self._open.enter_context(open_animation(target, played))
         if self._folder is not None:
             target = self._folder / self._names.of(_named_after_stream(still), ".mp4")
         return self._open.enter_context(open_video(target, rate_of(part), self._report, part.live))

@@ -196,8 +196,12 @@ class AnimationSink:
 
 
 @contextmanager
-def open_animation(output: Path) -> Iterator[AnimationSink]:
+def open_animation(output: Path, played: int) -> Iterator[AnimationSink]:
     """Yield what takes the pictures of an animation, which appears whole or not at all.
+
+    Args:
+        output: the file.
+        played: how often it is played when it is shown; 0 for again and again.
 
     Raises:
         InputError: OpenCV cannot write it.
@@ -208,6 +212,7 @@ def open_animation(output: Path) -> Iterator[AnimationSink]:
         animation = cv2.Animation()
         animation.frames = sink.frames
         animation.durations = sink.milliseconds
+        animation.loop_count = played
         if not (sink.frames and _write_animation(temporary, animation)):
             raise InputError(f"`output` {output}: OpenCV could not write the animation; use .mp4")
 

@@ -78,3 +78,19 @@ def read_animation(path: Path) -> Iterator[tuple[Image, float]]:
         pixels = frames[0].shape[0] * frames[0].shape[1]
         # As many at a time as a few hundred MB hold.
         wanted = max(1, min(256, _ANIMATION_PIXELS // pixels))
+
+
+def times_played(path: Path) -> int:
+    """Return how often an animated file is played when it is shown; 0 for again and again.
+
+    OpenCV counts alike for all kinds, where a GIF states how often it is repeated.
+
+    Raises:
+        InputError: unreadable.
+    """
+    try:
+        with native_name(path) as native:
+            read, part = cv2.imreadanimation(native, 0, 1)
+    except (cv2.error, MemoryError) as error:
+        raise InputError(f"{path}: cannot be decoded ({error})") from error
+    return int(part.loop_count) if read else 0

@@ -29,7 +29,7 @@ class Seeing:
         self._look = look
         self.closed = False
 
-    def detect(self, image: np.ndarray, reduction: object = None) -> Faces:
+    def detect(self, image: np.ndarray, reduction: object = None, pixel: float = 1.0) -> Faces:
         self._look(image)
         count = int(image[0, 0, 0]) % 3
         corners = np.array([[x, 4, x + 20, 30] for x in range(2, 2 + count)], np.float32)

@@ -71,7 +71,7 @@ def test_pictures_that_come_unevenly_are_all_kept(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_slow_detector_records_a_stream_in_its_own_time(tmp_path: Path) -> None:
     class Slow(OneFace):
-        def detect(self, image: np.ndarray, reduction: object = None) -> Faces:
+        def detect(self, image: np.ndarray, reduction: object = None, pixel: float = 1.0) -> Faces:
             time.sleep(0.3)
             return self.faces
 
@@ -160,7 +160,7 @@ def test_rates_that_mpeg_4_cannot_hold(tmp_path: Path, fps: float) -> None:
     writer.release()
     write(open_source(str(path)), tmp_path / "marked.mp4")
     grey, rate = shown(tmp_path / "marked.mp4")
-    assert len(grey) == 10 and rate == pytest.approx(fps, rel=1e-3)
+    assert len(grey) == 10 and rate == pytest.approx(fps, rel=2e-3)
 
 
 @pytest.mark.parametrize("kind", ["csv", "count"])

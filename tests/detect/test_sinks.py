@@ -30,7 +30,7 @@ class OneFace:
         np.array([1], np.int64),
     )
 
-    def detect(self, image: np.ndarray, reduction: object = None) -> Faces:
+    def detect(self, image: np.ndarray, reduction: object = None, pixel: float = 1.0) -> Faces:
         return self.faces
 
 
@@ -183,7 +183,7 @@ def test_interrupted_run_leaves_nothing(video: Path, tmp_path: Path, kind: str) 
     target.write_bytes(b"old")
 
     class Stops:
-        def detect(self, image: np.ndarray, reduction: object = None) -> Faces:
+        def detect(self, image: np.ndarray, reduction: object = None, pixel: float = 1.0) -> Faces:
             raise KeyboardInterrupt
 
     source = open_source(str(video))

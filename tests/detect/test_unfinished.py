@@ -34,7 +34,7 @@ class Seeing:
         self.seen: list[int] = []
         self._last = last
 
-    def detect(self, image: np.ndarray, reduction: object = None) -> Faces:
+    def detect(self, image: np.ndarray, reduction: object = None, pixel: float = 1.0) -> Faces:
         if self._last is not None and len(self.seen) >= self._last:
             raise Dies
         self.seen.append(int(image.astype(int).sum()))

@@ -14,7 +14,7 @@ from tests.detect.test_sinks import write
 from tests.safe.test_animations import animate
 from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.detect.sinks import Wanted, open_sinks
-from ultraface_deploy.detect.whole import is_whole
+from ultraface_deploy.detect.whole import is_whole, packet_times
 from ultraface_deploy.safe.animations import read_animation
 
 PICTURES = 10
@@ -129,6 +129,8 @@ def test_a_marked_video_keeps_the_times(video: Path, tmp_path: Path) -> None:
     assert [frame.time for frame in source] == pytest.approx(
         [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.9, 1.3, 1.7, 2.1]
     )
+    if not any(packet_times(video)):
+        pytest.skip("this OpenCV gives no times of pictures that are not decoded")
     write(source, tmp_path / "marked.mp4")
     # The mean, 4 a second, is too slow for 5 pictures in half a second: each would come late.
     shown = levels(tmp_path / "marked.mp4")

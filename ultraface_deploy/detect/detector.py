@@ -111,13 +111,17 @@ class Detector:
         runs = f"{self.backend.name} {self.precision}" if self.precision else self.backend.name
         return f"<Detector {spec.name} {spec.width}x{spec.height}, {runs}>"
 
-    def detect(self, image: npt.NDArray[Any], reduction: Reduction | None = None) -> Faces:
+    def detect(
+        self, image: npt.NDArray[Any], reduction: Reduction | None = None, pixel: float = 1.0
+    ) -> Faces:
         """Find the faces of one image.
 
         Args:
             image: (H, W, 3) uint8 BGR; grayscale, BGRA and 16-bit images are brought to that.
             reduction: where the image is a picture decoded smaller, how it lies in the whole one.
                 The view must look at all of it.
+            pixel: how many times as wide as high a pixel of the image is shown, as in videos for
+                a television; where the view keeps the aspect, that is what it keeps.
 
         Returns:
             Faces in pixels of the image, or of the whole picture, best first.
@@ -131,7 +135,9 @@ class Detector:
             return self.view.keep(faces, reduction.width, reduction.height)
         height, width = bgr.shape[:2]
         parts = self.view.parts(width, height, self.spec)
-        found = [self._look(bgr[y : y + high, x : x + wide]) for x, y, wide, high in parts]
+        found = [
+            self._look(bgr[y : y + high, x : x + wide], pixel=pixel) for x, y, wide, high in parts
+        ]
         return self._put_together(found, parts, width, height)
 
     def _put_together(
@@ -144,10 +150,10 @@ class Detector:
             faces = found[0].moved(*parts[0][:2])
         return self.view.keep(faces, width, height)
 
-    def _look(self, bgr: Image, factor: int = 1) -> Faces:
+    def _look(self, bgr: Image, factor: int = 1, pixel: float = 1.0) -> Faces:
         """Run the network once on an image or a part of one, of which a pixel is so many wide."""
         tensor, (width, height) = network_input(
-            bgr, self.spec, self.view.keep_aspect, self._input.tensor
+            bgr, self.spec, self.view.keep_aspect, self._input.tensor, pixel
         )
         return self._faces(self.session.run(tensor), (width * factor, height * factor))
 

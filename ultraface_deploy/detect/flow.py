@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from ultraface_deploy.detect.detector import Detector
-from ultraface_deploy.detect.frames import Frame, Pending, Stopped, Unread
+from ultraface_deploy.detect.frames import Frame, Pending, Read, Stopped, Unread
 from ultraface_deploy.detect.sink import Sink
 from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.pipeline import Faces
@@ -36,6 +36,14 @@ class Done:
 
 # What became of a picture, or what was raised on the way.
 _Outcome = Done | Unread | Stopped | BaseException
+
+
+def looked_at(read: Read, detector: Detector, sinks: Sequence[Sink]) -> Done | Unread | Stopped:
+    """Look at a picture that was read, and prepare what each sink needs of it."""
+    if isinstance(read, Unread | Stopped):
+        return read
+    faces = detector.detect(read.image, read.reduction, read.pixel)
+    return Done(read, faces, [sink.prepare(read, faces) for sink in sinks])
 
 
 class Flow:
@@ -149,7 +157,7 @@ class Flow:
             try:
                 if (read := self._take(outcome)) is None:
                     return
-                outcome.put(self._done(read, detector))
+                outcome.put(looked_at(read(), detector, self._sinks))
             except BaseException as error:
                 outcome.put(error)
             finally:
@@ -167,12 +175,6 @@ class Flow:
             if self._stopping:
                 self._pending.close()
             return read
-
-    def _done(self, read: Pending, detector: Detector) -> Done | Unread | Stopped:
-        if isinstance(frame := read(), Unread | Stopped):
-            return frame
-        faces = detector.detect(frame.image, frame.reduction)
-        return Done(frame, faces, [sink.prepare(frame, faces) for sink in self._sinks])
 
 
 def _set_threads_of_opencv(number: int) -> None:

@@ -34,6 +34,8 @@ class Frame:
     stream when it came."""
     lasts: float | None = None
     """For how many seconds an animation shows it."""
+    pixel: float = 1.0
+    """How many times as wide as high its pixels are shown."""
 
     @property
     def size(self) -> tuple[int, int]:

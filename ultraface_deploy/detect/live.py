@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+from ultraface_deploy.detect.shape import pixel_aspect
 from ultraface_deploy.detect.whole import seconds_at
 from ultraface_deploy.safe.opencv import cv2
 
@@ -74,6 +75,8 @@ class LiveStream:
         self.problem: str | None = None
         self.fps = 0.0
         """What the stream says of its rate; known with the first picture."""
+        self.pixel = 1.0
+        """How many times as wide as high its pixels are shown; known with the first picture."""
         self.finite = False
         """Whether it has a known length; known with the first picture."""
         self.dropped = 0
@@ -112,6 +115,7 @@ class LiveStream:
             if capture.isOpened():
                 self.finite = capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
                 self.fps = max(0.0, capture.get(cv2.CAP_PROP_FPS))
+                self.pixel = pixel_aspect(capture)
                 while not self._closed and (image := _grab(capture)) is not None:
                     connected, last = True, time.monotonic()
                     shown = seconds_at(capture) if self.finite else self._arrivals.now()

@@ -13,6 +13,7 @@ from typing import Any
 
 from ultraface_deploy.detect.frames import Frame
 from ultraface_deploy.detect.rates import rate_of
+from ultraface_deploy.detect.shape import squared
 from ultraface_deploy.detect.sink import Sink
 from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.detect.videos import (
@@ -110,7 +111,7 @@ class Marked(Sink):
 
     def prepare(self, frame: Frame, faces: Faces) -> Image | bytes | None:
         """Return the painted picture, of a source of pictures the file it becomes."""
-        painted = self._paint(frame.image, faces)
+        painted = squared(self._paint(frame.image, faces), frame.pixel)
         if self._part_of(frame).kind != "images":
             return painted
         return _encoded(self._output.suffix if self._folder is None else suffix_of(frame), painted)
@@ -199,7 +200,11 @@ class CropSink(Sink):
     def prepare(self, frame: Frame, faces: Faces) -> dict[int, bytes | None]:
         """Return the file of each face by its number."""
         crops = enumerate(faces.crop(frame.image, self._margin), 1)
-        return {number: _encoded(_crops_are(), crop) for number, crop in crops if crop.size}
+        return {
+            number: _encoded(_crops_are(), squared(crop, frame.pixel))
+            for number, crop in crops
+            if crop.size
+        }
 
     def write(self, frame: Frame, prepared: dict[int, bytes | None]) -> None:
         """Take the faces of one picture."""

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from ultraface_deploy.detect.detector import Detector
-from ultraface_deploy.detect.flow import Done, Flow
+from ultraface_deploy.detect.flow import Done, Flow, looked_at
 from ultraface_deploy.detect.frames import Frame, Stopped, Unread
 from ultraface_deploy.detect.sink import Sink, StopRequested
 from ultraface_deploy.detect.sources import FrameSource
@@ -94,12 +94,7 @@ _Results = Generator[Done | Unread | Stopped, None, None]
 
 def _one_by_one(detector: Detector, frames: FrameSource, sinks: Sequence[Sink]) -> _Results:
     for pending in frames.pending():
-        read = pending()
-        if not isinstance(read, Frame):
-            yield read
-            continue
-        faces = detector.detect(read.image, read.reduction)
-        yield Done(read, faces, [sink.prepare(read, faces) for sink in sinks])
+        yield looked_at(pending(), detector, sinks)
 
 
 def _at_once(

@@ -14,6 +14,7 @@ from typing import Any
 from ultraface_deploy.detect import parquet
 from ultraface_deploy.detect.frames import Frame
 from ultraface_deploy.detect.marked import CropSink, Marked, Paint, refuse_output
+from ultraface_deploy.detect.shape import squared
 from ultraface_deploy.detect.sink import Sink, StopRequested
 from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.detect.tables import open_tables
@@ -164,7 +165,7 @@ class _Screen(Sink):
         self._paint = paint
 
     def prepare(self, frame: Frame, faces: Faces) -> Image:
-        return self._paint(frame.image, faces)
+        return squared(self._paint(frame.image, faces), frame.pixel)
 
     def write(self, frame: Frame, prepared: Image) -> None:
         try:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from ultraface_deploy.detect.frames import Frame, Pending, Read, Stopped, Unread
 from ultraface_deploy.detect.live import Arrivals, LiveStream, shown_url
 from ultraface_deploy.detect.picamera import PiCamera
+from ultraface_deploy.detect.shape import pixel_aspect
 from ultraface_deploy.detect.whole import is_whole, seconds_at
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.animations import is_animated, read_animation
@@ -162,6 +163,7 @@ class FrameSource:
     def _video(self) -> Iterator[Read]:
         capture, name = self._open()
         arrivals = Arrivals()
+        pixel = pixel_aspect(capture) if self.camera is None else 1.0
         try:
             index, time = 0, 0.0
             # A file that gives no picture has ended; a camera may have sent a broken one.
@@ -171,7 +173,7 @@ class FrameSource:
                 # None of a container that says 0 of every picture.
                 shown = time if time or index == 0 else None
                 if not self._is_written(name):
-                    yield Frame(name, as_bgr(image), index, self, time=shown)
+                    yield Frame(name, as_bgr(image), index, self, time=shown, pixel=pixel)
                 index += 1
             if self.camera is not None or not is_whole(
                 self.paths[0], capture, index, self.count, time
@@ -190,7 +192,7 @@ class FrameSource:
         with LiveStream(self.url, self.patience) as stream:
             for index, image, time in stream:
                 self.fps, self.finite = stream.fps, stream.finite
-                yield Frame(name, as_bgr(image), index, self, time=time)
+                yield Frame(name, as_bgr(image), index, self, time=time, pixel=stream.pixel)
                 delivered += 1
         if stream.problem is not None:
             reason = f"{name}: {stream.problem} after {counted(delivered, 'picture')}"

@@ -158,11 +158,15 @@ def automatic_tiles(width: int, height: int, spec: ModelSpec) -> tuple[int, int]
 
 
 def network_input(
-    bgr: Image, spec: ModelSpec, keep_aspect: bool, out: Tensor | None = None
+    bgr: Image,
+    spec: ModelSpec,
+    keep_aspect: bool,
+    out: Tensor | None = None,
+    pixel: float = 1.0,
 ) -> tuple[Tensor, tuple[float, float]]:
     """Return what the network reads of an image (H, W, 3) uint8 BGR, stretched or padded.
 
-    `out` is an array for the tensor, None for a new one.
+    `out` is an array for the tensor, None for a new one; `pixel` see `letterbox`.
 
     Returns:
         The tensor (1, channels, height, width) float32, and the extent (width, height) that it
@@ -170,12 +174,17 @@ def network_input(
     """
     extent = (float(bgr.shape[1]), float(bgr.shape[0]))
     if keep_aspect:
-        bgr, extent = letterbox(bgr, spec.width, spec.height, spec)
+        bgr, extent = letterbox(bgr, spec.width, spec.height, spec, pixel=pixel)
     return preprocess(bgr, spec, out), extent
 
 
 def letterbox(
-    bgr: Image, width: int, height: int, spec: ModelSpec, ratio: float | None = None
+    bgr: Image,
+    width: int,
+    height: int,
+    spec: ModelSpec,
+    ratio: float | None = None,
+    pixel: float = 1.0,
 ) -> tuple[Image, tuple[float, float]]:
     """Fit a picture into (height, width), the rest in the colour that becomes zero.
 
@@ -185,13 +194,15 @@ def letterbox(
         height: of the canvas.
         spec: the network, for its colours.
         ratio: scale of the picture; None for the largest that fits.
+        pixel: how many times as wide as high a pixel of the picture is shown.
 
     Returns:
         The canvas with the picture in its top left corner, and its extent (width, height) in
         pixels of the picture, larger than the picture where there is padding.
     """
-    ratio = ratio or min(width / bgr.shape[1], height / bgr.shape[0])
-    inner_width = min(width, max(1, round(bgr.shape[1] * ratio)))
+    shown = bgr.shape[1] * pixel
+    ratio = ratio or min(width / shown, height / bgr.shape[0])
+    inner_width = min(width, max(1, round(shown * ratio)))
     inner_height = min(height, max(1, round(bgr.shape[0] * ratio)))
     canvas: Image = np.empty((height, width, 3), dtype=np.uint8)
     if spec.color == "gray":

@@ -10,6 +10,7 @@ from typing import Literal
 
 from ultraface_deploy.detect.frames import Frame
 from ultraface_deploy.detect.opening import open_source
+from ultraface_deploy.detect.shape import squared
 from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.images import Image
@@ -164,7 +165,7 @@ class Feed:
                     took = self._clock() - before
                     self._wait(max(0.0, pace.due(frame) - self._clock()))
                 now = self._clock()
-                self._slot.put(Picture(frame.image, now, took))
+                self._slot.put(Picture(squared(frame.image, frame.pixel), now, took))
                 self._last, self._problem = now, None
                 delivered += 1
                 if source.kind == "stream":

@@ -212,3 +212,38 @@ def test_a_stream_that_never_answers_is_given_up() -> None:
     source = open_source("http://127.0.0.1:9/none.mjpg", patience=0.5)
     assert list(source) == []
     assert source.stopped is not None and "cannot be reached" in source.stopped
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_video_on_a_web_server_that_breaks_off_says_so(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
+    for number in range(40):
+        writer.write(noise(64, 48, number))
+    writer.release()
+    content = path.read_bytes()
+
+    class Cut(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: int(len(content) * share)])
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Cut)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    source = open_source(f"http://127.0.0.1:{server.server_address[1]}/a.avi", patience=5)
+    frames = list(source)
+    server.shutdown()
+    server.server_close()
+    assert [frame.time for frame in frames] == pytest.approx([n / 10 for n in range(len(frames))])
+    assert not source.live and source.fps == 10
+    if share == 1:
+        assert len(frames) == 40 and source.stopped is None
+    else:
+        assert 10 < len(frames) < 25
+        assert source.stopped is not None
+        assert source.stopped.endswith(f"/a.avi: broke off after {len(frames)} pictures")

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from ultraface_deploy.detect.shape import pixel_aspect
-from ultraface_deploy.detect.whole import seconds_at
+from ultraface_deploy.detect.whole import is_whole, seconds_at
 from ultraface_deploy.safe.opencv import cv2
 
 # Pictures that wait to be looked at. More would only be older.
@@ -111,9 +111,10 @@ class LiveStream:
         index, last, connected = 0, time.monotonic(), False
         while not self._closed:
             capture = _connect(self._url)
-            complete = False
+            ended = False
             if capture.isOpened():
-                self.finite = capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+                count, shown = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), 0.0
+                self.finite = count > 0
                 self.fps = max(0.0, capture.get(cv2.CAP_PROP_FPS))
                 self.pixel = pixel_aspect(capture)
                 while not self._closed and (image := _grab(capture)) is not None:
@@ -121,9 +122,11 @@ class LiveStream:
                     shown = seconds_at(capture) if self.finite else self._arrivals.now()
                     self._put(index, image, shown)
                     index += 1
-                complete = self.finite and connected
+                ended = self.finite and connected
+                if ended and not (self._closed or is_whole(None, capture, index, count, shown)):
+                    self.problem = "broke off"
             capture.release()
-            if complete:
+            if ended:
                 break
             if time.monotonic() - last > self._patience:
                 self.problem = "the stream broke off" if connected else "cannot be reached"

@@ -21,7 +21,9 @@ def seconds_at(capture: Any) -> float:
     return max(0.0, float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000)
 
 
-def is_whole(path: Path, capture: Any, pictures: int, count: int | None, last: float) -> bool:
+def is_whole(
+    path: Path | None, capture: Any, pictures: int, count: int | None, last: float
+) -> bool:
     """Whether a video that has ended gave what it holds.
 
     Of most containers OpenCV does not know the number of pictures and takes the length times the
@@ -30,7 +32,7 @@ def is_whole(path: Path, capture: Any, pictures: int, count: int | None, last: f
     are not shown; its header says how long it is shown.
 
     Args:
-        path: the video.
+        path: the video; None for one on a web server, whose header is not read again.
         capture: what read it.
         pictures: how many it gave.
         count: how many OpenCV says it has, None where it does not say.
@@ -45,7 +47,7 @@ def is_whole(path: Path, capture: Any, pictures: int, count: int | None, last: f
     absolute = capture.get(cv2.CAP_PROP_PTS) if hasattr(cv2, "CAP_PROP_PTS") else 0
     if max(last * rate, float(absolute)) + 1 >= _COMPLETE * count:
         return True
-    shown = _seconds_shown(path)
+    shown = None if path is None else _seconds_shown(path)
     return shown is not None and last + 1 / rate >= _COMPLETE * shown
 
 

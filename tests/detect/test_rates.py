@@ -19,7 +19,7 @@ from tests.detect.test_sources import serving
 from tests.safe.test_animations import animate
 from ultraface_deploy.detect.frames import Frame
 from ultraface_deploy.detect.opening import open_source
-from ultraface_deploy.detect.rates import rate_of, steady_rate
+from ultraface_deploy.detect.rates import pace_of, steady_rate
 from ultraface_deploy.detect.run import run
 from ultraface_deploy.detect.sinks import Wanted, open_sinks
 from ultraface_deploy.detect.sources import FrameSource
@@ -111,7 +111,7 @@ def test_a_camera_has_times(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_video_on_a_web_server_keeps_its_rate(tmp_path: Path) -> None:
     source = FrameSource("stream", url="http://host/a.mp4", fps=50, finite=True)
-    assert not source.live and rate_of(source) == 50
+    assert not source.live and pace_of(source).fps == 50
 
 
 REGULAR = np.arange(100) / 30
@@ -149,6 +149,13 @@ def test_every_picture_is_shown_nearly_when_it_is_due() -> None:
         for at in times - times[0]:
             place = max(place + 1, round(at * rate))
             assert abs(place / rate - at) <= 0.1 + 1e-9
+
+
+def test_few_pictures_that_are_stored_out_of_order() -> None:
+    times = np.array([0, 95.04, 90, 95, 300, 95.08])
+    assert steady_rate(times, 0.032, sure=True) == 24
+    # Of a broadcast that is a clock that was set anew.
+    assert steady_rate(times, 25) == 25
 
 
 @pytest.mark.parametrize("fps", [65.537, 119.88, 23.976])

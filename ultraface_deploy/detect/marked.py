@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ultraface_deploy.detect.frames import Frame
-from ultraface_deploy.detect.rates import rate_of
+from ultraface_deploy.detect.rates import pace_of
 from ultraface_deploy.detect.shape import squared
 from ultraface_deploy.detect.sink import Sink
 from ultraface_deploy.detect.sources import FrameSource
@@ -140,7 +140,7 @@ class Marked(Sink):
                 return self._open.enter_context(open_animation(target, played))
         if self._folder is not None:
             target = self._folder / self._names.of(_named_after_stream(still), ".mp4")
-        return self._open.enter_context(open_video(target, rate_of(part), self._report, part.live))
+        return self._open.enter_context(open_video(target, pace_of(part), self._report))
 
 
 class Names:

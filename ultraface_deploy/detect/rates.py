@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -15,35 +16,61 @@ _Times = npt.NDArray[np.float64]
 # Of what says nothing, or nothing that can be.
 _USUAL = 25.0
 _SLOWEST_LIVE, _FASTEST = 1.0, 240.0
-_COMMON = (24.0, 25.0, 30.0, 50.0, 60.0, 120.0, _FASTEST)
+_COMMON = (5.0, 10.0, 24.0, 25.0, 30.0, 50.0, 60.0, 120.0, _FASTEST)
 # Seconds that a picture may be shown too early or too late.
 _FAR = 0.1
 # Repeats cost time: a stated rate is not taken at any price.
 _MOST_REPEATS = 4.0
 # Pictures that are looked at: minutes of a video, whatever its length.
 _ENOUGH = 20_000
-# A clock that goes so far back, or on, was set anew; pictures are stored out of order by less.
-_JUMP_BACK, _JUMP_ON = 2.0, 60.0
+# A clock that goes so far back was set anew; pictures are stored out of order by less.
+_JUMP_BACK = 2.0
+# So long a picture may be shown. What seems longer is a clock that was set anew, which broadcasts
+# carry; MP4 and Matroska state when each picture is shown, and a lecture shows few.
+_STILL, _LONG_STILL = 60.0, 3600.0
 
 
-def rate_of(source: FrameSource) -> float:
-    """Return the rate at which the marked video of a source is written."""
-    rate = _rate_of(source)
+@dataclass(frozen=True)
+class Pace:
+    """How a marked video keeps the times of its source.
+
+    `fps`: its rate. `longest`: for so many seconds it shows a picture at the most. `live`: whether
+    pictures come when they come; then some are left out where they are too many for the rate.
+    """
+
+    fps: float
+    longest: float = _STILL
+    live: bool = False
+
+
+def pace_of(source: FrameSource) -> Pace:
+    """Return how the marked video of a source is written."""
+    sure = _states_times(source)
+    rate = _rate_of(source, sure)
     # MPEG-4 takes 16 bits of a unit of time: no three decimals of 65.537.
-    return rate if rate < 65 else round(rate, 2 if rate < 655 else None)
+    rate = rate if rate < 65 else round(rate, 2 if rate < 655 else None)
+    return Pace(rate, _LONG_STILL if sure else _STILL, source.live)
 
 
-def _rate_of(source: FrameSource) -> float:
+def _states_times(source: FrameSource) -> bool:
+    if source.kind != "video":
+        return source.kind == "animation"
+    with source.paths[0].open("rb") as file:
+        head = file.read(8)
+    return head[4:] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3")
+
+
+def _rate_of(source: FrameSource, sure: bool) -> float:
     stated = source.fps
     if source.live:
         return stated if _SLOWEST_LIVE <= stated <= _FASTEST else _USUAL
     if source.kind == "video":
         times = list(islice(packet_times(source.paths[0]), _ENOUGH))
-        return steady_rate(np.asarray(times, np.float64), stated)
+        return steady_rate(np.asarray(times, np.float64), stated, sure)
     return stated if 0 < stated <= _FASTEST else _USUAL
 
 
-def steady_rate(times: _Times, stated: float) -> float:
+def steady_rate(times: _Times, stated: float, sure: bool = False) -> float:
     """Return a rate at which every picture can be shown nearly when it is due.
 
     What a container states may be the mean of a slow part and a fast one, in which the pictures of
@@ -52,10 +79,10 @@ def steady_rate(times: _Times, stated: float) -> float:
     Args:
         times: seconds (N,) at which the pictures are shown, in the order in which they are stored.
         stated: what the container says, 0 where it says nothing.
+        sure: whether the times are stated one by one, and not read off a clock that may be set.
     """
     stated = stated if stated > 0 else 0.0
-    apart = np.diff(times)
-    if len(times) < 2 or not times.any() or apart.min() < -_JUMP_BACK or apart.max() > _JUMP_ON:
+    if len(times) < 2 or not times.any() or not (sure or _is_steady(times)):
         return stated if 0 < stated <= _FASTEST else _USUAL
     shown = np.sort(times)
     mean = (len(shown) - 1) / (shown[-1] - shown[0])
@@ -64,6 +91,11 @@ def steady_rate(times: _Times, stated: float) -> float:
     others = sorted(rate for rate in (*_COMMON, mean) if mean <= rate <= _FASTEST)
     fits = (rate for rate in others if _farthest(shown, rate) <= _FAR)
     return float(next(fits, others[-1] if others else stated or mean))
+
+
+def _is_steady(times: _Times) -> bool:
+    apart = np.diff(times)
+    return bool(apart.min() >= -_JUMP_BACK and apart.max() <= _STILL)
 
 
 def _farthest(times: _Times, rate: float) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ultraface_deploy.detect.frames import Frame
+from ultraface_deploy.detect.rates import Pace
 from ultraface_deploy.detect.whole import packet_times
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import native_name, replacing
@@ -24,8 +25,6 @@ Report = Callable[[str], None]
 
 ANIMATIONS = frozenset({".gif", ".webp", ".png", ".apng", ".avif"})
 _ANIMATION_BYTES = 1 << 30
-# Seconds that no picture of a video is shown; what seems longer is a clock that jumped.
-_LONGEST_STILL = 60.0
 # Seconds of pictures that a live source may send at once, as streams do when they begin.
 _LIVE_AHEAD = 0.5
 # What each container takes; the others take MPEG-4.
@@ -58,11 +57,9 @@ class VideoSink:
     or more slowly than they are looked at: where there are too many, some are left out.
     """
 
-    def __init__(
-        self, path: Path, fps: float, named: Path, report: Report, live: bool = False
-    ) -> None:
+    def __init__(self, path: Path, pace: Pace, named: Path, report: Report) -> None:
         self._path, self._named, self._report = path, named, report
-        self._fps, self._live = fps, live
+        self._fps, self._pace = pace.fps, pace
         self._writer: cv2.VideoWriter | None = None
         self._changed = False
         self._written = 0
@@ -74,7 +71,7 @@ class VideoSink:
             self._began = frame.time or 0.0
             self._writer = self._begin(painted)
         elif frame.time is not None:
-            if self._live and self._ahead(frame.time) > _LIVE_AHEAD * self._fps:
+            if self._pace.live and self._ahead(frame.time) > _LIVE_AHEAD * self._fps:
                 return
             self._hold(frame.time)
         if (now := (painted.shape[1], painted.shape[0])) != self._size:
@@ -134,7 +131,7 @@ class VideoSink:
     def _hold(self, until: float) -> None:
         """Repeat the last picture until a time of the source."""
         ahead = self._ahead(until)
-        if ahead < -_LONGEST_STILL * self._fps or until < (self._frame.time or 0.0):
+        if ahead < -self._pace.longest * self._fps or until < (self._frame.time or 0.0):
             self._began -= ahead / self._fps
             return
         for _ in range(-ahead):
@@ -147,20 +144,19 @@ class VideoSink:
 
 
 @contextmanager
-def open_video(output: Path, fps: float, report: Report, live: bool = False) -> Iterator[VideoSink]:
+def open_video(output: Path, pace: Pace, report: Report) -> Iterator[VideoSink]:
     """Yield what takes the pictures of a video, which appears whole or not at all.
 
     Args:
         output: the file.
-        fps: its pictures a second.
+        pace: how it keeps the times of its source.
         report: hears of a video that cannot have the size of its pictures.
-        live: whether the pictures come when they come, at another rate than that.
 
     Raises:
         InputError: OpenCV cannot write it, or not all of it reached the file.
     """
     with replacing(output) as temporary:
-        sink = VideoSink(temporary, fps, output, report, live)
+        sink = VideoSink(temporary, pace, output, report)
         try:
             yield sink
             sink.finish()

@@ -184,6 +184,7 @@ def detect(
     """Find faces; mark them in a picture or video, or write them as JSON or CSV."""
     from ultraface_deploy.agreement.precision import parse_precision
     from ultraface_deploy.cli.found import Found
+    from ultraface_deploy.cli.recording import Recording
     from ultraface_deploy.detect.detector import open_detector
     from ultraface_deploy.detect.opening import open_sources
     from ultraface_deploy.detect.run import Workers, run
@@ -248,12 +249,14 @@ def detect(
     another = partial(opening, report=note)
     total = limit if frames.count is None else min(frames.count, limit or frames.count)
     found, several = Found(), Workers(workers, another, threads, note)
+    recording = Recording(frames)
     with (
         another() as detector,
         open_sinks(
             frames, wanted, settings_of(detector, sources, full_decode) if resume else None, note
         ) as sinks,
         progress() as bar,
+        recording,
         closing(run(detector, frames, sinks, limit, several)) as results,
     ):
         task = bar.add_task("detecting", total=total, completed=frames.before)
@@ -261,9 +264,11 @@ def detect(
             frames.enough(_ENOUGH * detector.spec.width, _ENOUGH * detector.spec.height)
         for frame, faces in results:
             bar.advance(task)
+            recording.pictures += 1
             if not wanted.on_stdout:
                 found.add(frame, len(faces))
     found.end()
+    recording.end()
     _require_whole(frames)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.detect.flow import Done, Flow, looked_at
@@ -15,6 +16,7 @@ from ultraface_deploy.detect.sink import Sink, StopRequested
 from ultraface_deploy.detect.sources import FrameSource
 from ultraface_deploy.detect.workers import Trial, steps
 from ultraface_deploy.pipeline import Faces
+from ultraface_deploy.safe.files import UNDISTURBED
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def run(
     else:
         results = _at_once(detector, frames, sinks, limit, workers, tried)
     found = 0
+    hand_on = _hand_on_whole if any(part.live for part in frames.parts or [frames]) else _hand_on
     with closing(results):
         for done in results:
             frame = frames.accept(done.frame if isinstance(done, Done) else done)
@@ -72,14 +75,26 @@ def run(
                 _tell(sinks, done)
                 continue
             try:
-                for sink, prepared in zip(sinks, done.prepared, strict=True):
-                    sink.write(frame, prepared)
+                hand_on(sinks, frame, done.prepared)
             except StopRequested:
                 return
             yield frame, done.faces
             found += 1
             if found == limit:
                 return
+
+
+def _hand_on(sinks: Sequence[Sink], frame: Frame, prepared: Sequence[Any]) -> None:
+    for sink, own in zip(sinks, prepared, strict=True):
+        sink.write(frame, own)
+
+
+def _hand_on_whole(sinks: Sequence[Sink], frame: Frame, prepared: Sequence[Any]) -> None:
+    """Write what a recording is to end with when a signal comes: a picture whole."""
+    _hand_on(sinks, frame, prepared)
+
+
+UNDISTURBED.add(_hand_on_whole.__code__)
 
 
 def _tell(sinks: Sequence[Sink], unread: Done | Unread | Stopped) -> None:

@@ -219,6 +219,7 @@ def test_faces_of_the_source(server: Server) -> None:
     numbers = [data["picture"] for data in faces]
     assert numbers == sorted(set(numbers))
     assert all(len(data["faces"]) in (1, 2) for data in faces)
+    assert all(abs(data["unix_time"] - time.time()) < 60 for data in faces)
     assert all((data["width"], data["height"]) == (640, 480) for data in faces)
     status = [data for name, data in found if name == "status"]
     assert status

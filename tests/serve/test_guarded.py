@@ -105,6 +105,7 @@ def test_a_slow_reader_gets_the_newest(server: Server) -> None:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.connect(("127.0.0.1", server.port))
         slow.sendall(b"GET /v1/video HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        until(lambda: shown._newest.seen is not None)
         began = shown._newest.seen.number
         until(lambda: shown._newest.seen.number > began + 40, 120)
         before = shown._newest.seen.number

@@ -56,10 +56,11 @@ def test_the_text_of_a_picture() -> None:
         np.array([0.9, 0.4], np.float32),
         np.array([1, 1]),
     )
-    seen = Seen(7, np.zeros((20, 30, 3), np.uint8), faces)
+    seen = Seen(7, np.zeros((20, 30, 3), np.uint8), faces, 1764331400.12345)
     record = json.loads(seen.text(0.5))
     assert record == {
         "picture": 7,
+        "unix_time": 1764331400.123,
         "width": 30,
         "height": 20,
         "faces": [{"box": [1.0, 2.0, 3.0, 4.0], "score": 0.9, "label": 1}],

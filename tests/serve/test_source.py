@@ -118,6 +118,24 @@ def test_memory_of_why_does_not_grow() -> None:
     assert feed._problem == "camera 0: stopped"
 
 
+def test_a_video_on_a_web_server_is_played_at_its_speed() -> None:
+    clock = Time()
+
+    class Web(Scripted):
+        def __iter__(self) -> Iterator[Frame]:
+            clock.now += 3  # to connect
+            self.fps, self.finite = 10.0, True
+            for index, at in enumerate([0.0, 0.1, 0.9, 1.0]):
+                yield Frame("http://host/a.mp4", IMAGE, index, self, time=at)
+            self.feed._stopping.set()
+
+    source, slot = Web("stream"), Slot[Picture]()
+    source.feed = Feed(source, slot, clock.clock, clock.wait)
+    source.feed.run()  # nobody takes a picture, and it goes on
+    assert clock.now - 103.0 == pytest.approx(1.0 + 1 / 10)
+    assert slot.dropped == 3
+
+
 def test_a_video_is_played_at_its_speed_and_begins_again() -> None:
     feed, time, slot = play("video", [50, 50], fps=25.0)
     # The last picture is shown as long as the others.

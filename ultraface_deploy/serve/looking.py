@@ -83,6 +83,8 @@ class Seen:
     number: int
     image: Image
     faces: Faces
+    unix_time: float
+    """When the picture came."""
     _texts: dict[float, str] = field(default_factory=dict)
 
     def text(self, threshold: float) -> str:
@@ -90,7 +92,13 @@ class Seen:
         if threshold not in self._texts:
             height, width = self.image.shape[:2]
             faces = face_records(self.faces[self.faces.scores > threshold])
-            record = {"picture": self.number, "width": width, "height": height, "faces": faces}
+            record = {
+                "picture": self.number,
+                "unix_time": round(self.unix_time, 3),
+                "width": width,
+                "height": height,
+                "faces": faces,
+            }
             self._texts[threshold] = json.dumps(record)
         return self._texts[threshold]
 
@@ -155,4 +163,4 @@ class Looker:
         read = {} if picture.read_s is None else {"read": picture.read_s}
         stages = {**read, "wait": waited, **stages}
         self._statistics.add(sure, stages)
-        self._publish(Seen(self._number, picture.image, faces))
+        self._publish(Seen(self._number, picture.image, faces, picture.unix_time))

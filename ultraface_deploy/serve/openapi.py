@@ -153,9 +153,9 @@ def _events() -> _Json:
     return {
         **_get(
             "Faces and numbers as they come",
-            "Server-sent events. `faces`: picture, width, height, faces as in Found. `status`, "
-            "once a second: as /v1/status, and the board's processor and temperature. A slow "
-            "reader misses some; nothing queues.",
+            "Server-sent events. `faces`: picture, its number; unix_time, when it came; width, "
+            "height, faces as in Found. `status`, once a second: as /v1/status, and the board's "
+            "processor and temperature. A slow reader misses some; nothing queues.",
             {"text/event-stream": {"schema": _TEXT}},
         ),
         "parameters": [_THRESHOLD],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ultraface_deploy.detect.frames import Frame
@@ -35,6 +35,8 @@ class Picture:
     at: float
     read_s: float | None
     """Seconds it took to read and decode; None of cameras and streams, where most is waiting."""
+    unix_time: float = field(default_factory=time.time)
+    """When it came, for those who have another clock."""
 
 
 @dataclass(frozen=True)
@@ -154,25 +156,28 @@ class Feed:
         source = self._source
         source.stopped = None
         before = self._clock()
-        pace = _Pace(before, 1 / (source.fps or _USUAL_FPS))
+        pace: _Pace | None = None
         played = source.kind in ("video", "animation")
         try:
             for frame in source:
                 if self._stopping.is_set():
                     return delivered
-                took = None
-                if played:
-                    took = self._clock() - before
+                took = self._clock() - before if played else None
+                # A video on a web server is read ahead by a thread of its own.
+                paced = played or source.finite
+                if paced:
+                    # Begins with the first picture: a web server may take its time until then.
+                    pace = pace or _Pace(self._clock(), 1 / (source.fps or _USUAL_FPS))
                     self._wait(max(0.0, pace.due(frame) - self._clock()))
                 now = self._clock()
                 self._slot.put(Picture(squared(frame.image, frame.pixel), now, took))
                 self._last, self._problem = now, None
                 delivered += 1
-                if source.kind == "stream":
-                    # It drops what is old itself, and of a video on a web server nothing.
+                if source.kind == "stream" and not paced:
+                    # It drops what is old itself.
                     self._slot.wait_until_taken()
                 before = self._clock()
-            if played and delivered:
+            if pace is not None:
                 self._wait(max(0.0, pace.next - self._clock()))
             self._problem = source.stopped
             if not delivered and self._problem is None:

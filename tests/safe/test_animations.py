@@ -41,6 +41,13 @@ def test_pictures_and_their_times(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", KINDS)
+def test_times_too_short_are_what_browsers_make_of_them(tmp_path: Path, suffix: str) -> None:
+    path = animate(tmp_path / f"a{suffix}", [0, 10, 20, 30])
+    found = [shown for _, shown in read_animation(path)]
+    assert found == pytest.approx([0.1, 0.1, 0.02, 0.03])
+
+
+@pytest.mark.parametrize("suffix", KINDS)
 def test_a_single_picture_is_none(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     if not (cv2.haveImageWriter(str(path)) and cv2.imwrite(str(path), noise(64, 48))):

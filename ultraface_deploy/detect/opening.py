@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ultraface_deploy.detect import picamera
 from ultraface_deploy.detect.live import shown_url
-from ultraface_deploy.detect.sources import ANIMATION_SECONDS, RECONNECT_SECONDS, FrameSource
+from ultraface_deploy.detect.sources import RECONNECT_SECONDS, FrameSource
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.animations import is_animated, read_animation
 from ultraface_deploy.safe.files import native_name, require_file
@@ -91,7 +91,7 @@ def open_source(source: str, patience: float = RECONNECT_SECONDS) -> FrameSource
     if _is_video(path):
         return FrameSource("video", [path]).learn()
     if is_animated(path):
-        seconds = [shown or ANIMATION_SECONDS for _, shown in read_animation(path)]
+        seconds = [shown for _, shown in read_animation(path)]
         # A video of it repeats what is shown longer.
         fps = min(1 / min(seconds), _ANIMATION_FPS)
         return FrameSource("animation", [path], fps=fps, count=len(seconds))

@@ -24,8 +24,6 @@ from ultraface_deploy.safe.text import counted
 
 # A camera that gives no picture so often in a row is gone.
 _CAMERA_TRIES = 10
-# Seconds a frame of an animation is shown where the file says nothing sensible, as browsers do it.
-ANIMATION_SECONDS = 0.1
 RECONNECT_SECONDS = 30.0
 
 
@@ -136,8 +134,7 @@ class FrameSource:
     def _animation(self, path: Path) -> Iterator[Pending]:
         name, index, time = str(path), 0, 0.0
         try:
-            for image, shown in read_animation(path):
-                lasts = shown or ANIMATION_SECONDS
+            for image, lasts in read_animation(path):
                 if not self._is_written(name):
                     frame = Frame(name, image, index, self, time=time, lasts=lasts)
                     yield partial(_same, frame)

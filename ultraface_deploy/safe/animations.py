@@ -11,6 +11,9 @@ from ultraface_deploy.safe.images import Image, as_bgr
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.opencv import cv2
 
+# What browsers do: a picture that states 10 milliseconds or less, meaning "as fast as you can", is
+# shown for 100.
+_AT_ONCE_MS, _INSTEAD_MS = 10, 100
 _ANIMATION_PIXELS = 64_000_000
 _MOST_ANIMATED = 20_000_000_000
 """Pixels decoded for one animation. Some kilobytes can hold millions of pictures of one pixel each
@@ -43,7 +46,7 @@ def is_animated(path: Path) -> bool:
 
 
 def read_animation(path: Path) -> Iterator[tuple[Image, float]]:
-    """Yield the pictures of an animated file, each with the seconds it is shown.
+    """Yield the pictures of an animated file, each with the seconds for which browsers show it.
 
     Memory does not grow with their number.
 
@@ -71,7 +74,8 @@ def read_animation(path: Path) -> Iterator[tuple[Image, float]]:
         if not (frames or start):
             raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
         for frame, milliseconds in zip(frames, part.durations, strict=False):
-            yield as_bgr(frame), milliseconds / 1000
+            shown = milliseconds if milliseconds > _AT_ONCE_MS else _INSTEAD_MS
+            yield as_bgr(frame), shown / 1000
         if len(frames) < wanted:
             return
         start += len(frames)

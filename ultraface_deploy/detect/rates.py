@@ -23,8 +23,8 @@ _FAR = 0.1
 _MOST_REPEATS = 4.0
 # Pictures that are looked at: minutes of a video, whatever its length.
 _ENOUGH = 20_000
-# A clock that goes so far back was set anew; pictures are stored out of order by less.
-_JUMP_BACK = 2.0
+# By so many places a picture is stored too early or too late at the most, as H.264 allows.
+_OUT_OF_ORDER = 16
 # So long a picture may be shown. What seems longer is a clock that was set anew, which broadcasts
 # carry; MP4 and Matroska state when each picture is shown, and a lecture shows few.
 _STILL, _LONG_STILL = 60.0, 3600.0
@@ -94,8 +94,10 @@ def steady_rate(times: _Times, stated: float, sure: bool = False) -> float:
 
 
 def _is_steady(times: _Times) -> bool:
-    apart = np.diff(times)
-    return bool(apart.min() >= -_JUMP_BACK and apart.max() <= _STILL)
+    """Whether the clock was never set anew, back or forth."""
+    order = np.argsort(times, kind="stable")
+    moved = np.abs(order - np.arange(len(times))).max()
+    return bool(moved <= _OUT_OF_ORDER and np.diff(times[order]).max() <= _STILL)
 
 
 def _farthest(times: _Times, rate: float) -> float:

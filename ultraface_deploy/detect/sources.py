@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ultraface_deploy.detect.frames import Frame, Pending, Read, Stopped, Unread
+from ultraface_deploy.detect.interlaced import require_progressive
 from ultraface_deploy.detect.live import Arrivals, LiveStream, shown_url
 from ultraface_deploy.detect.picamera import PiCamera
 from ultraface_deploy.detect.shape import pixel_aspect
@@ -202,6 +203,8 @@ class FrameSource:
             InputError: it cannot be opened, or is too large.
         """
         capture, _ = self._open()
+        if self.kind == "video":
+            require_progressive(self.paths[0])
         if not isinstance(capture, PiCamera):  # which says nothing of itself
             self.fps = max(0.0, capture.get(cv2.CAP_PROP_FPS))
             frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -12,13 +13,16 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
+# What is told as a message of ours: of libjpeg, and of FFmpeg's conversion of interlaced videos.
+_KNOWN = re.compile(r"JPEG|Cannot convert interlaced|\(Invalid argument\): fmt:")
+
 
 def overhear(call: Callable[[], Result]) -> tuple[Result, str]:
     """Call something, and return what native code wrote to standard error meanwhile.
 
     Threads may do so at once. Standard error belongs to the whole process, so a text is surely of
     one call only where no other was under way: a call during which others ran and something was
-    written is made once more, alone. What is not of libjpeg is passed on.
+    written is made once more, alone. What the callers of this do not know is passed on.
     """
     with _EAR.turn(alone=False) as turn:
         result = call()
@@ -114,7 +118,7 @@ class _Ear:
     def _pass_on(self) -> None:
         new = self._text(self._passed_on)
         self._passed_on = self._size()
-        other = "".join(line for line in new.splitlines(True) if "JPEG" not in line)
+        other = "".join(line for line in new.splitlines(True) if not _KNOWN.search(line))
         if other and self._before is not None:
             os.write(self._before, other.encode())
 

@@ -82,6 +82,7 @@ class Trainer:
         self.net = UltraFace(recipe.architecture, spec.num_classes, channels=spec.channels)
         if init is not None:
             start_from(self.net, init)
+        self.taught = init is not None  # the weights are no longer random ones
         self.training, self.held_out = split_all(samples, recipe.holdouts)
         if not self.training:
             raise InputError("the data set has no image left to train on; give more images")
@@ -113,7 +114,7 @@ class Trainer:
             raise InputError(
                 f"{path}: its training state is damaged; delete it to start again"
             ) from error
-        self.position = (stage, epoch, step)
+        self.position, self.taught = (stage, epoch, step), True
 
     def fit(self) -> Path:
         """Run what is left of the recipe, write `training.html`, and return the best checkpoint."""
@@ -123,7 +124,7 @@ class Trainer:
             self.metrics.cut(self.images)
         for number in range(first, len(self.recipe.stages)):
             StageRun(self, number, self.recipe.stages[number]).fit()
-            self.position = (number + 1, 0, 0)
+            self.position, self.taught = (number + 1, 0, 0), True
         best = self.folder / "best.pth"
         if self.metrics is not None:
             page = training_page(self.recipe, self.metrics.rows(), self._examples(best))

@@ -104,7 +104,8 @@ class Stage(Strict):
     only teacher's gives, from what the teacher's is given, instead of the whole network end to
     end. `input_sizes` are drawn for each batch; none stands for the network's own. AP is measured
     and the run saved every `validate_every` epochs. `freeze_bn` keeps the BatchNorm
-    statistics, which a layer-wise stage measures first: small batches then add no noise.
+    statistics, which a layer-wise stage measures first: small batches then add no noise. A stage
+    without it first brings them to what the weights of now give (`settle`).
     `schedule` cosine falls to a hundredth; multistep falls tenfold at the `milestones` (fractions
     of the stage). `ema` is the decay of the averaged weights; 0 switches averaging off.
     With `quality` an anchor that answers for a face learns to score the chance that its box will

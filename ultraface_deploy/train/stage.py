@@ -23,6 +23,7 @@ from ultraface_deploy.train import processes
 from ultraface_deploy.train.batches import Batch, Batches
 from ultraface_deploy.train.objective import Objective
 from ultraface_deploy.train.recipe import Role, Stage
+from ultraface_deploy.train.settle import settle
 from ultraface_deploy.train.teachers import TeacherSource
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ class StageRun:
         self.trainer, self.number, self.stage = trainer, number, stage
         net, device = trainer.net, trainer.device
         net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.batches = self._draw_batches()
+        if trainer.taught and not (trainer.resumed or stage.freeze_bn or stage.layerwise):
+            settle(net, self.batches.epoch(-1, most=_MEASURED_BATCHES))
         # Copied before the objective puts its hooks on the network.
         self.average = AveragedModel(
             net,
@@ -76,7 +80,6 @@ class StageRun:
             trainer.show_pictures(role, teacher)
         self.begun = {key: value.detach().clone() for key, value in net.state_dict().items()}
         self.objective = Objective(net, stage, teachers, device)
-        self.batches = self._draw_batches()
         self.epoch, self.step = trainer.position[1:]
         self.sums: dict[str, torch.Tensor] = {}
         resumed, trainer.resumed = trainer.resumed, {}

@@ -82,7 +82,7 @@ def test_source_that_is_replaced_between_reading_and_converting(
     folder: ArtifactFolder, tmp_path: Path, format: str
 ) -> None:
     """What was read decides the spec: other bytes must not be converted under it."""
-    original, output = folder.files(folder.find(format))[0], tmp_path / "out"
+    original, output = folder.files(folder.find(format))[0], tmp_path / "deep" / "out"
     file = tmp_path / f"mine{original.suffix}"
     file.write_bytes(original.read_bytes())
     source = resolve_source(file)
@@ -90,7 +90,11 @@ def test_source_that_is_replaced_between_reading_and_converting(
     file.write_bytes(other.read_bytes() + (b"" if format == "onnx" else b"x"))
     with pytest.raises(InputError, match="was replaced while it was read"):
         convert(source, ["onnx"], output=output)
-    assert list(output.glob("mine*")) == []
+    assert not output.parent.exists()
+    output.mkdir(parents=True)
+    with pytest.raises(InputError, match="was replaced while it was read"):
+        convert(source, ["onnx"], output=output)
+    assert list(output.iterdir()) == []
 
 
 def test_asking_again_reuses_the_steps_on_the_way(

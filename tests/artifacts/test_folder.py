@@ -256,3 +256,28 @@ def test_an_artifact_that_is_not_what_its_name_says_is_refused(
     rewrite(small, lambda data: data["artifacts"][0].update(change))
     with pytest.raises(InputError, match="states what makes it"):
         ArtifactFolder.open(small.path)
+
+
+def test_runs_that_leave_nothing_take_no_folder_away_from_others(tmp_path: Path) -> None:
+    """Each run that fails removes the folder it was first in; no other run may miss its own."""
+    place = ArtifactFolder(tmp_path / "deep" / "net", SPEC, Source("net.pth", "0" * 64))
+
+    def fail(number: int) -> None:
+        with place.scratch() as scratch:
+            (scratch / "half").write_text(str(number))
+            raise InputError("as meant")
+
+    def come_and_go(number: int) -> None:
+        for _ in range(20):
+            with pytest.raises(InputError, match="as meant"):
+                fail(number)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(come_and_go, range(6)))
+    # Of two that begin at once one finds the folder there, and it stays, with nothing in it.
+    assert not place.path.exists() or list(place.path.iterdir()) == []
+    with place.scratch() as scratch:
+        (scratch / "made").write_bytes(b"network")
+        artifact = describe_files("onnx", "fp32", {"net.onnx": scratch / "made"})
+        place.publish(artifact, [scratch / "made"], {})
+    assert {path.name for path in place.path.iterdir()} - {".lock"} == {MANIFEST, "net.onnx"}

@@ -22,7 +22,6 @@ from ultraface_deploy.pipeline.maps import SUFFIX as HEAD_SUFFIX
 from ultraface_deploy.pipeline.maps import write_head
 from ultraface_deploy.quantize import Int8, Int8Options
 from ultraface_deploy.quantize.table import CalibrationTable
-from ultraface_deploy.safe.files import make_folder
 
 if TYPE_CHECKING:
     from ultraface_deploy.quantize.calibrate import OnPhotograph
@@ -225,7 +224,6 @@ def _refuse_replacing(
 
 
 def _open_folder(source: ModelSource, path: Path, overwrite: bool) -> ArtifactFolder:
-    make_folder(path)
     empty = ArtifactFolder(path, source.spec, Source(source.file.name, source.sha256))
     if not (path / MANIFEST).is_file():
         return empty

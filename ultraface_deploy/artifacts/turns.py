@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -27,15 +28,25 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another run has been writing there for two minutes.
     """
+    with ExitStack() as held:
+        while not _lock(folder, held):
+            pass
+        yield
+
+
+def _lock(folder: Path, held: ExitStack) -> bool:
+    """Make and lock a folder; False where a run that had made it took it away meanwhile."""
     make_folder(folder)
     try:
-        with FileLock(folder / _LOCK, timeout=_LOCK_TIMEOUT_S):
-            yield
+        held.enter_context(FileLock(folder / _LOCK, timeout=_LOCK_TIMEOUT_S))
+    except FileNotFoundError:
+        return False
     except Timeout as error:
         raise InputError(
             f"{folder}: another run has been writing here for {_LOCK_TIMEOUT_S} s; "
             "wait for it or choose another folder with `output`"
         ) from error
+    return True
 
 
 @contextmanager
@@ -43,13 +54,32 @@ def scratch_in(folder: Path, written: str) -> Iterator[Path]:
     """Yield a folder within a folder for the files of one run; it is gone afterwards.
 
     What killed runs have left goes first, unfinished copies of the file `written` too: a run holds
-    a lock on a file in its own folder, which the kernel lets go of with the process.
+    a lock on a file in its own folder, which the kernel lets go of with the process. A folder that
+    was made for a run which then put nothing there goes too.
     """
-    with ExitStack() as kept:
-        with locked(folder):
-            _sweep(folder, written)
-            scratch = kept.enter_context(_scratch(folder.resolve()))
-        yield scratch
+    above = (folder, *folder.parents)
+    made = [each for each in above if not os.path.lexists(each)]
+    try:
+        with ExitStack() as kept:
+            with locked(folder):
+                _sweep(folder, written)
+                scratch = kept.enter_context(_scratch(folder.resolve()))
+            yield scratch
+    finally:
+        _leave(folder, made)
+
+
+def _leave(folder: Path, made: Sequence[Path]) -> None:
+    """Remove the lock of a folder that holds nothing else, and those folders that were made."""
+    lock = folder / _LOCK
+    if not lock.exists():
+        return
+    with suppress(Timeout, OSError), FileLock(lock, timeout=0):
+        # Others wait for a lock that is there: FileLock looks whether its file still has a name.
+        if [path.name for path in folder.iterdir()] == [_LOCK]:
+            lock.unlink()
+            for path in made:
+                path.rmdir()
 
 
 @contextmanager

@@ -15,13 +15,17 @@ def refuse_other_members(spec: ModelSpec) -> None:
         InputError: says what it is that C does not do.
     """
     mean = spec.mean[0]
+    from_python = "convert to another format, and run that from Python"
+    as_project = "convert to ncnn or mnn, which `package` builds into a C++ project too"
     reasons = {
-        "landmarks": bool(spec.landmarks),
-        f"{spec.color.upper()} input": spec.color != "rgb",
-        "anchors half a stride from the corner": spec.anchors.centers != "map",
-        "anchors beyond the input": not spec.anchors.clip,
-        f"a mean of {spec.mean}": set(spec.mean) != {mean} or mean != round(mean),
+        "landmarks": (bool(spec.landmarks), from_python),
+        "anchors half a stride from the corner": (spec.anchors.centers != "map", from_python),
+        "anchors beyond the input": (not spec.anchors.clip, from_python),
+        f"{spec.color.upper()} input": (spec.color != "rgb", as_project),
+        f"a mean of {spec.mean}": (set(spec.mean) != {mean} or mean != round(mean), as_project),
     }
-    for reason, holds in reasons.items():
+    for reason, (holds, instead) in reasons.items():
         if holds:
-            raise InputError(f"format c: {spec.name} has {reason}, which the C file cannot do yet")
+            raise InputError(
+                f"format c: {spec.name} has {reason}, which the C file cannot do yet; {instead}"
+            )

@@ -210,7 +210,7 @@ def install(name: str, report: Callable[[str], None] = lambda message: None) -> 
     places = " and ".join(filter(None, ("PyPI", tool.index)))
     report(f"with {python}; {tool.download_mb} MB from {places}, {tool.disk_mb} MB in {target}")
     make_folder(target.parent, _VARIABLE)
-    with _alone(target, report) as scratch:
+    with alone(target, report) as scratch:
         if (there := installed(name)) is not None:
             return there
         made = scratch / name
@@ -226,8 +226,15 @@ def install(name: str, report: Callable[[str], None] = lambda message: None) -> 
 
 
 @contextmanager
-def _alone(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
-    """Yield a folder for what is made, while nobody else makes it; what killed runs left goes."""
+def alone(target: Path, report: Callable[[str], None]) -> Iterator[Path]:
+    """Yield a folder beside a folder that is to be made, while nobody else makes it.
+
+    What killed runs left goes first.
+
+    Args:
+        target: the folder to be made.
+        report: told that another run is waited for; it may have made the folder.
+    """
     lock = FileLock(target.with_name(f".{target.name}.lock"))
     try:
         lock.acquire(timeout=0)

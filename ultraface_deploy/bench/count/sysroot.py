@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +17,7 @@ from ultraface_deploy.bench.layout import NEEDED
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.safe.child import run_program
 from ultraface_deploy.safe.files import make_folder, write_text
+from ultraface_deploy.safe.toolbox import alone
 
 # Arm's main ID register values, as Linux shows them in /proc/cpuinfo. Runtimes choose their
 # kernels by these: they must name the core that qemu emulates.
@@ -196,19 +196,23 @@ def is_current(sysroot: Sysroot) -> bool:
 def set_up(sysroot: Sysroot, report: Report = lambda message: None) -> None:
     """Download and unpack the emulated machine; an older one is replaced when all is done.
 
+    Of two runs at once the second waits for what the first one makes.
+
     Raises:
         MissingDependency: programs are missing and this is not root, who could install them.
         ToolFailed: a download failed.
     """
-    packages = missing_programs()
-    if packages and os.geteuid() == 0 and shutil.which("apt-get"):
-        report(f"installing {', '.join(packages)}")
-        run_tool(["apt-get", "update", "-qq"])
-        run_tool(["apt-get", "install", "-y", "--no-install-recommends", *packages])
-    require_programs()
     make_folder(sysroot.path.parent, "XDG_CACHE_HOME")
-    with tempfile.TemporaryDirectory(dir=sysroot.path.parent, prefix=".arm-") as scratch:
-        new = Sysroot(Path(scratch) / "arm")
+    with alone(sysroot.path, report) as scratch:
+        if is_current(sysroot):
+            return
+        packages = missing_programs()
+        if packages and os.geteuid() == 0 and shutil.which("apt-get"):
+            report(f"installing {', '.join(packages)}")
+            run_tool(["apt-get", "update", "-qq"])
+            run_tool(["apt-get", "install", "-y", "--no-install-recommends", *packages])
+        require_programs()
+        new = Sysroot(scratch / "arm")
         new.path.mkdir()
         report("downloading Debian for arm64")
         run_tool(_debian_command(new.root))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tests.accuracy.made import result, written
@@ -29,6 +30,16 @@ def test_the_table_names_models_and_has_one_row_an_artifact(tmp_path: Path, cli)
         for artifact in ("onnx", "mnn"):
             assert run.out.count(f"| {name} | 320x240 | {artifact} |") == 1
     assert "absent.json" in cli("eval", "table", "x=absent.json").error
+
+
+def test_results_on_other_pictures_have_no_place_in_it(tmp_path: Path, cli) -> None:
+    wider = result(0.1)
+    tally = replace(wider.tally, sets=("all", "large", "small"))
+    own = written(tmp_path / "a.json", replace(wider, tally=tally))
+    refused = cli("eval", "table", own)
+    assert refused.code == 2
+    assert "a.json: is not a result on WIDER FACE;" in refused.error
+    assert "ultraface-deploy eval compare" in refused.error
 
 
 def test_the_brief_table_has_the_worst_of_each_precision(tmp_path: Path, cli) -> None:

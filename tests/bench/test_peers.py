@@ -108,8 +108,11 @@ def test_the_commands_make_one_table(
 ) -> None:
     _, folder = wider
     timed, scored = tmp_path / "bench.json", tmp_path / "eval.json"
+    full = cli("bench", "peers", "slim-320", "--rounds", 10, "--json", "/dev/full")
+    assert full.code == 2 and "| slim-320 |" in full.out
     done = cli("bench", "peers", "slim-320", "--rounds", 10, "--json", timed)
     assert done.code == 0, done.err
+    assert "| slim-320 |" in done.out
     assert json.loads(timed.read_text())["cost"][0]["relative"] == 1
     done = cli(
         *("eval", "peers", "slim-320", "--data", tmp_path, "--ground-truth", folder),
@@ -121,7 +124,7 @@ def test_the_commands_make_one_table(
     readme.write_text("a\n<!-- peers:begin -->\nold\n<!-- peers:end -->\nb\n")
     options = ("--rounds", 10, "--beside", scored, "--into", readme)
     done = cli("bench", "peers", "slim-320", *options)
-    assert done.code == 0 and not done.out, done.err
+    assert done.code == 0, done.err
     first, *_, last = readme.read_text().splitlines()
     assert (first, last) == ("a", "b") and "old" not in readme.read_text()
     assert "| slim-320 | 0.000 / 0.000 / 0.000 |" in readme.read_text()

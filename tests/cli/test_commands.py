@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.accuracy.made import result, written
 from tests.artifacts.test_verify import flip_bytes
+from tests.bench.made import measurement, report
 from tests.conftest import Cli, MakeCheckpoint
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.safe.images import DEMO_PHOTO, PHOTOS
@@ -163,3 +165,25 @@ def test_output_into_a_folder_that_is_not_there(
     done = cli("detect", DEMO_PHOTO, "--model", folder.path, "-o", tmp_path / "new/marked.jpg")
     assert done.code == 0, done.err
     assert (tmp_path / "new/marked.jpg").is_file()
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("doctor", "processor: "),
+        ("models list", "slim-320"),
+        ("bench compare times times", "no difference shown"),
+        ("eval compare scores scores", "easy"),
+        ("quantize report", "score error"),
+    ],
+)
+def test_what_is_found_is_shown_before_a_full_disk_ends_it(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, shown: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("times").write_text(report(measurement(2.0)).to_json())
+    written(Path("scores"), result(0.1))
+    ended = cli(*line.split(), "--json", "/dev/full")
+    assert ended.code == 2, ended.err
+    assert "/dev/full" in ended.error
+    assert shown in ended.out

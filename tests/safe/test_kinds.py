@@ -77,7 +77,7 @@ TABLE = str(models.FOLDER / "slim-320.calibration.json")
         ("package {folder}/slim-320.pth -o x", "is a file of an artifact folder; give the folder"),
         ("package {folder}/manifest.json -o x", "is a file of an artifact folder; give the folder"),
         (f"package {models.FOLDER}/slim-320.pth -o x", "make one of it: ultraface-deploy convert "),
-        ("package empty.pth -o x", "empty.pth: the model is empty"),
+        ("package empty.pth -o x", "empty.pth: the model is empty; was a copy cut short"),
         ("models pull nosuch", "no model named 'nosuch' to pull; choose from published-slim-320"),
         ("models info nosuch", "no model named 'nosuch'; choose from slim-320"),
     ],

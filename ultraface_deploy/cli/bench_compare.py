@@ -95,8 +95,6 @@ def _compare_counts(
     from ultraface_deploy.bench.count.report import compare_counts
 
     found = compare_counts(before, after, ignore)
-    if json is not None:
-        write_json({"schema": 1, "results": found}, json)
     if json != "-":
         table = Table(title="million instructions per inference")
         table.add_column("configuration")
@@ -107,6 +105,8 @@ def _compare_counts(
             numbers = (f"{d.before / 1e6:.2f}", f"{d.after / 1e6:.2f}", f"{d.ratio:.4f}")
             table.add_row(d.configuration, *numbers, d.verdict)
         results.print(table)
+    if json is not None:
+        write_json({"schema": 1, "results": found}, json)
     return found
 
 
@@ -128,10 +128,10 @@ def _compare_times(
         note(f"only in {before}: {title}")
     for title in added:
         note(f"only in {after}: {title}")
-    if json is not None:
-        write_json({"schema": 1, "results": found, "only_before": lost, "only_after": added}, json)
     if json != "-":
         _print(found)
+    if json is not None:
+        write_json({"schema": 1, "results": found, "only_before": lost, "only_after": added}, json)
     return found, lost
 
 

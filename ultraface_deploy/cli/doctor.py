@@ -30,10 +30,13 @@ def doctor(
     report = examine()
     if size:
         report["sizes"] = sizes()
+    if json != "-":
+        _print(report)
     if json is not None:
         write_json(report, json)
-    if json == "-":
-        return
+
+
+def _print(report: dict[str, Any]) -> None:
     machine = report["machine"]
     results.print(
         f"ultraface-deploy {report['version']} on Python {machine['python']}, {machine['system']}\n"
@@ -45,7 +48,7 @@ def doctor(
         _print_kind(kind, third, report[kind])
     for refused in report["refused"]:
         line(refused)
-    if size:
+    if "sizes" in report:
         _print_sizes(report["sizes"])
 
 

@@ -43,12 +43,12 @@ def compare(
     if differing := [key for key in settings if others.get(key) != settings[key]]:
         note(f"the two were measured under different settings: {', '.join(differing)}")
     pairings = [compare_results(*pair, samples, confidence) for pair in pair_up(first, second)]
-    if json is not None:
-        comparisons = [pairing.to_dict() for pairing in pairings]
-        write_json({"schema": 1, "confidence": confidence, "comparisons": comparisons}, json)
     if json != "-":
         for pairing in pairings:
             results.print(pairing_table(pairing, confidence))
+    if json is not None:
+        comparisons = [pairing.to_dict() for pairing in pairings]
+        write_json({"schema": 1, "confidence": confidence, "comparisons": comparisons}, json)
     too_much = [p for p in pairings if max_drop is not None and p.largest_drop > max_drop]
     if too_much:
         raise CheckFailed(
@@ -89,7 +89,10 @@ def table(
         name, separator, path = ("", "", given) if Path(given).exists() else given.rpartition("=")
         _, found = read_results(Path(path))
         if any(result.tally.sets != SETS for result in found):
-            raise InputError(f"{path}: is not a result on WIDER FACE")
+            raise InputError(
+                f"{path}: is not a result on WIDER FACE; those on your own pictures are set side "
+                "by side by: ultraface-deploy eval compare BEFORE AFTER"
+            )
         models.append((name if separator else None, found))
     text = accuracy_table(models, brief)
     if into is None:

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 from rich.progress import Progress, TaskID
@@ -33,17 +34,22 @@ def register(app: typer.Typer) -> None:
 
 def list_models(json: JsonTarget = None) -> None:
     """List all models: name, network, input, where it is."""
-    from rich.table import Table
-
     from ultraface_deploy.models import registry
 
+    records = [_record(name) for name in registry()]
+    if json != "-":
+        _print(records)
     if json is not None:
-        write_json({"schema": 1, "models": [_record(name) for name in registry()]}, json)
-        return
+        write_json({"schema": 1, "models": records}, json)
+
+
+def _print(records: Sequence[Mapping[str, Any]]) -> None:
+    from rich.table import Table
+
     table = Table()
     for heading in ("name", "network", "input", "where", "description"):
         table.add_column(heading, no_wrap=heading != "description")
-    for record in map(_record, registry()):
+    for record in records:
         size = f"{record['width']}x{record['height']}"
         table.add_row(
             str(record["name"]),

@@ -128,9 +128,12 @@ def _write(
         next((each for each in both if each.accuracy), None),
         next((each for each in both if each.cost), None),
     )
+    # First: a full disk must not cost what took hours.
+    if json != "-" or markdown == "-":
+        write_output(table, "-")
     if json is not None:
         write_json(report.to_dict(), json)
     if into is not None:
         insert(table, into, "peers")
-    if markdown is not None or (json is None and into is None):
-        write_output(table, markdown or "-")
+    if markdown not in (None, "-"):
+        write_output(table, markdown)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,7 @@ from ultraface_deploy.safe.text import counted
 if TYPE_CHECKING:
     from ultraface_deploy.artifacts.folder import ArtifactFolder
     from ultraface_deploy.quantize.quantizer import Quantizer
+    from ultraface_deploy.quantize.report import LayerReport
 
 Model = Annotated[
     str, typer.Argument(help="A .pth, an .onnx, an artifact folder, or a registry name.")
@@ -98,8 +99,6 @@ def report(
     input_size: InputSize = None,
 ) -> None:
     """Show which layer costs how much accuracy and how many bytes, most sensitive first."""
-    from rich.table import Table
-
     from ultraface_deploy.quantize.report import (
         draw_report,
         report_to_dict,
@@ -112,12 +111,18 @@ def report(
     with _open(model, calibration, images, input_size, ["onnxsim"]) as (quantizer, _):
         table = quantizer.table
         rows = sensitivity_report(quantizer.network, table)
+    if json != "-":
+        _print(rows)
     if output is not None:
         draw_report(rows, quantizer.spec.name, output)
         note(f"{output}: drawn")
     if json is not None:
         write_json(report_to_dict(rows, table), json)
-        return
+
+
+def _print(rows: Sequence[LayerReport]) -> None:
+    from rich.table import Table
+
     shown = Table(caption="RMS errors at undecided anchors with one layer alone in INT8")
     for heading in ("layer", "score error", "box error", "kB more in FP32", "multiplications"):
         shown.add_column(heading, justify="left" if heading == "layer" else "right", no_wrap=True)

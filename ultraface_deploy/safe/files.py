@@ -55,7 +55,7 @@ def require_file(path: Path, what: str, limit: Limit | None = None) -> None:
     if not path.is_file():
         raise InputError(f"{path}: is not a file; expected: {what}")
     if path.stat().st_size == 0:
-        raise InputError(f"{path}: the {what} is empty")
+        raise InputError(f"{path}: the {what} is empty; was a copy cut short? copy it again")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: the {what} cannot be read; check its permissions")
     refuse_pointer(path)

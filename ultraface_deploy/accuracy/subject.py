@@ -90,11 +90,8 @@ def find_subjects(
         MissingDependency: a runtime is not installed.
     """
     path = model_file(Path(model))
-    if path.is_dir() and known != NOTHING:
-        raise InputError(
-            f"{model}: states itself what its network reads; leave out `mean`, `std`, `color` and "
-            "`ignore_outputs`"
-        )
+    if path.is_dir():
+        known.refuse_for(model)
     if precisions is None and path.is_dir():
         named = [] if "all" in backends else backends
         found = _everything(ArtifactFolder.open(path), PRECISIONS, input_size, named)

@@ -98,6 +98,7 @@ def find_files(
     model = model_file(model)
     if model.is_dir():
         folder = ArtifactFolder.open(model)
+        known.refuse_for(model)
         runtime, artifact = choose_artifact(folder, backend, precision)
         return runtime, sound_files(folder, artifact, runtime), folder.spec
     if not model.exists() and (entry := models.registry().get(str(model))) and entry.embedded:
@@ -139,6 +140,7 @@ def _spec_of_file(
     known: Known,
 ) -> ModelSpec:
     if (folder := owning_folder(model)) is not None:
+        known.refuse_for(model)
         artifact = next(each for each in folder.artifacts if model.name in each.files)
         if not runtime.runs(artifact.format, artifact.precision):
             raise InputError(

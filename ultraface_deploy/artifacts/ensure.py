@@ -11,6 +11,7 @@ from ultraface_deploy.artifacts.convert import convert, default_folder
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.artifacts.plan import Step
 from ultraface_deploy.artifacts.source import resolve_source, sized_name
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.quantize import Int8Options
 
 
@@ -33,7 +34,8 @@ def ensure(
         int8: how to quantise what is missing in INT8; None for the defaults.
 
     Raises:
-        InputError: there is no such folder or name.
+        InputError: there is no such folder or name, or what is to be quantised in a certain way is
+            there already.
     """
     name = models.DEFAULT_MODEL if model is None else str(model)
     folder = _place(model, input_size)
@@ -49,6 +51,11 @@ def ensure(
             source = resolve_source(name, input_size) if opened is None else resolve_source(folder)
             opened = convert(
                 source, [step.format], step.precision, folder, report=report, int8=int8
+            )
+        elif step.precision == "int8" and int8 is not None and int8.calibration is not None:
+            raise InputError(
+                f"{folder}: has its int8 {step.format} already, which `calibration` would not "
+                f"change; make it anew with: {_command(folder, step, folder, int8)}"
             )
     assert opened is not None
     return opened

@@ -113,8 +113,10 @@ def _open_source(
 ) -> ModelSource:
     path = model_file(Path(model))
     if path.is_dir():
+        known.refuse_for(model)
         return _from_folder(path)
     if not path.exists() and str(model) in models.registry():
+        known.refuse_for(model)
         return _from_registry(str(model))
     if not path.exists() and not path.suffix:
         models.find(str(model), or_file=True)

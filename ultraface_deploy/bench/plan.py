@@ -96,6 +96,7 @@ def configurations(
             file = SingleFile.open(path, backends, _only(precisions), size, known)
             found += _of_file(file.timed(), threads, note)
             continue
+        known.refuse_for(model)
         folder = ensure(model, _steps(backends, precisions), size, note)
         pairs = list(_pairs(folder, backends, precisions, note))
         if precisions is None:

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn, Optional
 import typer
 
 from ultraface_deploy import __version__
-from ultraface_deploy.cli import config, console, paths, signals, spelling, streams, usage
+from ultraface_deploy.cli import config, console, idle, paths, signals, spelling, streams, usage
 from ultraface_deploy.cli.everywhere import Everywhere
 from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.safe.files import said_by_system
@@ -116,6 +116,7 @@ def _require_place() -> None:
 def _run(arguments: list[str]) -> None:
     command = typer.main.get_command(build_app())
     paths.check_first(command)
+    idle.check_first(command)
     console.spell(spelling.options_of(command, arguments))
     try:
         code = command(

@@ -101,6 +101,12 @@ class Detector:
         """
         model = model_file(Path(model))
         runtime, files, spec = find_files(model, backend, precision, input_size, head, known)
+        if input_size not in (None, (spec.width, spec.height)):
+            assert input_size is not None
+            raise InputError(
+                f"{model}: is made for {spec.width}x{spec.height}; convert it again with "
+                f"`input_size` {input_size[0]}x{input_size[1]}"
+            )
         halves = passed_in_halves(files[0])
         session = runtime.load(files, spec, threads, precision, halves)
         stored = stated_precision(files[0]) if model.is_file() else precision
@@ -251,6 +257,7 @@ def open_detector(
     """
     entry = models.registry().get(model)
     if entry is not None and entry.embedded and not Path(model).exists():
+        known.refuse_for(model)
         runtime = installed("onnx") if backend is None else get_backend(backend)
         runtime.require()
         own_size = input_size in (None, (entry.width, entry.height))

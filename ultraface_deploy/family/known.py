@@ -27,6 +27,18 @@ class Known:
         """Whether it says anything about the input."""
         return any(value is not None for value in (self.mean, self.std, self.color))
 
+    def refuse_for(self, model: object) -> None:
+        """Refuse to know anything of a model that states itself what its network reads.
+
+        Raises:
+            InputError: says what to leave out.
+        """
+        if self != NOTHING:
+            raise InputError(
+                f"{model}: states itself what its network reads; leave out `mean`, `std`, `color` "
+                "and `ignore_outputs`"
+            )
+
     def of(self, spec: ModelSpec) -> ModelSpec:
         """Return the spec with what is known."""
         return replace(

@@ -18,7 +18,7 @@ IDLE = [
     ("convert --fp16 --validation .", "--int8"),
     ("convert --precision w8 --ranges mse", "--int8"),
     ("convert --keep-aspect", "--int8"),
-    ("convert --int8 --calibration file --calibration-images 5", "folder of photographs"),
+    ("convert --int8 --calibration file --calibration-images 5", "not for a table"),
     ("convert --to onnx --accelerator ethos-u55-128", "--to ethosu"),
     ("verify --backend mnn --device cuda", "--backend onnxruntime"),
     ("detect --tile-overlap 0.5", "--tiles"),
@@ -43,6 +43,7 @@ IDLE = [
 ]
 USED = [
     "convert --int8 --calibration . --calibration-images 5 --keep-aspect --validation .",
+    "convert --int8 --calibration file --calibration-images 5 --validation .",
     "convert --precision int8 --to ethosu --accelerator ethos-u55-128 --keep conv1",
     "verify --device cuda",
     "verify --backend all --device cuda",

@@ -82,8 +82,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule(_QUANTISES, _int8, "is for INT8; give --int8 too, or leave it out"),
         Rule(
             ("calibration_images",),
-            _calibrates_on_photographs,
-            "is for a folder of photographs, not for a table; leave it out",
+            lambda given: given["validation"] or _calibrates_on_photographs(given),
+            "is for folders of photographs, not for a table; leave it out, or give --validation",
         ),
         Rule(
             ("accelerator",),

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.detect.test_sources import serving_file
 from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.errors import InputError
 
@@ -56,3 +57,16 @@ def test_an_interlaced_one_is_read_or_refused(
         assert capfd.readouterr().err == ""
     else:
         assert [frame.image.mean() for frame in frames] == pytest.approx(range(120, 130), abs=6)
+
+
+def test_one_from_a_web_server(tmp_path: Path) -> None:
+    for interlaced in (False, True):
+        with serving_file(video(tmp_path / "a.avi", interlaced)) as url:
+            source = open_source(url, patience=5)
+            frames = list(source)
+        if source.stopped is None:
+            seen = [frame.image.mean() for frame in frames]
+            assert seen == pytest.approx(range(120, 130), abs=6)
+        else:
+            assert interlaced and frames == []
+            assert f"{url}: is interlaced, which OpenCV" in source.stopped

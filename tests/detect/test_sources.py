@@ -175,6 +175,30 @@ def serving(pictures: int, pause: float) -> Iterator[tuple[str, type[Camera]]]:
         server.server_close()
 
 
+@contextmanager
+def serving_file(path: Path, share: float = 1.0) -> Iterator[str]:
+    """Serve a file, of which the server hangs up after a share."""
+    content = path.read_bytes()
+
+    class Web(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: int(len(content) * share)])
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Web)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/{path.name}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.slow
 def test_a_stream_is_connected_to_again_and_given_up_in_the_end() -> None:
     with serving(pictures=12, pause=0.01) as (url, camera):
@@ -221,24 +245,9 @@ def test_a_video_on_a_web_server_that_breaks_off_says_so(tmp_path: Path, share: 
     for number in range(40):
         writer.write(noise(64, 48, number))
     writer.release()
-    content = path.read_bytes()
-
-    class Cut(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: int(len(content) * share)])
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Cut)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    source = open_source(f"http://127.0.0.1:{server.server_address[1]}/a.avi", patience=5)
-    frames = list(source)
-    server.shutdown()
-    server.server_close()
+    with serving_file(path, share) as url:
+        source = open_source(url, patience=5)
+        frames = list(source)
     assert [frame.time for frame in frames] == pytest.approx([n / 10 for n in range(len(frames))])
     assert not source.live and source.fps == 10
     if share == 1:

@@ -25,12 +25,19 @@ def require_progressive(path: Path) -> None:
         InputError: says what does.
     """
     _, said = overhear(lambda: _read_some(path))
-    if _SAYS in said:
+    if (problem := told_of(said)) is not None:
         raise InputError(
-            f"{path}: is interlaced, which OpenCV {cv2.__version__} cannot decode; "
+            f"{path}: {problem}; "
             "pip install 'opencv-python-headless<4.13', or convert it: "
             f"ffmpeg -i {path} -vf yadif out.mp4"
         )
+
+
+def told_of(said: str) -> str | None:
+    """Return what is wrong if FFmpeg said that pictures are interlaced and cannot be converted."""
+    if _SAYS not in said:
+        return None
+    return f"is interlaced, which OpenCV {cv2.__version__} cannot decode"
 
 
 def _read_some(path: Path) -> None:

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
+from ultraface_deploy.detect.interlaced import told_of
 from ultraface_deploy.detect.shape import pixel_aspect
 from ultraface_deploy.detect.whole import is_whole, seconds_at
 from ultraface_deploy.safe.opencv import cv2
+from ultraface_deploy.safe.overheard import overhear
 
 # Pictures that wait to be looked at. More would only be older.
 _QUEUE = 2
@@ -117,7 +119,7 @@ class LiveStream:
                 self.finite = count > 0
                 self.fps = max(0.0, capture.get(cv2.CAP_PROP_FPS))
                 self.pixel = pixel_aspect(capture)
-                while not self._closed and (image := _grab(capture)) is not None:
+                for image in self._pictures(capture):
                     connected, last = True, time.monotonic()
                     shown = seconds_at(capture) if self.finite else self._arrivals.now()
                     self._put(index, image, shown)
@@ -126,7 +128,7 @@ class LiveStream:
                 if ended and not (self._closed or is_whole(None, capture, index, count, shown)):
                     self.problem = "broke off"
             capture.release()
-            if ended:
+            if ended or self.problem is not None:
                 break
             if time.monotonic() - last > self._patience:
                 self.problem = "the stream broke off" if connected else "cannot be reached"
@@ -136,6 +138,16 @@ class LiveStream:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    def _pictures(self, capture: cv2.VideoCapture) -> Iterator[Any]:
+        """Yield the pictures of a connection, none where OpenCV would return others."""
+        image, said = overhear(lambda: _grab(capture))
+        if (problem := told_of(said)) is not None:
+            self.problem = f"{problem}, given up"
+            return
+        while not self._closed and image is not None:
+            yield image
+            image = _grab(capture)
 
     def _put(self, index: int, image: Any, shown: float) -> None:
         with self._changed:

@@ -14,6 +14,7 @@ from ultraface_deploy.backends import Backend, backend_names, get_backend
 from ultraface_deploy.converters import Format, format_and_files, model_file
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.known import NOTHING, Known
+from ultraface_deploy.family.sizes import at_size
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.safe.files import require_file
 
@@ -152,7 +153,7 @@ def _spec_of_file(
         from ultraface_deploy.family.checkpoint import load_checkpoint
 
         spec = load_checkpoint(model, size_known=input_size is not None).spec
-        spec = spec if input_size is None else spec.resized(*input_size)
+        spec = spec if input_size is None else at_size(spec, *input_size)
         return known.of(spec if head is None else replace(spec, head=head))
     return recognise(runtime, record, files, input_size, head, known)
 

@@ -13,6 +13,7 @@ from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.converters import format_names, format_of, get_format, model_file, no_model
 from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.known import NOTHING, Known
+from ultraface_deploy.family.sizes import at_size
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.models import RegistryEntry
 from ultraface_deploy.safe.files import require_file, sha256_of
@@ -86,7 +87,7 @@ def resolve_source(
     spec = source.spec
     if input_size is not None and input_size != (spec.width, spec.height):
         own_name = sized_name(spec, input_size)
-        spec = replace(spec.resized(*input_size), name=name or own_name)
+        spec = replace(at_size(spec, *input_size), name=name or own_name)
     if name is not None:
         spec = replace(spec, name=name)
     if head is not None:

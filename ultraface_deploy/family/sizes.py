@@ -17,7 +17,7 @@ def at_size(spec: ModelSpec, width: int, height: int) -> ModelSpec:
     Anchors divide the input evenly (`AnchorSpec.centers` is `map`), as in training, but the cells
     of the finest feature map are a whole stride apart. So at sides that are not its multiple the
     two drift apart, and boxes with them, by up to a stride less a pixel: at 320x180 the published
-    slim-320 has hard AP .207 on held-out images, at 320x184 .267, with a fiftieth more work.
+    slim-320 has hard AP .268 on held-out images, at 320x184 .319 (docs/accuracy.md).
 
     Args:
         spec: the network.

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -197,7 +198,12 @@ def _compare(site: Path, spec: ModelSpec, files: tuple[Path, ...], precision: Pr
 
 
 def run_in_node(
-    site: Path, rgba: bytes, width: int, height: int, threads: int = 1, keep_aspect: bool = False
+    site: Path,
+    rgba: bytes,
+    width: int,
+    height: int,
+    threads: int = 1,
+    options: Mapping[str, object] | None = None,
 ) -> list[dict[str, object]]:
     """Return what the package's `Detector` finds in a picture of four bytes a pixel, in Node.js.
 
@@ -210,7 +216,7 @@ def run_in_node(
         f"const picture = {{ data: readFileSync('picture'), width: {width}, height: {height} }};\n"
         f"const detector = await Detector.load({{ threads: {threads} }});\n"
         f"if (detector.threads !== {threads}) throw new Error('no threads');\n"
-        f"const options = {{ keepAspect: {json.dumps(keep_aspect)} }};\n"
+        f"const options = {json.dumps(options or {})};\n"
         "console.log(JSON.stringify(await detector.detect(picture, options)));\n"
     )
     with tempfile.TemporaryDirectory(prefix="ultraface-node-") as name:

@@ -115,10 +115,10 @@ static void resize(const uint8_t *rgba, int width, int height, int wide, int hig
 
 /* Find the faces of the picture that was written into `room`, best first, in its pixels; helpers
    may be fewer than `threads` less one. `keep_aspect` fits the picture into the network's input,
-   0 stretches it. Returns how many, or a negative error of the detector's header. */
+   0 stretches it; `candidates` are the most boxes that enter suppression. Returns how many, or a negative error of the detector's header. */
 EXPORT(detect)
 int detect(int width, int height, float threshold, float overlap, int most, int threads,
-           int keep_aspect)
+           int keep_aspect, int candidates)
 {
     if (width < 1 || height < 1)
         return ULTRAFACE_BAD_PICTURE;
@@ -132,6 +132,7 @@ int detect(int width, int height, float threshold, float overlap, int most, int 
     ultraface_options options = ultraface_defaults();
     options.score_threshold = threshold;
     options.iou_threshold = overlap;
+    options.candidates = candidates;
     options.format = ULTRAFACE_RGB;
     options.keep_aspect = keep_aspect; /* fills one side already, so that the rest is padded */
 #if ULTRAFACE_THREADS > 1

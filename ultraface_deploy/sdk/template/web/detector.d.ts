@@ -10,6 +10,10 @@ export interface Options {
   threshold?: number;
   /** Intersection over union above which two boxes are one face; default 0.3. */
   overlap?: number;
+  /** The best boxes of a class that enter suppression, 1 to 200; default 200. */
+  candidates?: number;
+  /** Look at this part of the picture alone, in its pixels; boxes stay those of the picture. */
+  region?: [x: number, y: number, width: number, height: number];
   /** The most faces that are returned, best first; default 1000. */
   limit?: number;
   /**

@@ -4,7 +4,14 @@ import { detect, open } from "./engine.js";
 import { model } from "./model.js";
 
 const MOST = 1000;
-const DEFAULTS = { threshold: model.scoreThreshold, overlap: 0.3, limit: MOST, keepAspect: false };
+const MOST_CANDIDATES = 200;
+const DEFAULTS = {
+  threshold: model.scoreThreshold,
+  overlap: 0.3,
+  candidates: MOST_CANDIDATES,
+  limit: MOST,
+  keepAspect: false,
+};
 
 export { model };
 
@@ -102,8 +109,19 @@ function checked(options) {
   if (typeof options.keepAspect !== "boolean") {
     throw new TypeError(`keepAspect ${options.keepAspect}: give true or false`);
   }
-  const { threshold, overlap, limit, keepAspect } = options;
-  return { threshold, overlap, limit, keepAspect };
+  const { threshold, overlap, candidates, limit, keepAspect, region } = options;
+  if (!(Number.isInteger(candidates) && candidates >= 1 && candidates <= MOST_CANDIDATES)) {
+    throw new RangeError(`candidates ${candidates}: give 1 to ${MOST_CANDIDATES}`);
+  }
+  if (region !== undefined && !isRegion(region)) {
+    throw new RangeError(`region ${region}: give whole numbers [x, y, width, height]`);
+  }
+  return { threshold, overlap, candidates, limit, keepAspect, region };
+}
+
+function isRegion(given) {
+  const whole = Array.isArray(given) && given.length === 4 && given.every(Number.isInteger);
+  return whole && Math.min(given[0], given[1]) >= 0 && Math.min(given[2], given[3]) >= 1;
 }
 
 /** Bytes of red, green, blue and alpha of whatever a page can draw. */

@@ -53,7 +53,7 @@ async function read(url) {
  * Find the faces of a picture.
  * @param engine what `open` returned.
  * @param picture { data, width, height }, four bytes a pixel: red, green, blue, and one ignored.
- * @param options { threshold, overlap, limit, keepAspect }
+ * @param options { threshold, overlap, candidates, limit, keepAspect, region }
  * @returns { faces, milliseconds }
  */
 export function detect(engine, picture, options) {
@@ -64,23 +64,39 @@ export function detect(engine, picture, options) {
   }
   const { exports, memory, threads } = engine;
   const began = performance.now();
-  const room = exports.room(width, height);
-  if (room === 0) throw new RangeError(`no memory for a picture of ${width}x${height} pixels`);
+  const { threshold, overlap, candidates, limit, keepAspect, region } = options;
+  const [left, top, wide, high] = region ?? [0, 0, width, height];
+  if (left + wide > width || top + high > height) {
+    throw new RangeError(`region ${region}: reaches out of the picture of ${width}x${height}`);
+  }
+  const room = exports.room(wide, high);
+  if (room === 0) throw new RangeError(`no memory for a picture of ${wide}x${high} pixels`);
   // Growing the memory replaces its buffer, so that it is looked up anew each time.
-  new Uint8Array(memory.buffer, room, data.length).set(data);
-  const { threshold, overlap, limit, keepAspect } = options;
-  const numbers = [threshold, overlap, limit, threads, keepAspect ? 1 : 0];
-  const count = exports.detect(width, height, ...numbers);
+  copy(picture, region, new Uint8Array(memory.buffer, room, wide * high * BYTES));
+  const numbers = [threshold, overlap, limit, threads, keepAspect ? 1 : 0, candidates];
+  const count = exports.detect(wide, high, ...numbers);
   if (count < 0) throw new RangeError(PROBLEMS[count] ?? `error ${count}`);
   const view = new DataView(memory.buffer, exports.found(), count * FIELDS * BYTES);
   const faces = Array.from({ length: count }, (_, index) => {
     const at = (field) => (index * FIELDS + field) * BYTES;
     const number = (field) => view.getFloat32(at(field), true);
     return {
-      box: [number(0), number(1), number(2), number(3)],
+      box: [left + number(0), top + number(1), left + number(2), top + number(3)],
       score: number(4),
       label: view.getInt32(at(5), true),
     };
   });
   return { faces, milliseconds: performance.now() - began };
+}
+
+function copy({ data, width }, region, target) {
+  if (region === undefined) {
+    target.set(data);
+    return;
+  }
+  const [left, top, wide, high] = region;
+  for (let row = 0; row < high; row++) {
+    const from = ((top + row) * width + left) * BYTES;
+    target.set(data.subarray(from, from + wide * BYTES), row * wide * BYTES);
+  }
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ultraface_deploy import models
+from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.safe.text import printable
 
@@ -27,9 +28,13 @@ def network(text: str) -> str:
     """Read the name of an embedded network or the path of one, for argparse.
 
     Raises:
-        InputError: there is none; see `existing`.
+        InputError: there is none, or a folder holds no artifacts; see `existing`.
     """
-    return text if text in models.registry() else str(existing(text))
+    if text in models.registry():
+        return text
+    if existing(text).is_dir():
+        ArtifactFolder.open(text)
+    return text
 
 
 def command(main: Callable[[], None]) -> None:

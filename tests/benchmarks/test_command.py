@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import ROOT
 from ultraface_deploy.benchmarks.command import command
 from ultraface_deploy.errors import CheckFailed, MissingDependency
+from ultraface_deploy.safe.images import PHOTOS
 
 # By module the ways in which it is given files, MISSING in the place of one of them.
 GIVEN = {
@@ -59,7 +60,7 @@ GIVEN = {
         ". --verify . --bench MISSING",
     ],
     "tflm": ["MISSING", ". MISSING"],
-    "threads": ["MISSING"],
+    "threads": ["MISSING", "slim-320 MISSING"],
     "throughput": ["--pictures 1 --model MISSING"],
     "tiles": ["MISSING", ". --model MISSING"],
     "trust": ["MISSING"],
@@ -99,6 +100,18 @@ def test_what_is_not_there(
     assert len(said.splitlines()) == 1
     assert not out
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_photographs_is_no_network(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = import_module("ultraface_deploy.benchmarks.threads")
+    monkeypatch.setattr(sys, "argv", ["threads", str(PHOTOS)])
+    with pytest.raises(SystemExit) as ended:
+        command(module.main)
+    out, said = capsys.readouterr()
+    assert ended.value.code == 2 and not out
+    assert f"{PHOTOS}: no artifact folder (manifest.json is missing)" in said
 
 
 @pytest.mark.parametrize(

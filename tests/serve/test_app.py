@@ -80,7 +80,7 @@ def test_a_picture_that_is_cut_off_says_so(server: Server) -> None:
 @pytest.mark.parametrize(
     ("body", "headers", "status", "problem"),
     [
-        (b"", {}, 400, "the picture: not an image"),
+        (b"", {}, 400, "nothing was sent; send the picture"),
         (b"no picture", {}, 400, "the picture: not an image"),
         (b"x" * (1 << 20) + b"x", {}, 413, "the picture has more than 1 MiB"),
         (PHOTO, {"Content-Type": "multipart/form-data; boundary=x"}, 415, "--data-binary"),

@@ -19,6 +19,7 @@ from ultraface_deploy.serve.looking import Look, face_records
 from ultraface_deploy.serve.metrics import Metrics
 from ultraface_deploy.serve.streams import busy
 
+_SEND = "send the picture itself as the body: curl --data-binary @picture.jpg"
 _MB = 1 << 20
 _CHUNK_S, _BODY_S = 10.0, 60.0
 # What a client that is sent away shall wait: a picture or two are done by then.
@@ -67,6 +68,8 @@ class Detecting:
     async def _answer(self, request: Request, body: bytearray) -> Response:
         threshold = read_threshold(request, self._threshold)
         await self._receive(request, body)
+        if not body:
+            raise HTTPException(400, f"nothing was sent; {_SEND}")
         if self._free == 0:
             raise _Busy
         self._free -= 1
@@ -100,9 +103,7 @@ class Detecting:
 
     def _refuse_unread(self, request: Request) -> None:
         if request.headers.get("content-type", "").startswith("multipart/"):
-            raise HTTPException(
-                415, "send the picture itself as the body: curl --data-binary @picture.jpg"
-            )
+            raise HTTPException(415, _SEND)
         stated = request.headers.get("content-length", "0")
         if not (stated.isascii() and stated.isdecimal()):
             raise HTTPException(400, "Content-Length is no number")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pickle
 
 import pytest
 
@@ -40,3 +41,11 @@ def test_each_says_its_exit_code(name: str) -> None:
     assert code in (1, 2, 3)
     assert name == "UltraFaceError" or f"(exit code {code})" in (PUBLIC[name].__doc__ or "")
     assert issubclass(PUBLIC[name], errors.UltraFaceError)
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_each_comes_back_from_another_process(name: str) -> None:
+    status = (2,) if name == "LibraryError" else ()
+    error = PUBLIC[name](*status, "what is wrong")
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (PUBLIC[name], "what is wrong", vars(error))

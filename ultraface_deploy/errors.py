@@ -46,8 +46,12 @@ class LibraryError(UltraFaceError):
     """
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+        # All that it is made of, for other processes, which make it anew.
+        super().__init__(status, message)
         self.status = status
+
+    def __str__(self) -> str:
+        return str(self.args[1])
 
 
 class CheckFailed(UltraFaceError):  # noqa: N818 - the outcome of a check, not a malfunction

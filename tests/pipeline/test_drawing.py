@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.pipeline.drawing import draw_faces
 
@@ -25,6 +27,22 @@ def test_the_image_itself_is_left_alone() -> None:
     image = GRAY.copy()
     assert changed(draw_faces(image, faces((50, 50, 100, 120))), GRAY).any()
     assert not changed(image, GRAY).any()
+
+
+def test_whatever_faces_are_found_in_can_be_drawn_in() -> None:
+    found = faces((50, 50, 150, 150))
+    wanted = draw_faces(GRAY, found)
+    for image in (
+        GRAY[..., 0],
+        GRAY[..., :1],
+        GRAY.astype(np.uint16) * 257,
+        np.dstack([GRAY, np.zeros(GRAY.shape[:2], np.uint8)]),
+        np.asfortranarray(GRAY)[::-1],
+    ):
+        assert not changed(draw_faces(image, found), wanted).any()
+    for wrong in (None, GRAY.astype(int), GRAY[:0]):
+        with pytest.raises(InputError, match="image"):
+            draw_faces(wrong, found)  # type: ignore[arg-type]
 
 
 def test_without_labels_only_boxes_are_drawn() -> None:

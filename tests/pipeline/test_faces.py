@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,25 @@ def test_is_a_list_of_faces() -> None:
     assert [face.width for face in FACES] == [20, 8, 30]
     with pytest.raises(IndexError):
         FACES[3]
+
+
+def test_equal_where_all_numbers_and_names_are() -> None:
+    points = np.arange(30, dtype=np.float32).reshape(3, 5, 2)
+    assert FACES[:] == FACES and Faces() == Faces() and FACES in [Faces(), FACES[:]]
+    assert replace(FACES, landmarks=points) == replace(FACES, landmarks=points.copy())
+    for other in (
+        FACES[:2],
+        FACES[[1, 0, 2]],
+        replace(FACES, boxes=FACES.boxes + 1),
+        replace(FACES, scores=FACES.scores / 2),
+        replace(FACES, labels=FACES.labels + 1),
+        replace(FACES, class_names=("face",)),
+        replace(FACES, landmarks=points),
+        list(FACES),
+    ):
+        assert other != FACES
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(FACES)
 
 
 def test_a_slice_or_a_mask_gives_faces() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline import PostprocessOptions, encode, make_anchors, nms, postprocess
 
@@ -119,3 +120,22 @@ def test_equals_the_literal_order_of_steps(
     )
     np.testing.assert_allclose(faces.scores, expected[1], rtol=1e-4)
     np.testing.assert_allclose(faces.boxes, expected[0], rtol=1e-3, atol=2e-2)
+
+
+@pytest.mark.parametrize("name", ["score_threshold", "iou_threshold"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_thresholds_are_shares(name: str, value: float) -> None:
+    with pytest.raises(InputError, match=f"`{name}` .*: give 0 to 1"):
+        PostprocessOptions(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["candidates", "top_k"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_counts_are_counts(name: str, value: int) -> None:
+    with pytest.raises(InputError, match=f"`{name}` {value}: give 1 or more"):
+        PostprocessOptions(**{name: value})
+
+
+def test_a_kind_of_nms_that_there_is_not() -> None:
+    with pytest.raises(InputError, match="`nms` Soft: unknown; choose from hard, soft, blend"):
+        PostprocessOptions(nms="Soft")  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -162,3 +164,15 @@ def test_a_hidden_face_cannot_be_told_from_another(how: str) -> None:
     assert inside.std() < 8 < image[50:150, 50:150].std()
     np.testing.assert_array_equal(hidden[170:, 170:], image[170:, 170:])
     assert not (hidden == image)[:20, :20].all()
+
+
+@pytest.mark.parametrize("tiles", [(0, 0), (-1, -1), (1000, 1000), (2,), (2.0, 2), "2x2", 3])
+def test_tiles_of_a_program_that_make_no_sense(tiles: Any) -> None:
+    with pytest.raises(InputError, match=r"`tiles` .*: give auto, or rows and columns of 1 to 256"):
+        View(tiles=tiles)
+
+
+@pytest.mark.parametrize("roi", [(0, 0, 5), (0.0, 0.0, 5.0, 5.0), (-1, 0, 5, 5), "0,0,5,5"])
+def test_regions_of_a_program_that_make_no_sense(roi: Any) -> None:
+    with pytest.raises(InputError, match=r"`roi` .*: give x,y,width,height"):
+        View(roi=roi)

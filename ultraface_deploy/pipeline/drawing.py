@@ -6,7 +6,7 @@ import numpy as np
 
 from ultraface_deploy.pipeline.faces import Faces
 from ultraface_deploy.safe import opencv
-from ultraface_deploy.safe.images import Image
+from ultraface_deploy.safe.images import Image, as_bgr
 from ultraface_deploy.safe.opencv import cv2
 
 # Orange with a dark rim (Okabe and Ito's colour-blind-safe palette): it stands out against skin,
@@ -24,8 +24,8 @@ def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
     the box, else below it, else inside its own box; where it fits in none of these it is left out.
     Without OpenCV there are the boxes alone.
     """
-    marked: Image = bgr.copy()
-    thickness = max(1, round(min(bgr.shape[:2]) / 500))
+    marked: Image = as_bgr(bgr).copy()
+    thickness = max(1, round(min(marked.shape[:2]) / 500))
     boxes = _pixels(faces.boxes)
     if not opencv.available():
         _frame_plainly(marked, boxes, thickness)

@@ -59,7 +59,7 @@ class Face:
         return data
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Faces:
     """What was found in one image, best first.
 
@@ -70,7 +70,7 @@ class Faces:
     1, 2, ... are called, empty where the model does not state it.
 
     `len(faces)`, `for face in faces` and `faces[0]` work as in a list; a slice, a mask or an array
-    of indices gives `Faces` again.
+    of indices gives `Faces` again. Two are equal where all their numbers and names are.
     """
 
     boxes: npt.NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 4), np.float32))
@@ -81,6 +81,21 @@ class Faces:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Faces):
+            return NotImplemented
+        if (self.landmarks is None) != (other.landmarks is None):
+            return False
+        return (
+            np.array_equal(self.rows(), other.rows())
+            and np.array_equal(self.scores, other.scores)
+            and np.array_equal(self.labels, other.labels)
+            and self.class_names == other.class_names
+        )
+
+    # What it holds can be changed.
+    __hash__ = None  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Face]:
         return (self._face(index) for index in range(len(self)))
@@ -207,8 +222,11 @@ class Faces:
         """Return a copy of the image (H, W, 3) uint8 BGR with a box at each face.
 
         Args:
-            image: the image the faces were found in.
+            image: the image the faces were found in, as for `Detector.detect`.
             labels: write the score, and the class where it has a name, where there is room.
+
+        Raises:
+            InputError: it is not an image.
         """
         from ultraface_deploy.pipeline.drawing import draw_faces
 

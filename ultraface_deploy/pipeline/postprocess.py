@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.anchors import make_anchors
 from ultraface_deploy.family.boxes import decode, decode_points
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.faces import Faces
-from ultraface_deploy.pipeline.nms import NmsKind, best_first, suppress
+from ultraface_deploy.pipeline.nms import NmsKind, best_first, parse_nms, suppress
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,17 @@ class PostprocessOptions:
     nms: NmsKind = "hard"
     candidates: int = 200
     top_k: int | None = None
+
+    def __post_init__(self) -> None:
+        parse_nms(self.nms)
+        for name in ("score_threshold", "iou_threshold"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise InputError(f"`{name}` {share:g}: give 0 to 1")
+        for name in ("candidates", "top_k"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise InputError(f"`{name}` {count}: give 1 or more")
 
     def threshold(self, spec: ModelSpec) -> float:
         """Return the score above which a box is a face of this model."""

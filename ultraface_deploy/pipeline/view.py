@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +62,20 @@ class View:
             raise InputError(
                 f"`min_size` {self.min_size:g}, `max_size` {longest:g}: no face has such a size"
             )
-        if self.roi is not None and (min(self.roi[:2]) < 0 or min(self.roi[2:]) < 1):
-            raise InputError(f"`roi` {','.join(map(str, self.roi))}: give x,y,width,height")
+        if self.roi is not None and not (
+            _whole(self.roi, 4) and min(self.roi[:2]) >= 0 and min(self.roi[2:]) >= 1
+        ):
+            raise InputError(f"`roi` {_text(self.roi)}: give x,y,width,height")
+        if self.tiles is None or self.tiles == "auto":
+            return
+        if not (
+            _whole(self.tiles, 2)
+            and min(self.tiles) >= 1
+            and self.tiles[0] * self.tiles[1] <= MAX_TILES
+        ):
+            raise InputError(
+                f"`tiles` {_text(self.tiles)}: give auto, or rows and columns of 1 to {MAX_TILES}"
+            )
 
     @property
     def parts_only(self) -> bool:
@@ -81,8 +93,7 @@ class View:
         x, y, wide, high = self.roi
         if x + wide > width or y + high > height:
             raise InputError(
-                f"`roi` {','.join(map(str, self.roi))}: reaches out of the picture of "
-                f"{width}x{height}"
+                f"`roi` {_text(self.roi)}: reaches out of the picture of {width}x{height}"
             )
         return self.roi
 
@@ -118,6 +129,15 @@ class View:
             sides.max(axis=1) <= longest
         )
         return faces[fits]
+
+
+def _whole(values: Any, count: int) -> bool:
+    """Whether it is so many whole numbers."""
+    return np.shape(values) == (count,) and np.asarray(values).dtype.kind in "iu"
+
+
+def _text(values: object) -> str:
+    return str(values).strip("([])").replace(" ", "")
 
 
 def parse_tiles(text: str) -> Tiles:

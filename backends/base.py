@@ -28,6 +28,7 @@ from ultraface_deploy.errors import BackendError, InputError, MissingDependency
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.preprocess import Tensor as Tensor
 
+MAX_THREADS = 256
 # Corners are offsets times at most a fifth of the image; see `family.boxes.decode`.
 _DECODED_SCALE = 0.2
 
@@ -38,6 +39,8 @@ class Session(ABC):
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self._alone = Lock()
+        self.pool_of: int | None = None
+        """The process that has the threads it computes with; None of one thread."""
         self.batch: int | None = 1
         """How many inputs the network takes at once; None for any number."""
         self.alternatives: Sequence[ModelSpec] = ()
@@ -78,8 +81,9 @@ class Session(ABC):
             As `run`, with B in the place of 1.
 
         Raises:
-            BackendError: the runtime failed.
+            BackendError: the runtime failed, or its threads stayed behind in a forked process.
         """
+        _refuse_fork(self.pool_of)
         with self._alone:
             if len(tensor) == 1 and self.batch in (None, 1):
                 return self._bound(self._run(tensor))
@@ -143,6 +147,8 @@ class Backend(ABC):
     """The package that carries the module, for its version."""
     extra: str | None = None
     """What installs it; None for the base install."""
+    _pool_of: int | None = None
+    """The process that has threads of the runtime."""
     wheels: tuple[str, ...] = ()
     """Packages with aarch64 wheels that it needs on an emulated core; none: it cannot run there."""
 
@@ -220,11 +226,12 @@ class Backend(ABC):
         Raises:
             MissingDependency: the runtime is not installed.
             InputError: a file's name is not UTF-8.
-            BackendError: the runtime refuses the files, or its outputs are not a detector's.
+            BackendError: the runtime refuses the files, its outputs are not a detector's, or its
+                threads stayed behind in a forked process.
         """
         self.require()
-        if threads < 1:
-            raise InputError(f"`threads` {threads}: at least one thread is needed")
+        if not 1 <= threads <= MAX_THREADS:
+            raise InputError(f"`threads` {threads}: give 1 to {MAX_THREADS}")
         for path in files:
             # Native code crashes on such a name.
             if not str(path).isprintable() and str(path).encode(errors="ignore") != os.fsencode(
@@ -233,10 +240,13 @@ class Backend(ABC):
                 raise InputError(
                     f"{path}: its name is not UTF-8, which no runtime takes; rename it"
                 )
+        _refuse_fork(self._pool_of)
         in_halves = halves and self.halves and precision == "int8" and computes_halves()
         try:
             session = self._load(files, spec, threads, "fp16" if in_halves else precision)
             session.halves = in_halves
+            if threads > 1:
+                self._pool_of = session.pool_of = os.getpid()
             session.alternatives = alternatives
             outputs = session.run(probe_tensor(spec))
             session.alternatives = ()
@@ -263,6 +273,15 @@ class Backend(ABC):
     def input_size(self, files: Sequence[Path]) -> tuple[int, int] | None:
         """Return (width, height) of a file that only the runtime can read, None elsewhere."""
         return None
+
+
+def _refuse_fork(pool_of: int | None) -> None:
+    """Refuse to wait for ever for threads that only the process has that was forked."""
+    if pool_of not in (None, os.getpid()):
+        raise BackendError(
+            "this process was forked from one in which the runtime has several threads, and they "
+            "stayed there; start it otherwise (multiprocessing's method 'spawn'), or use 1 thread"
+        )
 
 
 def computes_halves(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

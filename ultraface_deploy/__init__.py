@@ -73,6 +73,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     # Start-up is part of the interface: `ultraface-deploy --help` must not import OpenCV.
     if name in _LAZY:

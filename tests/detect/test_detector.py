@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import shutil
+import subprocess
+import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import Convert, MakeCheckpoint, noise
+import ultraface_deploy
+import ultraface_deploy.bench
+from tests.conftest import ROOT, Convert, MakeCheckpoint, noise
 from ultraface_deploy import Detector as PublicDetector
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.backends import get_backend
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.family.known import Known
 from ultraface_deploy.pipeline import Faces, PostprocessOptions, iou_matrix
 from ultraface_deploy.pipeline.view import View
 from ultraface_deploy.safe.images import DEMO_PHOTO, read_picture
@@ -218,3 +226,87 @@ def test_a_picture_decoded_smaller_has_its_faces_in_the_same_places(
     found = detector.detect(image, reduction)
     assert len(wanted) and len(found)
     assert iou_matrix(wanted.boxes, found.boxes)[0, 0] > 0.94
+
+
+def test_what_is_imported_late_is_listed_for_those_who_type() -> None:
+    for package in (ultraface_deploy, ultraface_deploy.bench):
+        assert set(package.__all__) <= set(dir(package))
+
+
+def test_a_closed_detector_says_so(detector: Detector) -> None:
+    detector.close()
+    detector.close()
+    assert repr(detector) == "<Detector, closed>"
+    for use in (detector.detect, lambda image: detector.detect_batch([image])):
+        with pytest.raises(InputError, match="the detector is closed; open it again"):
+            use(noise(20, 20))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_detector_says_why_it_is_not_copied(
+    detector: Detector, copied: Callable[[Detector], object]
+) -> None:
+    with pytest.raises(TypeError, match="another process; open one there from the same file"):
+        copied(detector)
+
+
+_FORK = """
+import os, sys
+from tests.conftest import noise
+from ultraface_deploy import BackendError, Detector
+model, backend, threads, opened_there = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+detector, image = Detector.open(model, backend, threads=threads), noise(200, 200)
+wanted = detector.detect(image)
+if os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+code = 9
+try:
+    if opened_there == "yes":
+        detector = Detector.open(model, backend, threads=threads)
+    code = 0 if detector.detect(image) == wanted else 7
+except BackendError as error:
+    code = 3 if "forked" in str(error) else 8
+finally:
+    os._exit(code)
+"""
+
+
+@pytest.mark.parametrize("opened_there", ["no", "yes"])
+@pytest.mark.parametrize("backend", ["onnxruntime", "mnn", "ncnn", "torch"])
+def test_a_forked_process_does_not_wait_for_threads_that_stayed_behind(
+    folder: ArtifactFolder, backend: str, opened_there: str
+) -> None:
+    for threads, ends_with in ((1, 0), (2, 3)):
+        words = [sys.executable, "-c", _FORK, str(folder.path), backend, str(threads), opened_there]
+        assert subprocess.run(words, cwd=ROOT, timeout=100).returncode == ends_with, threads
+
+
+@pytest.mark.parametrize("shape", [(60, 40, 3), (60, 40, 1), (60, 40, 4), (60, 40)])
+def test_lines_of_one_image_are_not_taken_for_images(
+    detector: Detector, shape: tuple[int, ...]
+) -> None:
+    image = np.zeros(shape, np.uint8)
+    for several in (detector.detect_batch, detector.detect_many):
+        with pytest.raises(InputError, match="is one image; give a list of them"):
+            several(image)
+        assert len(list(several([image, image]))) == 2
+
+
+def test_16_bits_in_the_other_order_of_bytes(detector: Detector) -> None:
+    image = noise(90, 70).astype(np.uint16) * 257
+    assert detector.detect(image.astype(">u2")) == detector.detect(image.astype("<u2"))
+
+
+def test_what_contradicts_the_manifest_is_refused(folder: ArtifactFolder) -> None:
+    (file,) = folder.files(folder.find("mnn"))
+    for model in (folder.path, file):
+        assert Detector.open(model, "mnn", input_size=(128, 96)).spec == folder.spec
+        with pytest.raises(InputError, match="is made for 128x96; convert it again"):
+            Detector.open(model, "mnn", input_size=(640, 480))
+        with pytest.raises(InputError, match="states itself what its network reads"):
+            Detector.open(model, "mnn", known=Known(mean=(1, 2, 3)))
+    with pytest.raises(InputError, match="precision 'int4' is unknown"):
+        Detector.open(folder.path, precision="int4")  # type: ignore[arg-type]
+    for threads in (0, 257):
+        with pytest.raises(InputError, match=f"`threads` {threads}: give 1 to 256"):
+            Detector.open(folder.path, threads=threads)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ultraface_deploy import models
-from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.agreement.precision import Precision, parse_precision
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder
 from ultraface_deploy.artifacts.recognition import recognise, sound_files
 from ultraface_deploy.artifacts.source import owning_folder
@@ -96,6 +96,7 @@ def find_files(
         MissingDependency: the runtime is not installed.
         BackendError: the runtime cannot run the file.
     """
+    parse_precision(precision)
     model = model_file(model)
     if model.is_dir():
         folder = ArtifactFolder.open(model)

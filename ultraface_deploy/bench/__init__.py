@@ -28,6 +28,10 @@ _LAZY = {
 __all__ = ["BenchReport", "BenchSettings", "compare_reports", "configurations", "measure"]
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,7 @@ class Detector:
         precision: Precision | None = None,
         files: tuple[Path, ...] = (),
     ) -> None:
-        self.session = session
+        self._session: Session | None = session
         self.backend = backend
         self.options = options or PostprocessOptions()
         self.view = view or View()
@@ -61,6 +61,17 @@ class Detector:
         self._input = _Input(session.spec)
         self.files = files
         """What the network was loaded from, in the runtime's order."""
+
+    @property
+    def session(self) -> Session:
+        """The loaded network.
+
+        Raises:
+            InputError: the detector is closed.
+        """
+        if self._session is None:
+            raise InputError("the detector is closed; open it again")
+        return self._session
 
     @property
     def spec(self) -> ModelSpec:
@@ -87,7 +98,8 @@ class Detector:
                 file; or the name of an embedded model.
             backend: runtime; None for the first installed one that reads what is there.
             precision: which of a folder's artifacts.
-            threads: threads of one inference.
+            threads: threads of one inference. torch and OpenCV have one pool for the whole
+                process, which keeps this size.
             options: thresholds and NMS kind.
             input_size: (width, height), for foreign files that do not state it.
             head: for foreign files, where the guess from one run is wrong.
@@ -113,9 +125,17 @@ class Detector:
         return cls(session, runtime, options, view, stored, files)
 
     def __repr__(self) -> str:
+        if self._session is None:
+            return "<Detector, closed>"
         spec = self.spec
         runs = f"{self.backend.name} {self.precision}" if self.precision else self.backend.name
         return f"<Detector {spec.name} {spec.width}x{spec.height}, {runs}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Detector holds a runtime's memory and cannot be copied or sent to another process; "
+            "open one there from the same file"
+        )
 
     def detect(
         self, image: npt.NDArray[Any], reduction: Reduction | None = None, pixel: float = 1.0
@@ -133,7 +153,9 @@ class Detector:
             Faces in pixels of the image, or of the whole picture, best first.
 
         Raises:
-            InputError: it is not an image, or the view's region does not lie within it.
+            InputError: it is not an image, the view's region does not lie within it, or the
+                detector is closed.
+            BackendError: the runtime failed, or its threads stayed behind in a forked process.
         """
         bgr = as_bgr(image)
         if reduction is not None:
@@ -189,11 +211,13 @@ class Detector:
             The faces of each image, as `detect` returns them.
 
         Raises:
-            InputError: one is not an image, or the view's region does not lie within it.
+            InputError: one is not an image, the view's region does not lie within it, or the
+                detector is closed.
+            BackendError: the runtime failed, or its threads stayed behind in a forked process.
         """
         if size < 1:
             raise InputError(f"size={size}: at least one input at a time")
-        pictures = [as_bgr(image) for image in images]
+        pictures = [as_bgr(image) for image in _several(images)]
         extents = [(picture.shape[1], picture.shape[0]) for picture in pictures]
         parts = [self.view.parts(*extent, self.spec) for extent in extents]
         looks = [
@@ -222,11 +246,11 @@ class Detector:
 
     def detect_many(self, images: Iterable[npt.NDArray[Any]]) -> Iterator[Faces]:
         """Find the faces of many images, one at a time: memory does not grow with their number."""
-        return map(self.detect, images)
+        return map(self.detect, _several(images))
 
     def close(self) -> None:
-        """Let go of the runtime's memory."""
-        del self.session
+        """Let go of the runtime's memory; a second time does nothing."""
+        self._session = None
 
     def __enter__(self) -> Detector:
         return self
@@ -238,6 +262,15 @@ class Detector:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _several(images: Iterable[npt.NDArray[Any]]) -> Iterable[npt.NDArray[Any]]:
+    """Refuse a single image, whose lines would be taken for images."""
+    if isinstance(images, np.ndarray) and (
+        images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (1, 3, 4))
+    ):
+        raise InputError(f"an array of shape {images.shape} is one image; give a list of them")
+    return images
 
 
 def open_detector(

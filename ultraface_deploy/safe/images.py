@@ -224,7 +224,7 @@ def as_bgr(image: Any) -> Image:
         raise InputError(
             f"an array of shape {image.shape} is not an image; give (H, W, 3) uint8 BGR"
         )
-    if image.dtype == np.uint16:
+    if image.dtype.newbyteorder("=") == np.uint16:
         image = (image >> 8).astype(np.uint8)
     if image.dtype != np.uint8:
         raise InputError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,12 @@ def test_is_a_list_of_faces() -> None:
     assert [face.width for face in FACES] == [20, 8, 30]
     with pytest.raises(IndexError):
         FACES[3]
+
+
+@pytest.mark.parametrize("method", [Detector.detect, Faces.draw, Faces.crop])
+def test_a_typed_program_gives_what_opencv_read(method: Callable[..., object]) -> None:
+    """Its stubs say numbers of any kind, which is more than uint8."""
+    assert signature(method).parameters["image"].annotation == "npt.NDArray[Any]"
 
 
 def test_equal_where_all_numbers_and_names_are() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from ultraface_deploy.pipeline.faces import Faces
 from ultraface_deploy.safe import opencv
@@ -17,14 +20,14 @@ _RIM = (40, 40, 40)
 _FAR = 100_000
 
 
-def draw_faces(bgr: Image, faces: Faces, labels: bool = True) -> Image:
+def draw_faces(image: npt.NDArray[Any], faces: Faces, labels: bool = True) -> Image:
     """Return a copy of an image (H, W, 3) uint8 BGR with a box at each face, and its landmarks.
 
     The score, and the class where it has a name, is written where it hides no other face: above
     the box, else below it, else inside its own box; where it fits in none of these it is left out.
     Without OpenCV there are the boxes alone.
     """
-    marked: Image = as_bgr(bgr).copy()
+    marked: Image = as_bgr(image).copy()
     thickness = max(1, round(min(marked.shape[:2]) / 500))
     boxes = _pixels(faces.boxes)
     if not opencv.available():

@@ -198,7 +198,7 @@ class Faces:
             kept &= (x >= left) & (x < right) & (y >= top) & (y < bottom)
         return self[kept]
 
-    def crop(self, image: Image, margin: float = 0.0) -> list[Image]:
+    def crop(self, image: npt.NDArray[Any], margin: float = 0.0) -> list[npt.NDArray[Any]]:
         """Cut the faces out of the image they were found in, best first.
 
         Args:
@@ -218,7 +218,7 @@ class Faces:
             crops.append(image[y1:y2, x1:x2].copy())
         return crops
 
-    def draw(self, image: Image, labels: bool = True) -> Image:
+    def draw(self, image: npt.NDArray[Any], labels: bool = True) -> Image:
         """Return a copy of the image (H, W, 3) uint8 BGR with a box at each face.
 
         Args:

@@ -26,11 +26,14 @@ class _Session(Session):
     def _run(self, tensor: Tensor) -> Mapping[str, Tensor]:
         import torch
 
-        # torch has one thread pool for the whole process; its size is set where it is used.
-        if torch.get_num_threads() != self._threads:
-            torch.set_num_threads(self._threads)
-        with torch.inference_mode():
-            outputs = self._network(torch.from_numpy(tensor))
+        # torch has one thread pool for the whole process, which may be training beside us.
+        before = torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        try:
+            with torch.inference_mode():
+                outputs = self._network(torch.from_numpy(tensor))
+        finally:
+            torch.set_num_threads(before)
         named = zip(self.spec.outputs, outputs, strict=True)
         return {name: output.numpy() for name, output in named}
 

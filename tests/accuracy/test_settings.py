@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -61,3 +63,9 @@ def test_full_size_inputs_lie_on_the_grid_of_the_strides() -> None:
 def test_policies_that_make_no_sense_are_refused(keep_aspect: bool, scale: int) -> None:
     with pytest.raises(InputError, match="`scale`"):
         EvalSettings(keep_aspect=keep_aspect, scale=scale)
+
+
+@pytest.mark.parametrize("wrong", [{"nms": "Soft"}, {"score_threshold": 2}, {"top_k": 0}])
+def test_settings_that_no_network_is_run_with(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"`{next(iter(wrong))}`"):
+        EvalSettings(**wrong)

@@ -168,6 +168,18 @@ def as_mnn(source: Path, target: Path) -> Path:
     return target
 
 
+def test_torch_leaves_the_program_its_threads(small: ArtifactFolder) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        load(small, "torch", 1).run(probe_tensor(small.spec))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("name", ["onnxruntime", "opencv", "mnn"])
 def test_outputs_are_not_bound_by_position(
     small: ArtifactFolder, tmp_path: Path, name: str

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -215,3 +216,12 @@ def test_landmarks_are_compared_too(tmp_path: Path) -> None:
     other = compare_with_recorded(tmp_path / "r.npz", Recorded(spec, moved), "opencv", "fp32")
     assert (same.passed, same.images) == (True, 1)
     assert not other.passed
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"min_launches": 0}, {"min_launches": 7}, {"launch_seconds": 0}, {"round_seconds": -1}],
+)
+def test_settings_that_measure_nothing(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"`{next(iter(wrong))}`"):
+        BenchSettings(**wrong)

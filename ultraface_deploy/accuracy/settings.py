@@ -35,6 +35,7 @@ class EvalSettings:
     scale: int | str | None = None
 
     def __post_init__(self) -> None:
+        _ = self.postprocess
         if self.scale is not None and self.keep_aspect:
             raise InputError("`scale` keeps the aspect ratio already; leave out `keep_aspect`")
         if isinstance(self.scale, int) and not MIN_SIDE <= self.scale <= MAX_SIDE:

@@ -23,7 +23,7 @@ from ultraface_deploy.bench.plan import Configuration
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.bench.subject import Subject
 from ultraface_deploy.bench.watch import Watch
-from ultraface_deploy.errors import WorkerFailed
+from ultraface_deploy.errors import InputError, WorkerFailed
 from ultraface_deploy.safe.files import sha256_of
 from ultraface_deploy.safe.images import DEMO_PHOTO
 
@@ -50,6 +50,16 @@ class BenchSettings:
     ci_percent: float = 1.0
     run_seconds: float = 90.0
     image: str = str(DEMO_PHOTO)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_launches <= self.max_launches:
+            raise InputError(
+                f"`min_launches` {self.min_launches}, `max_launches` {self.max_launches}: "
+                "give 1 or more, the second no less than the first"
+            )
+        for name in ("launch_seconds", "round_seconds"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"`{name}` {getattr(self, name):g}: give more than 0")
 
     @property
     def rounds(self) -> int:

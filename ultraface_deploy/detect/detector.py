@@ -98,8 +98,8 @@ class Detector:
                 file; or the name of an embedded model.
             backend: runtime; None for the first installed one that reads what is there.
             precision: which of a folder's artifacts.
-            threads: threads of one inference. torch and OpenCV have one pool for the whole
-                process, which keeps this size.
+            threads: threads of one inference. OpenCV has one pool for the whole process, which
+                keeps this size.
             options: thresholds and NMS kind.
             input_size: (width, height), for foreign files that do not state it.
             head: for foreign files, where the guess from one run is wrong.

@@ -109,6 +109,24 @@ def test_the_end_of_an_mp4(video: Path, change: Callable[[bytearray], None], who
     assert (source.stopped is None) is whole
 
 
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_clock_of_a_thousand_ticks_a_second_is_no_rate(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 1000.0, (64, 48))
+    for number in range(40):
+        writer.write(noise(64, 48, number))
+    writer.release()
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * share)])
+    source = open_source(str(path))
+    assert source.count is None
+    seen = sum(1 for _ in source)
+    if share == 1:
+        assert seen == 40 and source.stopped is None
+    else:
+        assert seen < 25 and source.stopped == f"{path}: stopped after {seen} pictures"
+
+
 def levels(path: Path) -> list[int]:
     """The number of the picture that a video shows, from one picture to the next."""
     capture = cv2.VideoCapture(str(path))

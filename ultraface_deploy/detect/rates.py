@@ -8,15 +8,15 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.detect.sources import FrameSource
+from ultraface_deploy.detect.sources import FASTEST, FrameSource
 from ultraface_deploy.detect.whole import packet_times
 
 _Times = npt.NDArray[np.float64]
 
 # Of what says nothing, or nothing that can be.
 _USUAL = 25.0
-_SLOWEST_LIVE, _FASTEST = 1.0, 240.0
-_COMMON = (5.0, 10.0, 24.0, 25.0, 30.0, 50.0, 60.0, 120.0, _FASTEST)
+_SLOWEST_LIVE = 1.0
+_COMMON = (5.0, 10.0, 24.0, 25.0, 30.0, 50.0, 60.0, 120.0, FASTEST)
 # Seconds that a picture may be shown too early or too late.
 _FAR = 0.1
 # Repeats cost time: a stated rate is not taken at any price.
@@ -63,11 +63,11 @@ def _states_times(source: FrameSource) -> bool:
 def _rate_of(source: FrameSource, sure: bool) -> float:
     stated = source.fps
     if source.live:
-        return stated if _SLOWEST_LIVE <= stated <= _FASTEST else _USUAL
+        return stated if _SLOWEST_LIVE <= stated <= FASTEST else _USUAL
     if source.kind == "video":
         times = list(islice(packet_times(source.paths[0]), _ENOUGH))
         return steady_rate(np.asarray(times, np.float64), stated, sure)
-    return stated if 0 < stated <= _FASTEST else _USUAL
+    return stated if 0 < stated <= FASTEST else _USUAL
 
 
 def steady_rate(times: _Times, stated: float, sure: bool = False) -> float:
@@ -83,12 +83,12 @@ def steady_rate(times: _Times, stated: float, sure: bool = False) -> float:
     """
     stated = stated if stated > 0 else 0.0
     if len(times) < 2 or not times.any() or not (sure or _is_steady(times)):
-        return stated if 0 < stated <= _FASTEST else _USUAL
+        return stated if 0 < stated <= FASTEST else _USUAL
     shown = np.sort(times)
     mean = (len(shown) - 1) / (shown[-1] - shown[0])
     if 0 < stated <= _MOST_REPEATS * mean and _farthest(shown, stated) <= _FAR:
         return stated
-    others = sorted(rate for rate in (*_COMMON, mean) if mean <= rate <= _FASTEST)
+    others = sorted(rate for rate in (*_COMMON, mean) if mean <= rate <= FASTEST)
     fits = (rate for rate in others if _farthest(shown, rate) <= _FAR)
     return float(next(fits, others[-1] if others else stated or mean))
 

@@ -26,6 +26,8 @@ from ultraface_deploy.safe.text import counted
 # A camera that gives no picture so often in a row is gone.
 _CAMERA_TRIES = 10
 RECONNECT_SECONDS = 30.0
+FASTEST = 240.0
+"""Pictures a second of a video. What states more states the unit of its clock, as browsers do."""
 
 
 @dataclass
@@ -174,7 +176,7 @@ class FrameSource:
                     yield Frame(name, as_bgr(image), index, self, time=shown, pixel=pixel)
                 index += 1
             if self.camera is not None or not is_whole(
-                self.paths[0], capture, index, self.count, time
+                self.paths[0], capture, index, _count_of(capture), time
             ):
                 got = counted(index, "picture")
                 if self.count is not None:
@@ -207,8 +209,9 @@ class FrameSource:
             require_progressive(self.paths[0])
         if not isinstance(capture, PiCamera):  # which says nothing of itself
             self.fps = max(0.0, capture.get(cv2.CAP_PROP_FPS))
-            frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-            self.count = frames if self.kind == "video" and frames > 0 else None
+            # Mostly the length times the rate, which says nothing where that is a clock's unit.
+            known = self.kind == "video" and self.fps <= FASTEST
+            self.count = _count_of(capture) if known else None
         capture.release()
         return self
 
@@ -243,6 +246,11 @@ def _require_size(capture: cv2.VideoCapture, name: str) -> None:
             f"{name}: has {width}x{height} pixels, more than {os.environ[PIXELS]}; "
             f"for a video you trust set {PIXELS}"
         )
+
+
+def _count_of(capture: Any) -> int | None:
+    frames = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    return frames if frames > 0 else None
 
 
 def _same(read: Read) -> Read:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import Convert
+from tests.conftest import ROOT, Convert
 from ultraface_deploy.accuracy import (
     EvalSettings,
     Options,
@@ -247,3 +249,23 @@ def test_published_checkpoints_reach_their_figures(
     subjects = find_subjects(made.path, ["onnxruntime"])
     (result,) = evaluate_wider(subjects, wider, wider / "ground_truth_dev").results
     assert tuple(result.ap().values()) == pytest.approx(expected, abs=0.001)
+
+
+def test_a_script_without_a_guard_evaluates_once(
+    folder: ArtifactFolder, pictures: Path, ground_truth: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from ultraface_deploy.accuracy import evaluate_wider, find_subjects\n"
+        f"subjects = find_subjects({str(folder.path)!r}, ['onnxruntime'])\n"
+        f"places = Path({str(pictures)!r}), Path({str(ground_truth)!r})\n"
+        "found = evaluate_wider(subjects, *places).to_dict()['results']\n"
+        "print('images', [each['images'] for each in found])\n"
+    )
+    for words, text in (([script], None), (["-"], script.read_text())):
+        done = subprocess.run(
+            [sys.executable, *words], input=text, cwd=ROOT, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stdout) == (0, "images [3]\n"), done.stderr
+        assert "images" not in done.stderr, "what a process prints goes to standard error"

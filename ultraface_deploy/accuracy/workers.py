@@ -11,14 +11,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ultraface_deploy.accuracy.classes import write_classes
@@ -99,8 +102,9 @@ def _in_processes(
     running: dict[Future[str | None], str] = {}
     try:
         while True:
-            for name, path in islice(tasks, _AHEAD * processes - len(running)):
-                running[pool.submit(_detect, name, path)] = name
+            with _no_main():
+                for name, path in islice(tasks, _AHEAD * processes - len(running)):
+                    running[pool.submit(_detect, name, path)] = name
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -112,6 +116,20 @@ def _in_processes(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Keep processes that are started from importing the program, of which they need nothing.
+
+    Where a program evaluates outside of `if __name__ == "__main__":`, each would begin it anew.
+    """
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 _job: Job

@@ -16,6 +16,7 @@ from ultraface_deploy.errors import InputError, UltraFaceError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.sdk import RUNTIMES, Runtime, write_project
 from ultraface_deploy.sdk.cpp import embedded_model
+from ultraface_deploy.sdk.languages import bindings, copy_binding
 from ultraface_deploy.sdk.project import fill
 
 SUFFIXES = {"ncnn": ("ncnn.param", "ncnn.bin"), "mnn": ("mnn",), "c": ("c", "h")}
@@ -259,3 +260,26 @@ def test_an_artifact_that_nobody_verified_is_tried_before_it_is_packed(
     with pytest.raises(UltraFaceError, match="ncnn"):
         write_project(replace(artifacts, artifacts=unverified), tmp_path / "sdk", "ncnn")
     assert not (tmp_path / "sdk").exists()
+
+
+@pytest.mark.parametrize("name", bindings())
+def test_a_binding_says_which_program_its_test_lacks(name: str, tmp_path: Path) -> None:
+    copy_binding(name, tmp_path)
+    folder, programs = tmp_path / "bindings" / name, tmp_path / "programs"
+    programs.mkdir()
+    (programs / "dirname").symlink_to("/usr/bin/dirname")
+    record = bindings()[name]
+    for program in record.programs:
+        # All but this one and those after it are there.
+        done = subprocess.run(
+            ["/bin/sh", folder / "test.sh"],
+            env={"PATH": str(programs)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 3
+        assert done.stderr == (
+            f"test.sh: {program} is not installed; Debian: apt-get install "
+            f"{' '.join(record.packages)}\n"
+        )
+        (programs / program).symlink_to("/bin/true")

@@ -19,6 +19,7 @@ from ultraface_deploy.safe.records import Version, read
 
 _FOLDER = Path(__file__).parent / "bindings"
 _RECORD = "binding.json"
+_TEST, _BEGIN = "test.sh", 'cd "$(dirname "$0")"\n'
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,25 @@ def parse_bindings(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def copy_binding(name: str, project: Path) -> None:
-    """Copy a binding's files to their place in a project."""
+    """Copy a binding's files to their place in a project; its test says what it needs."""
     target = project / "bindings" / name
     for path in sorted((_FOLDER / name).rglob("*")):
         place = target / path.relative_to(_FOLDER / name)
         if path.is_file() and path.name != _RECORD and path.suffix != ".pyc":
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
+    test = target / _TEST
+    test.write_text(test.read_text().replace(_BEGIN, f"{_BEGIN}{_needing(bindings()[name])}", 1))
+
+
+def _needing(binding: Binding) -> str:
+    """Return the lines of a shell that end a test where a program is missing."""
+    return (
+        f"for program in {' '.join(binding.programs)}; do\n"
+        '    command -v "$program" >/dev/null || {\n'
+        f'        echo "{_TEST}: $program is not installed; Debian: apt-get install'
+        f' {" ".join(binding.packages)}" >&2\n'
+        "        exit 3\n"
+        "    }\n"
+        "done\n"
+    )

@@ -79,7 +79,7 @@ def _needing(binding: Binding) -> str:
     """Return the lines of a shell that end a test where a program is missing."""
     return (
         f"for program in {' '.join(binding.programs)}; do\n"
-        '    command -v "$program" >/dev/null || {\n'
+        '    type "$program" >/dev/null 2>&1 || {\n'
         f'        echo "{_TEST}: $program is not installed; Debian: apt-get install'
         f' {" ".join(binding.packages)}" >&2\n'
         "        exit 3\n"

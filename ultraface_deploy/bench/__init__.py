@@ -5,6 +5,8 @@ report = measure(configurations(["artifacts/slim-320"], backends=["ncnn"], threa
 print(report.rows("inference")[0].median_ms)
 """
 
+# Tested by tests/detect/test_detector.py.
+
 from __future__ import annotations
 
 from importlib import import_module

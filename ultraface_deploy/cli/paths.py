@@ -101,6 +101,12 @@ def named_file(option: str, path: Path) -> None:
         input_file(option, path)
 
 
+def named_path(option: str, path: Path) -> None:
+    """Refuse a file or folder that is not there; a word without a suffix may be a name."""
+    if path.suffix or len(path.parts) > 1 or path.exists():
+        input_path(option, path)
+
+
 def cache_place(option: str, path: Path) -> None:
     """Refuse a folder that can neither be made nor written; `disk`, `ram` and `off` are none."""
     if str(path) not in ("disk", "ram", "off"):
@@ -147,6 +153,8 @@ CHECKS: dict[str, Check] = {
     "--init": input_file,
     "--into": input_file,
     "--beside": input_file,
+    # Before the emulator is asked for.
+    "bench count [DIR]...": named_path,
     "bench compare A.json": input_file,
     "bench compare B.json": input_file,
     "bench report RESULT.json": input_file,

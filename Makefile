@@ -53,7 +53,7 @@ test-bindings: $(STAMP)
 	$(BIN)/python -m pytest tests/sdk/test_bindings.py $(if $(ONLY),-k '$(ONLY)')
 
 # The C detector on emulated processors of other kinds, and under every warning. Debian's packages:
-# qemu-user qemu-system-arm clang nodejs gcc-arm-none-eabi libnewlib-arm-none-eabi, and
+# qemu-user qemu-system-arm clang libclang-rt-dev nodejs gcc-arm-none-eabi libnewlib-arm-none-eabi, and
 # gcc-{aarch64,riscv64,s390x}-linux-gnu gcc-arm-linux-gnueabihf with their libc6-dev.
 test-c: $(STAMP)
 	$(BIN)/python -m pytest tests/converters/c

@@ -268,6 +268,16 @@ def noise(width: int, height: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+def noise_video(path: Path, pictures: int, fps: float = 10.0) -> None:
+    """Write a video of 64x48 pixels whose pictures are noise of the seeds 0, 1, 2, ..."""
+    import cv2
+
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, (64, 48))
+    for number in range(pictures):
+        writer.write(noise(64, 48, number))
+    writer.release()
+
+
 @pytest.fixture(scope="session")
 def write_truth() -> WriteGroundTruth:
     """Return a function that writes images as the four official files into a folder."""

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import noise
+from tests.conftest import noise, noise_video
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.detect.run import Workers, run
@@ -102,10 +102,7 @@ def test_every_file_is_the_same_with_any_number_of_workers(
 @pytest.mark.parametrize("limit", [None, 7])
 def test_a_video_too(tmp_path: Path, limit: int | None) -> None:
     path = tmp_path / "clip.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
-    for number in range(20):
-        writer.write(noise(64, 48, number))
-    writer.release()
+    noise_video(path, 20)
     alone = everything(str(path), tmp_path / "alone", None, limit)
     assert everything(str(path), tmp_path / "three", several(3), limit) == alone
     assert contents(tmp_path / "three") == contents(tmp_path / "alone")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import noise
+from tests.conftest import noise, noise_video
 from ultraface_deploy.detect.opening import open_source
 from ultraface_deploy.detect.run import run
 from ultraface_deploy.detect.sinks import Wanted, open_sinks
@@ -46,10 +46,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def video(tmp_path: Path) -> Path:
     path = tmp_path / "clip.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
-    for number in range(6):
-        writer.write(noise(64, 48, number))
-    writer.release()
+    noise_video(path, 6)
     return path
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import noise
+from tests.conftest import noise, noise_video
 from tests.safe.test_animations import KINDS, LEVELS, animate
 from ultraface_deploy.detect.live import shown_url
 from ultraface_deploy.detect.opening import open_source
@@ -109,10 +109,7 @@ def test_heic_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("name", ["a.flv", "a.wmv", "a.ts", "a.3gp", "a", "a.video", "a.MJPG"])
 def test_videos_of_any_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / "a.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
-    for number in range(6):
-        writer.write(noise(64, 48, number))
-    writer.release()
+    noise_video(path, 6)
     path.rename(tmp_path / name)
     source = open_source(str(tmp_path / name))
     assert source.kind == "video" and len(list(source)) == 6
@@ -241,10 +238,7 @@ def test_a_stream_that_never_answers_is_given_up() -> None:
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_a_video_on_a_web_server_that_breaks_off_says_so(tmp_path: Path, share: float) -> None:
     path = tmp_path / "a.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
-    for number in range(40):
-        writer.write(noise(64, 48, number))
-    writer.release()
+    noise_video(path, 40)
     with serving_file(path, share) as url:
         source = open_source(url, patience=5)
         frames = list(source)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import Cli, noise
+from tests.conftest import Cli, noise, noise_video
 from ultraface_deploy.detect.detector import open_detector
 from ultraface_deploy.detect.opening import open_sources
 from ultraface_deploy.detect.run import Workers, run
@@ -58,10 +58,7 @@ def sources(tmp_path: Path) -> list[str]:
     animation.durations = [40] * 5
     assert cv2.imwriteanimation(str(folder / "4-moving.png"), animation)
     video = tmp_path / "clip.avi"
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 48))
-    for number in range(10):
-        writer.write(noise(64, 48, number))
-    writer.release()
+    noise_video(video, 10)
     content = video.read_bytes()
     video.write_bytes(content[: len(content) * 2 // 3])
     return [str(folder), str(video), str(folder / "7.png"), str(folder / "7.png")]

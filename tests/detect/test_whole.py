@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.conftest import noise
+from tests.conftest import noise, noise_video
 from tests.detect.test_sinks import write
 from tests.safe.test_animations import animate
 from ultraface_deploy.detect.opening import open_source
@@ -112,10 +112,7 @@ def test_the_end_of_an_mp4(video: Path, change: Callable[[bytearray], None], who
 @pytest.mark.parametrize("share", [1.0, 0.5])
 def test_a_clock_of_a_thousand_ticks_a_second_is_no_rate(tmp_path: Path, share: float) -> None:
     path = tmp_path / "a.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 1000.0, (64, 48))
-    for number in range(40):
-        writer.write(noise(64, 48, number))
-    writer.release()
+    noise_video(path, 40, 1000.0)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
     source = open_source(str(path))

@@ -15,11 +15,9 @@ from ultraface_deploy.train.batches import Batch
 def settle(net: nn.Module, batches: Iterable[Batch]) -> None:
     """Bring every BatchNorm's statistics to those of its input; what the network gives stays.
 
-    Weights that were trained with frozen statistics have left them behind. In training a
-    BatchNorm normalises by its batch, so there such a network gives something else at once: of 194
-    anchors of a batch that the shipped rfb-320 scores above .5, 5 were left before any step, and
-    its mean AP fell from .60 to .10 within four epochs (models/rfb-320.md). Each scale and shift
-    takes up the difference.
+    Weights that were trained with frozen statistics have left them behind. In training a BatchNorm
+    normalises by its batch, so there such a network, as the shipped ones are, gives something else
+    at once, and learns from that. Each scale and shift takes up the difference.
 
     Args:
         net: in either mode; it is left in evaluation mode.

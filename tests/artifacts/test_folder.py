@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.family.test_spec import JSON, leaves
+from ultraface_deploy.artifacts import turns
 from ultraface_deploy.artifacts.folder import (
     MANIFEST,
     Artifact,
@@ -258,8 +260,35 @@ def test_an_artifact_that_is_not_what_its_name_says_is_refused(
         ArtifactFolder.open(small.path)
 
 
-def test_runs_that_leave_nothing_take_no_folder_away_from_others(tmp_path: Path) -> None:
+class GoneWithTheLock(FileLock):  # type: ignore[misc]
+    """As filelock does before 4: the file goes before the lock on it does."""
+
+    def _release(self) -> None:
+        Path(self.lock_file).unlink(missing_ok=True)
+        super()._release()
+
+
+@pytest.mark.parametrize("kind", [FileLock, GoneWithTheLock])
+def test_a_run_that_leaves_nothing_takes_the_folders_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FileLock]
+) -> None:
+    monkeypatch.setattr(turns, "FileLock", kind)
+    place = ArtifactFolder(tmp_path / "deep" / "net", SPEC, Source("net.pth", "0" * 64))
+    with place.scratch():
+        assert place.path.is_dir()
+    assert list(tmp_path.iterdir()) == []
+    place.path.mkdir(parents=True)
+    with place.scratch():
+        pass
+    assert place.path.is_dir() and list(place.path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [FileLock, GoneWithTheLock])
+def test_runs_that_leave_nothing_take_no_folder_away_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[FileLock]
+) -> None:
     """Each run that fails removes the folder it was first in; no other run may miss its own."""
+    monkeypatch.setattr(turns, "FileLock", kind)
     place = ArtifactFolder(tmp_path / "deep" / "net", SPEC, Source("net.pth", "0" * 64))
 
     def fail(number: int) -> None:

@@ -245,7 +245,7 @@ def test_an_input_with_the_colours_last_is_named(
 ) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load(folder.files(folder.find("onnxsim"))[0])
-    model.metadata_props.clear()
+    del model.metadata_props[:]
     (name,) = [each.name for each in model.graph.input]
     turn = onnx.helper.make_node("Transpose", ["picture"], [name], perm=[0, 3, 1, 2])
     model.graph.node.insert(0, turn)

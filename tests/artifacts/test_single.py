@@ -78,7 +78,9 @@ def test_how_a_foreign_file_is_stored_is_read_off_it(
     if way == "half":
         onnx.save(convert_float_to_float16(onnx.load(str(foreign))), str(stored))
     elif way == "dynamic":
-        quantization.quantize_dynamic(foreign, stored)
+        # ONNX Runtime 1.17 has no convolution with signed weights of this kind.
+        unsigned = quantization.QuantType.QUInt8
+        quantization.quantize_dynamic(foreign, stored, weight_type=unsigned)
     else:
         format = "QDQ" if way == "static" else "QOperator"
         quantization.quantize_static(

@@ -72,7 +72,8 @@ def scratch_in(folder: Path, written: str) -> Iterator[Path]:
 def _leave(folder: Path, made: Sequence[Path]) -> None:
     """Remove the lock of a folder that holds nothing else, and those folders that were made."""
     lock = folder / _LOCK
-    if not lock.exists():
+    # filelock before 4 takes the file away with the lock.
+    if not lock.exists() and not (made and folder.is_dir()):
         return
     with suppress(Timeout, OSError), FileLock(lock, timeout=0):
         # Others wait for a lock that is there: FileLock looks whether its file still has a name.

@@ -9,6 +9,7 @@ from pathlib import Path
 from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import ArtifactFolder
 from ultraface_deploy.errors import InputError, UltraFaceError
+from ultraface_deploy.safe.refusals import missing, said_by_system
 from ultraface_deploy.safe.text import printable
 
 
@@ -20,7 +21,7 @@ def existing(text: str) -> Path:
     """
     path = Path(text)
     if not path.exists():
-        raise InputError(f"{text}: no such file or folder")
+        raise InputError(f"{text}: {missing(path, 'file or folder', 'either')}")
     return path
 
 
@@ -48,7 +49,7 @@ def command(main: Callable[[], None]) -> None:
     except UltraFaceError as error:
         problem, code = str(error), error.exit_code
     except OSError as error:
-        problem = f"{error.filename or 'input/output'}: {error.strerror or error}"
+        problem = said_by_system(error, "input/output")
         code = InputError.exit_code
     else:
         return

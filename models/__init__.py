@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.files import require_file
 from ultraface_deploy.safe.records import Version, read
+from ultraface_deploy.safe.refusals import missing, nearest
 
 FOLDER = Path(__file__).resolve().parent
 DEFAULT_MODEL = "slim-320"
@@ -79,9 +81,30 @@ def find(name: str, or_file: bool = False) -> RegistryEntry:
         return registry()[name]
     except KeyError:
         files = ", or give a .pth, an .onnx or an artifact folder" if or_file else ""
+        if or_file and (near := nearest(Path(name), "either")):
+            raise InputError(f"no model named {name!r}; did you mean {near}?") from None
         raise InputError(
             f"no model named {name!r}; choose from {', '.join(registry())}{files}"
         ) from None
+
+
+def require_model(path: Path, what: str = "model") -> None:
+    """Refuse a path that is not a readable, non-empty file; a name of a model may be meant.
+
+    Raises:
+        InputError: names the path, and the nearest file or model there is.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: {missing(path, what, otherwise=_meant_by(path))}")
+    require_file(path, what)
+
+
+def _meant_by(path: Path) -> str:
+    """The model of which `slim-320.pth`, or a name that its makers gave, would be the file."""
+    for entry in registry().values():
+        if entry.name == path.stem or (entry.url or "").endswith(f"/{path.name}"):
+            return f"did you mean the model {entry.name}?"
+    return ""
 
 
 def calibration_tables() -> list[Path]:

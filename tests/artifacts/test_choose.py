@@ -83,6 +83,17 @@ def test_the_original_only_by_name(folder: ArtifactFolder, monkeypatch: pytest.M
         installed("gone", "int8")
 
 
+def test_a_name_of_the_registry_says_how_it_can_be_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ULTRAFACE_DEPLOY_CACHE", str(tmp_path))
+    name = Path("published-slim-320")
+    with pytest.raises(InputError, match=r"ultraface-deploy convert published-slim-320 --to all"):
+        find_files(name, "onnxruntime", "fp32", None, None)
+    with pytest.raises(InputError, match=r"ultraface-deploy models pull published-slim-320"):
+        find_files(name, "torch", "fp32", None, None)
+
+
 def test_only_what_was_verified_is_loaded_without_a_trial(
     folder: ArtifactFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

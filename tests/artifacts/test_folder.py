@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -241,6 +242,15 @@ def test_damaged_manifest_is_an_input_error_or_still_safe(
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="make one with: ultraface-deploy convert"):
         ArtifactFolder.open(tmp_path / "gone")
+
+
+def test_a_folder_nearby_may_be_meant(small: ArtifactFolder) -> None:
+    above = small.path.parent
+    within = f"{above}: no artifact folder itself; give one that is in it, such as {small.path}"
+    with pytest.raises(InputError, match=re.escape(within)):
+        ArtifactFolder.open(above)
+    with pytest.raises(InputError, match=re.escape(f"did you mean {small.path}?")):
+        ArtifactFolder.open(above / small.path.name.swapcase())
 
 
 def test_two_artifacts_of_one_name_are_refused(small: ArtifactFolder) -> None:

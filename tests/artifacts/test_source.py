@@ -72,7 +72,11 @@ def test_what_cannot_be_converted_from(tmp_path: Path) -> None:
         ("model", "unknown kind of model file; give a"),
         ("gone.tflite", "no such model"),
         ("gone.pth", "no such model"),
-        ("gone.onnx", "no such model"),
+        ("gone.onnx", "no such model$"),
+        ("nets.tflit", r"no such model; did you mean .*net\.tflite\?"),
+        ("slim-320.pth", r"did you mean the model slim-320\?"),
+        # As its makers call it, and as it is called in what was written about it.
+        ("version-RFB-320.pth", r"did you mean the model published-rfb-320\?"),
     ):
         with pytest.raises(InputError, match=reason):
             resolve_source(tmp_path / name)

@@ -30,5 +30,5 @@ def test_log_that_cannot_be_written_is_named(cli: Cli, tmp_path: Path) -> None:
     log = tmp_path / "nix/log.txt"
     done = cli("--log-file", log, "models", "list")
     assert done.code == 2
-    assert f"--log-file {log}: cannot be written" in done.error
+    assert f"--log-file {log}: cannot write (No such file or directory); make its" in done.error
     assert not done.out

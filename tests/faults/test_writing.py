@@ -18,7 +18,8 @@ from ultraface_deploy import models
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder
 from ultraface_deploy.artifacts.verify import verify_folder
 from ultraface_deploy.detect.opening import open_source
-from ultraface_deploy.safe.files import said_by_system, write_bytes
+from ultraface_deploy.safe.files import write_bytes
+from ultraface_deploy.safe.refusals import said_by_system
 
 SOURCE = models.FOLDER / str(models.find(models.DEFAULT_MODEL).onnx)
 
@@ -131,7 +132,8 @@ except InputError as error:
 
 def test_the_file_that_cannot_be_written_is_named() -> None:
     full = OSError(errno.ENOSPC, "No space left on device", "from", None, "to")
-    assert said_by_system(full, "it") == "to: No space left on device"
+    said = "to: No space left on device; make room or choose another place"
+    assert said_by_system(full, "it") == said
     gone = OSError(errno.ENOENT, "No such file or directory", "from", None, "to")
     assert said_by_system(gone, "it") == "from: No such file or directory"
     assert said_by_system(OSError(errno.EIO, "Input/output error"), "it").startswith("it: Input")

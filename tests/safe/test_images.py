@@ -88,9 +88,9 @@ def test_what_is_no_image(tmp_path: Path, content: bytes) -> None:
 
 
 def test_missing_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such picture"):
         read_image(tmp_path / "gone.jpg")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="is not a file"):
         read_image(tmp_path)
 
 
@@ -105,6 +105,10 @@ def test_folder_without_photographs(tmp_path: Path) -> None:
         list_images(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         list_images(tmp_path / "gone")
+    (tmp_path / "2026").mkdir()
+    (tmp_path / "2026" / "a.jpg").touch()
+    with pytest.raises(InputError, match="give a folder in it, such as"):
+        list_images(tmp_path)
 
 
 def test_read_one_at_a_time(tmp_path: Path) -> None:

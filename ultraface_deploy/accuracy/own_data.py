@@ -10,6 +10,7 @@ import numpy as np
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import read_text, require_file
 from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.refusals import missing
 from ultraface_deploy.train.data import Sample
 from ultraface_deploy.train.data.classes import Classes
 from ultraface_deploy.train.data.coco import read_coco
@@ -43,7 +44,7 @@ def read_truth(
             name an image twice.
     """
     if not pictures.is_dir():
-        raise InputError(f"{pictures}: no such folder of pictures")
+        raise InputError(f"{pictures}: {missing(pictures, 'folder of pictures', 'folder')}")
     left_out = LeftOut()
     found = list(_read(pictures, labels, left_out))
     if not found:

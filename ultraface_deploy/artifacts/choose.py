@@ -16,7 +16,6 @@ from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.known import NOTHING, Known
 from ultraface_deploy.family.sizes import at_size
 from ultraface_deploy.family.spec import Head, ModelSpec
-from ultraface_deploy.safe.files import require_file
 
 
 def runtimes_of(format: str, precision: Precision = "fp32") -> list[Backend]:
@@ -103,11 +102,11 @@ def find_files(
         known.refuse_for(model)
         runtime, artifact = choose_artifact(folder, backend, precision)
         return runtime, sound_files(folder, artifact, runtime), folder.spec
-    if not model.exists() and (entry := models.registry().get(str(model))) and entry.embedded:
-        model = models.FOLDER / str(entry.file if _runs_original(backend) else entry.onnx)
+    if not model.exists() and (entry := models.registry().get(str(model))):
+        model = _file_of(entry, _runs_original(backend))
     if not model.exists() and not model.suffix:
         models.find(str(model), or_file=True)
-    require_file(model, "model")
+    models.require_model(model)
     record, files = format_and_files(model)
     runtime = _reader_of(record.name, backend)
     spec = _spec_of_file(model, record, files, runtime, input_size, head, known)
@@ -126,6 +125,20 @@ def passed_in_halves(file: Path) -> bool:
     if (folder := owning_folder(file)) is None:
         return False
     return any(each.passed_in_halves for each in folder.artifacts if file.name in each.files)
+
+
+def _file_of(entry: models.RegistryEntry, original: bool) -> Path:
+    """Return what is run of a model of the registry: its checkpoint, or the export that ships."""
+    if original:
+        from ultraface_deploy.models.pull import checkpoint_of
+
+        return checkpoint_of(entry)
+    if entry.onnx is None:
+        raise InputError(
+            f"model {entry.name}: torch alone runs it as it is; make its folder with: "
+            f"ultraface-deploy convert {entry.name} --to all, and give that"
+        )
+    return models.FOLDER / entry.onnx
 
 
 def _runs_original(backend: str | None) -> bool:

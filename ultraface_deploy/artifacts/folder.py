@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from ultraface_deploy.agreement.precision import Precision
+from ultraface_deploy.artifacts.no_folder import no_folder
 from ultraface_deploy.artifacts.turns import locked, scratch_in
-from ultraface_deploy.converters import format_of, model_file
+from ultraface_deploy.converters import model_file
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import Description, ModelSpec
-from ultraface_deploy.safe.files import inside, read_text, require_file, sha256_of, write_text
-from ultraface_deploy.safe.kinds import not_a
+from ultraface_deploy.safe.files import inside, read_text, sha256_of, write_text
 from ultraface_deploy.safe.records import SCHEMA, Natural, Version, encode, read
 
 MANIFEST = "manifest.json"
@@ -128,14 +127,9 @@ class ArtifactFolder:
             InputError: there is no folder or manifest, or it is damaged.
         """
         path = model_file(Path(path))
-        if path.is_file():
-            raise InputError(f"{path}: {_no_folder(path)}")
         manifest = path / MANIFEST
         if not manifest.is_file():
-            raise InputError(
-                f"{path}: no artifact folder ({MANIFEST} is missing); "
-                f"make one with: ultraface-deploy convert MODEL --to all -o {path}"
-            )
+            raise InputError(f"{path}: {no_folder(path, MANIFEST)}")
         found = read(manifest, Manifest, "manifest", "convert again")
         try:
             spec = ModelSpec.from_description(found.model)
@@ -285,28 +279,6 @@ class ArtifactFolder:
         model = Model(**vars(self.spec.described()), source=self.source)
         tools = dict(sorted(self.tools.items()))
         write_text(self.path / MANIFEST, encode(Manifest(SCHEMA, model, self.artifacts, tools)))
-
-
-def _no_folder(path: Path) -> str:
-    """Return what is wrong with a file where a folder is wanted, and what to do."""
-    require_file(path, "model")
-    if (path.parent / MANIFEST).is_file():
-        return f"is a file of an artifact folder; give the folder, {path.parent}"
-    own = f"artifacts/{quote(path.stem)}"
-    known = format_of(path)
-    if known is None:
-        return (
-            f"{not_a(path, 'artifact folder') or 'is not an artifact folder'}; "
-            "make one with: ultraface-deploy convert MODEL --to all"
-        )
-    if known.name == "torch" or known.adopt:
-        made = f"make one of it: ultraface-deploy convert {quote(str(path))} --to all -o {own}"
-        return f"is a single file, not an artifact folder; {made}"
-    return (
-        "is a single file, not an artifact folder; detect, verify, bench and eval take it as it "
-        "is; for all else convert the network that it was made from: "
-        f"ultraface-deploy convert MODEL --to all -o {own}"
-    )
 
 
 def describe_files(format: str, precision: Precision, files: Mapping[str, Path]) -> Artifact:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.artifacts.choose import find_files, runtimes_of
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder, Source, describe_files
@@ -15,7 +16,7 @@ from ultraface_deploy.converters import format_and_files
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.known import NOTHING, Known
 from ultraface_deploy.family.spec import ModelSpec
-from ultraface_deploy.safe.files import require_file, sha256_of
+from ultraface_deploy.safe.files import sha256_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class SingleFile:
             MissingDependency: a named runtime is not installed.
             BackendError: the first runtime cannot run it.
         """
-        require_file(path, "model")
+        models.require_model(path)
         record, all_files = format_and_files(path)
         folder = owning_folder(path)
         listed, format = None, record.name

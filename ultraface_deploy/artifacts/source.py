@@ -16,7 +16,7 @@ from ultraface_deploy.family.known import NOTHING, Known
 from ultraface_deploy.family.sizes import at_size
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.models import RegistryEntry
-from ultraface_deploy.safe.files import require_file, sha256_of
+from ultraface_deploy.safe.files import sha256_of
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _open_source(
         return _from_registry(str(model))
     if not path.exists() and not path.suffix:
         models.find(str(model), or_file=True)
-    require_file(path, "model")
+    models.require_model(path)
     return _from_file(path, name, size_known, known)
 
 
@@ -164,7 +164,7 @@ def _from_shipped(path: Path, name: str) -> ModelSource:
 def _from_checkpoint(path: Path, name: str | None, size_known: bool = False) -> ModelSource:
     from ultraface_deploy.family.checkpoint import load_checkpoint
 
-    require_file(path, "checkpoint")
+    models.require_model(path, "checkpoint")
     digest = sha256_of(path)
     spec = load_checkpoint(path, name, size_known=size_known).spec
     return ModelSource(path, "torch", spec, spec, digest)
@@ -176,7 +176,7 @@ def _from_averaged(path: Path, name: str | None, size_known: bool) -> ModelSourc
 
     if path.is_dir() or not (path.exists() or path.suffix):
         raise InputError(f"{path}: `ema` needs a checkpoint file")
-    require_file(path, "checkpoint")
+    models.require_model(path, "checkpoint")
     name = name or f"{model_name(path)}-ema"
     checkpoint = load_checkpoint(path, name, size_known=size_known, ema=True)
     folder = TemporaryDirectory(prefix="ultraface-")

@@ -14,7 +14,7 @@ from ultraface_deploy import __version__
 from ultraface_deploy.cli import config, console, idle, paths, signals, spelling, streams, usage
 from ultraface_deploy.cli.everywhere import Everywhere
 from ultraface_deploy.errors import InputError, UltraFaceError
-from ultraface_deploy.safe.files import said_by_system
+from ultraface_deploy.safe.refusals import said_by_system
 
 # Each module of this package adds its command with `register(app)`, in the order of the help.
 COMMANDS = (

@@ -101,6 +101,7 @@ def set_up(quiet: bool, log_file: str | None) -> None:
         InputError: the log cannot be written.
     """
     from ultraface_deploy.errors import InputError
+    from ultraface_deploy.safe.refusals import unwritable
 
     global _log_stream
     notes.quiet = quiet
@@ -109,9 +110,7 @@ def set_up(quiet: bool, log_file: str | None) -> None:
             # Open until the process ends.
             _log_stream = Path(log_file).open("a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         except OSError as error:
-            raise InputError(
-                f"--log-file {log_file}: cannot be written ({error.strerror}); choose another place"
-            ) from error
+            raise InputError(f"--log-file {log_file}: {unwritable(error)}") from error
 
 
 def spell(options: dict[str, str]) -> None:

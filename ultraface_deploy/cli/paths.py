@@ -13,6 +13,7 @@ from typing import Any
 
 from ultraface_deploy.cli.usage import require_number
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.refusals import missing
 
 Check = Callable[[str, Path], None]
 
@@ -29,7 +30,7 @@ _STREAMS = frozenset({"/dev/stdout", "/dev/stderr", "/dev/fd/1", "/dev/fd/2"})
 def input_file(option: str, path: Path) -> None:
     """Refuse what is not a readable file."""
     if not path.exists():
-        raise InputError(f"{_said(option, path)}: no such file")
+        raise InputError(f"{_said(option, path)}: {missing(path, 'file')}")
     if not path.is_file():
         raise InputError(f"{_said(option, path)}: is not a file; a file was expected")
     _require_readable(option, path)
@@ -38,7 +39,7 @@ def input_file(option: str, path: Path) -> None:
 def input_folder(option: str, path: Path) -> None:
     """Refuse what is not a readable folder."""
     if not path.exists():
-        raise InputError(f"{_said(option, path)}: no such folder")
+        raise InputError(f"{_said(option, path)}: {missing(path, 'folder', 'folder')}")
     if not path.is_dir():
         raise InputError(f"{_said(option, path)}: is not a folder; a folder was expected")
     _require_readable(option, path)
@@ -47,7 +48,7 @@ def input_folder(option: str, path: Path) -> None:
 def input_path(option: str, path: Path) -> None:
     """Refuse what is neither a readable file nor a readable folder."""
     if not path.exists():
-        raise InputError(f"{_said(option, path)}: no such file or folder")
+        raise InputError(f"{_said(option, path)}: {missing(path, 'file or folder', 'either')}")
     _require_readable(option, path)
 
 

@@ -27,6 +27,7 @@ from ultraface_deploy.detect.tables import open_tables
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.pipeline import Faces
 from ultraface_deploy.safe.files import PARSE_ERRORS, sha256_of, unfinished_name
+from ultraface_deploy.safe.refusals import unwritable
 from ultraface_deploy.safe.text import counted
 
 _SCHEMA = 1
@@ -125,7 +126,7 @@ class Unfinished(Sink):
                 os.fsync(self._descriptor)
                 self._synced = time.monotonic()
         except OSError as error:
-            raise InputError(f"{self._path}: cannot write ({error.strerror})") from error
+            raise InputError(f"{self._path}: {unwritable(error)}") from error
 
 
 @contextmanager
@@ -195,7 +196,7 @@ def _locked(path: Path) -> Iterator[int]:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
         except OSError as error:
-            raise InputError(f"{path}: cannot write here ({error.strerror})") from error
+            raise InputError(f"{path}: {unwritable(error)}") from error
         try:
             _lock(path, descriptor)
             # Else another process has ended its run, and the file, since we opened it.

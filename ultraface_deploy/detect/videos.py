@@ -19,6 +19,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import native_name, replacing
 from ultraface_deploy.safe.images import Image
 from ultraface_deploy.safe.opencv import cv2
+from ultraface_deploy.safe.refusals import unwritable
 
 Report = Callable[[str], None]
 """Hears what a user should know of an output."""
@@ -172,7 +173,7 @@ def _require_room(path: Path, named: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise InputError(f"{named}: cannot write ({error.strerror})") from error
+        raise InputError(f"{named}: {unwritable(error)}") from error
 
 
 class AnimationSink:

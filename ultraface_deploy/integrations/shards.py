@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.images import IMAGE_SUFFIXES, list_images
+from ultraface_deploy.safe.refusals import missing
 
 if TYPE_CHECKING:
     from pyarrow import fs
@@ -139,7 +140,7 @@ def _listed(source: str) -> tuple[str | None, list[str]]:
     if glob.has_magic(source) and not path.exists():
         return None, sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - the user's text
     if not path.is_file():
-        raise InputError(f"{source}: no such file or folder")
+        raise InputError(f"{source}: {missing(path, 'file or folder', 'either')}")
     return None, [source]
 
 

@@ -14,8 +14,15 @@ import numpy.typing as npt
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.pipeline.view import network_input
-from ultraface_deploy.safe.images import IMAGE_SUFFIXES, Image, embedded_images, read_image
+from ultraface_deploy.safe.images import (
+    IMAGE_SUFFIXES,
+    Image,
+    embedded_images,
+    no_photographs,
+    read_image,
+)
 from ultraface_deploy.safe.opencv import cv2
+from ultraface_deploy.safe.refusals import missing
 from ultraface_deploy.safe.text import counted
 
 
@@ -29,10 +36,10 @@ def sample_images(folder: Path) -> list[Path]:
         InputError: no such folder, or no image in it.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of photographs")
+        raise InputError(f"{folder}: {missing(folder, 'folder of photographs', 'folder')}")
     found = [path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]
     if not found:
-        raise InputError(f"{folder}: contains no photographs ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise InputError(f"{folder}: {no_photographs(folder)}")
     return sorted(found, key=lambda path: (_digest(path.relative_to(folder)), path))
 
 

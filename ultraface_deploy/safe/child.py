@@ -23,7 +23,8 @@ from pkgutil import resolve_name
 from typing import Any
 
 from ultraface_deploy.errors import ToolFailed, UltraFaceError
-from ultraface_deploy.safe.files import said_by_system, undisturbed
+from ultraface_deploy.safe.files import undisturbed
+from ultraface_deploy.safe.refusals import said_by_system
 
 DEFAULT_TIMEOUT = 120.0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import errno
 import hashlib
 import os
 import shutil
@@ -17,11 +16,11 @@ from typing import ParamSpec, TypeVar
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.refusals import missing, unwritable
 
 _NAME_MAX = 255
 _STEM_MAX = 200
 """Bytes of a stem in the name of an unfinished file, which has a little more to hold."""
-_OF_WHAT_IS_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _LFS_BEGIN, _LFS_LONGEST = b"version https://git-lfs.github.com/spec/", 1024
 
 UNDISTURBED: set[CodeType] = set()
@@ -51,7 +50,7 @@ def require_file(path: Path, what: str, limit: Limit | None = None) -> None:
         InputError: names the path and what was expected there.
     """
     if not path.exists():
-        raise InputError(f"{path}: no such {what}")
+        raise InputError(f"{path}: {missing(path, what)}")
     if not path.is_file():
         raise InputError(f"{path}: is not a file; expected: {what}")
     if path.stat().st_size == 0:
@@ -151,8 +150,7 @@ def make_folder(path: Path, choose: str = "`output`") -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = f"cannot create the folder ({error.strerror}); {advice}"
-        raise InputError(f"{path}: {reason}") from error
+        raise InputError(f"{path}: {unwritable(error, advice, 'create the folder')}") from error
     if not os.access(path, os.W_OK | os.X_OK):
         raise InputError(f"{path}: the folder cannot be written; {advice}")
 
@@ -189,7 +187,7 @@ def _put_in_place(path: Path) -> Iterator[Path]:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=before, suffix=after)
         os.close(descriptor)
     except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror})") from error
+        raise InputError(f"{path}: {unwritable(error)}") from error
     temporary = Path(name)
     try:
         yield temporary
@@ -197,7 +195,7 @@ def _put_in_place(path: Path) -> Iterator[Path]:
         _sync(temporary)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot write ({error.strerror or error})") from error
+        raise InputError(f"{path}: {unwritable(error)}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -213,7 +211,7 @@ def _poured_into(path: Path) -> Iterator[Path]:
             with temporary.open("rb") as content, path.open("wb") as target:
                 shutil.copyfileobj(content, target)
         except OSError as error:
-            raise InputError(f"{path}: cannot write ({error.strerror or error})") from error
+            raise InputError(f"{path}: {unwritable(error)}") from error
 
 
 def temporary_name(path: str | Path) -> str:
@@ -277,14 +275,3 @@ def _umask() -> int:
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def said_by_system(error: OSError, otherwise: str) -> str:
-    """Return an error of the file system as one line: which file, and what is wrong.
-
-    Args:
-        error: of a copy it names both files, and a full disk is that of the second.
-        otherwise: what to name where the error names no file.
-    """
-    written = error.filename2 if error.errno in _OF_WHAT_IS_WRITTEN else None
-    return f"{written or error.filename or otherwise}: {error.strerror or error}"

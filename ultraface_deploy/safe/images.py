@@ -22,6 +22,7 @@ from ultraface_deploy.safe.limits import PIXELS, Limit, too_many_pixels
 from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.safe.overheard import overhear
 from ultraface_deploy.safe.reduced import Reduction, reduction
+from ultraface_deploy.safe.refusals import missing, unreadable
 
 Image = npt.NDArray[np.uint8]
 PHOTOS = Path(__file__).resolve().parents[1] / "photos"
@@ -162,12 +163,14 @@ def can_encode(suffix: str) -> bool:
 def _content(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: cannot be read, it is not a file")
+            raise InputError(f"{path}: is not a file; give the file of a picture")
         refuse_pointer(path)
         Limit.PICTURE.check(path)
         return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: {missing(path, 'picture')}") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: {unreadable(error)}") from error
 
 
 def _decode(name: str, data: bytes, factor: int = 1, *, turned: bool = True) -> npt.NDArray[Any]:
@@ -265,11 +268,19 @@ def list_images(folder: Path) -> list[Path]:
         InputError: there is no such folder, or no image in it.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder of photographs")
+        raise InputError(f"{folder}: {missing(folder, 'folder of photographs', 'folder')}")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
-        raise InputError(f"{folder}: contains no photographs ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise InputError(f"{folder}: {no_photographs(folder)}")
     return found
+
+
+def no_photographs(folder: Path) -> str:
+    """Return what is wrong with a folder without any: what counts as one, and where some are."""
+    below = (path for path in folder.glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if (first := next(below, None)) is not None:
+        return f"contains no photographs itself; give a folder in it, such as {first.parent}"
+    return f"contains no photographs ({', '.join(sorted(IMAGE_SUFFIXES))})"
 
 
 def read_images(paths: list[Path]) -> Iterator[Image]:

@@ -20,6 +20,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
 from ultraface_deploy.safe.kinds import not_a
 from ultraface_deploy.safe.limits import Limit
+from ultraface_deploy.safe.refusals import unreadable
 
 Version = Literal[1]
 SCHEMA: Version = 1
@@ -62,7 +63,7 @@ def read(path: Path, kind: type[T], what: str, again: str, newest: int = SCHEMA)
         if SCHEMA <= version <= newest:
             return decode(content, kind)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputError(f"{path}: {unreadable(error)}") from error
     except InputError as error:
         raise InputError(
             f"{path}: {not_a(path, what) or f'not a {what}, or damaged ({error}); {again}'}"

@@ -19,7 +19,7 @@ from platformdirs import user_cache_path
 
 from ultraface_deploy.errors import InputError, MissingDependency, ToolFailed
 from ultraface_deploy.safe.child import run_program
-from ultraface_deploy.safe.files import make_folder, said_by_system
+from ultraface_deploy.safe.files import make_folder
 
 _VARIABLE = "ULTRAFACE_DEPLOY_TOOLS"
 _TIMEOUT_S = 3600.0
@@ -269,6 +269,6 @@ def remove(name: str) -> bool:
         finally:
             shutil.rmtree(scratch)
     except OSError as error:
-        reason = said_by_system(error, str(there))
+        reason = f"{error.filename or there}: {error.strerror}"
         raise InputError(f"{there}: cannot be removed ({reason}); remove it yourself") from error
     return True

@@ -21,6 +21,7 @@ from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.safe.files import make_folder
+from ultraface_deploy.safe.refusals import unwritable
 from ultraface_deploy.sdk.conformance import write_conformance
 from ultraface_deploy.sdk.cpp import embedded_model, model_values
 from ultraface_deploy.sdk.languages import copy_binding, parse_bindings
@@ -143,7 +144,7 @@ def new_folder(output: Path) -> Iterator[Path]:
             yield project
             project.replace(output)
     except OSError as error:
-        raise InputError(f"{output}: cannot write ({error.strerror or error})") from error
+        raise InputError(f"{output}: {unwritable(error)}") from error
 
 
 def _copy_templates(project: Path, runtime: Runtime, values: Mapping[str, str]) -> None:

@@ -35,6 +35,8 @@ def test_an_animation_is_a_video(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 def test_a_single_picture_of_such_a_kind_is_a_picture(tmp_path: Path, suffix: str) -> None:
+    if not cv2.haveImageWriter(f"a{suffix}"):
+        pytest.skip(f"this OpenCV writes no {suffix}")
     assert cv2.imwrite(str(tmp_path / f"a{suffix}"), noise(64, 48))
     source = open_source(str(tmp_path / f"a{suffix}"))
     assert source.kind == "images" and [frame.index for frame in source] == [None]
@@ -44,11 +46,12 @@ def test_one_list_of_suffixes_for_files_and_folders(tmp_path: Path) -> None:
     encoded = cv2.imencode(".jpg", noise(64, 48))[1].tobytes()
     for suffix in (".jpg", ".JPG", ".jfif", ".jpe"):
         (tmp_path / f"a{suffix}").write_bytes(encoded)
-    for suffix in (".gif", ".jp2", ".avif", ".pgm"):
+    kinds = [kind for kind in (".gif", ".jp2", ".avif", ".pgm") if cv2.haveImageWriter(f"b{kind}")]
+    for suffix in kinds:
         image = noise(64, 48)[..., 0] if suffix == ".pgm" else noise(64, 48)
         assert cv2.imwrite(str(tmp_path / f"b{suffix}"), image)
     folder = open_source(str(tmp_path))
-    assert len(list(folder)) == folder.count == 8 and not folder.unreadable
+    assert len(list(folder)) == folder.count == 4 + len(kinds) and not folder.unreadable
     for path in tmp_path.iterdir():
         assert len(list(open_source(str(path)))) == 1
 

@@ -140,12 +140,12 @@ def test_a_marked_video_keeps_the_times(video: Path, tmp_path: Path) -> None:
     _linger(content)
     video.write_bytes(content)
     source = open_source(str(video))
-    assert source.fps == pytest.approx(4)
     assert [frame.time for frame in source] == pytest.approx(
         [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.9, 1.3, 1.7, 2.1]
     )
     if not any(packet_times(video)):
         pytest.skip("this OpenCV gives no times of pictures that are not decoded")
+    assert source.fps == pytest.approx(4)
     write(source, tmp_path / "marked.mp4")
     # The mean, 4 a second, is too slow for 5 pictures in half a second: each would come late.
     shown = levels(tmp_path / "marked.mp4")

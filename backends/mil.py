@@ -98,7 +98,7 @@ def read_model(path: Path) -> Any:
     except Exception as error:  # of protobuf, whose kinds differ between its versions
         raise InputError(f"{path}: not a model of Core ML, or damaged; convert again") from error
     if not model.HasField("mlProgram"):
-        raise InputError(f"{path}: not an ML program, which Core ML's networks are since iOS 15")
+        raise InputError(f"{path}: not an ML program, as made for iOS 15 and later; convert again")
     return model
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from ultraface_deploy.converters.base import Conversion, Format
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe import plugins
-from ultraface_deploy.safe.kinds import not_a
+from ultraface_deploy.safe.kinds import kind_of, not_a
 from ultraface_deploy.safe.toolbox import ABSENT
 
 __all__ = [
@@ -104,13 +104,21 @@ def format_and_files(path: Path) -> tuple[Format, tuple[Path, ...]]:
     """
     if (record := format_of(path)) is None:
         known = dict.fromkeys(suffix for each in _formats() for suffix in each.known_by)
-        raise InputError(f"{path}: {no_model(path)}; known are {', '.join(known)}")
+        give = f"known are {', '.join(known)}"
+        raise InputError(f"{path}: {no_model(path, give)}")
     return record, record.companions(path)
 
 
-def no_model(path: Path) -> str:
-    """Return what is wrong with a file that by its suffix is of no known format."""
-    return not_a(path, "model") or "unknown kind of model file"
+def no_model(path: Path, give: str) -> str:
+    """Return what is wrong with a file that by its suffix is of no known format, and what to give.
+
+    Args:
+        path: the file.
+        give: what to give instead, unless the file itself says what was meant.
+    """
+    if kind_of(path) == "manifest":
+        give = f"give its folder, {path.parent}"
+    return f"{not_a(path, 'model') or 'unknown kind of model file'}; {give}"
 
 
 def _formats() -> Iterator[Format]:

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from ultraface_deploy.converters.caffe.schema import CHANNELS_LAST, NetParameter
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import require_file
+from ultraface_deploy.safe.kinds import damaged
 from ultraface_deploy.safe.wire import count_fields
 
 # Far above any network for a small board, far below what parsing would exhaust memory with.
@@ -69,9 +70,11 @@ def read_prototxt(path: Path) -> Any:
         text_format.Parse(content.decode(), net, allow_unknown_field=True)
     except (text_format.ParseError, ValueError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise InputError(f"{path}: not a valid prototxt ({reason})") from error
+        raise InputError(f"{path}: {damaged(path, 'valid prototxt', reason)}") from error
     except RecursionError as error:
-        raise InputError(f"{path}: not a valid prototxt (nested too deeply)") from error
+        raise InputError(
+            f"{path}: {damaged(path, 'valid prototxt', 'nested too deeply')}"
+        ) from error
     _check_net(net, path)
     _declare_inputs(net)
     return net
@@ -87,14 +90,12 @@ def read_caffemodel(path: Path) -> Any:
     try:
         count_fields(content, "NetParameter", _messages())
     except ValueError as error:
-        raise InputError(
-            f"{path}: truncated, or not a caffemodel ({error}); get the file again"
-        ) from error
+        raise InputError(f"{path}: {damaged(path, 'caffemodel', error)}") from error
     try:
         # The parser checks every length field against what is left before it allocates.
         net = NetParameter.FromString(content)
     except DecodeError as error:
-        raise InputError(f"{path}: truncated, or not a caffemodel; get the file again") from error
+        raise InputError(f"{path}: {damaged(path, 'caffemodel', 'truncated')}") from error
     _check_net(net, path)
     return net
 
@@ -158,7 +159,7 @@ def _check_net(net: Any, path: Path) -> None:
             "upgrade_net_proto_text or upgrade_net_proto_binary of Caffe first"
         )
     if not net.layer:
-        raise InputError(f"{path}: holds no layers")
+        raise InputError(f"{path}: {damaged(path, 'file of Caffe', 'it holds no layers')}")
     for layer in net.layer:
         # Plain Caffe ignores the order, so that only this one can be left to it.
         if layer.type == "Permute" and list(layer.permute_param.order) not in ([], CHANNELS_LAST):
@@ -169,7 +170,7 @@ def _check_net(net: Any, path: Path) -> None:
     names = [layer.name for layer in net.layer]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise InputError(f"{path}: two layers are named {twice!r}")
+        raise InputError(f"{path}: two layers are named {twice!r}; give each a name of its own")
 
 
 def _declare_inputs(net: Any) -> None:

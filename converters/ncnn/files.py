@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import read_text, require_file
+from ultraface_deploy.safe.kinds import MAKE_AGAIN, damaged
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.text import reason
 
@@ -85,7 +86,7 @@ def read_param(path: Path) -> list[ParamLine]:
         if magic.strip() != MAGIC or len(layers) != int(counts.split()[0]):
             raise ValueError("wrong magic number or layer count")
     except (ValueError, IndexError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not an ncnn .param file, or damaged ({error})") from error
+        raise InputError(f"{path}: {damaged(path, 'ncnn .param file', error)}") from error
     return layers
 
 
@@ -128,7 +129,9 @@ def read_weights(
         try:
             size, bias = _stored_floats(layer)
         except (ValueError, KeyError) as error:
-            raise InputError(f"{path}: the size of {layer.name} cannot be read") from error
+            raise InputError(
+                f"{path}: the size of {layer.name} cannot be read; {MAKE_AGAIN}"
+            ) from error
         start = at + layer.is_convolution
         end = start + size + bias
         if end > len(words) or (layer.is_convolution and words[at] != TAG_FP32):
@@ -213,9 +216,7 @@ def read_table(path: Path) -> dict[str, TableRow]:
                 (inputs[name],) = scales
         return {name: TableRow(weights[name], inputs[name]) for name in inputs}
     except (ValueError, KeyError) as error:
-        raise InputError(
-            f"{path}: not an ncnn .table file, or damaged ({reason(error)})"
-        ) from error
+        raise InputError(f"{path}: {damaged(path, 'ncnn .table file', reason(error))}") from error
 
 
 def write_table(rows: dict[str, TableRow]) -> str:
@@ -235,6 +236,8 @@ def _table_lines(path: Path) -> Iterator[list[str]]:
 
 
 def _parse_line(line: str) -> ParamLine:
+    if len(line.split()) < 4:
+        raise ValueError(f"a line says no more than {line.strip()[:40]!r}")
     kind, name, inputs, outputs, *words = line.split()
     split, end = int(inputs), int(inputs) + int(outputs)
     if end > len(words):

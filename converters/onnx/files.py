@@ -14,6 +14,7 @@ from onnx import numpy_helper
 
 from ultraface_deploy.converters.onnx.header import refuse_external_data
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.kinds import MAKE_AGAIN, damaged
 
 
 def load(path: Path) -> onnx.ModelProto:
@@ -35,11 +36,11 @@ def load(path: Path) -> onnx.ModelProto:
                     numpy_helper.to_array(attribute.t)
     except Exception as error:  # protobuf and the checker share no base class
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "unreadable"
-        raise InputError(f"{path}: not an ONNX model, or damaged ({reason})") from error
+        raise InputError(f"{path}: {damaged(path, 'ONNX model', reason)}") from error
     if not model.graph.node:
-        raise InputError(f"{path}: not an ONNX model, or damaged (no nodes)")
+        raise InputError(f"{path}: {damaged(path, 'ONNX model', 'no nodes')}")
     if bad is not None:
-        raise InputError(f"{path}: {bad.name} holds values that are not finite")
+        raise InputError(f"{path}: {bad.name} holds values that are not finite; {MAKE_AGAIN}")
     return model
 
 

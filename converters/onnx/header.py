@@ -18,6 +18,7 @@ from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 from ultraface_deploy.safe.files import require_file
+from ultraface_deploy.safe.kinds import damaged
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.wire import count_fields
 
@@ -155,7 +156,7 @@ def _read(path: Path) -> Any:
         count_fields(content, "Model", _MESSAGES)
         return _model_class().FromString(content)
     except (DecodeError, ValueError) as error:
-        raise InputError(f"{path}: not an ONNX model, or damaged ({error})") from error
+        raise InputError(f"{path}: {damaged(path, 'ONNX model', error)}") from error
 
 
 def _leads_to_location(message: Any) -> bool:

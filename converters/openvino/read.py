@@ -30,7 +30,7 @@ def check(files: Sequence[Path]) -> None:
     if "<net" not in text[:1000] or not text.rstrip().endswith("</net>"):
         raise InputError(f"{xml}: not a network of OpenVINO, or damaged; convert again")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise InputError(f"{xml}: defines entities, which no network needs")
+        raise InputError(f"{xml}: defines entities, which no network needs; convert again")
     size = binary.stat().st_size
     if any(int(offset) + int(length) > size for offset, length in _PLACE.findall(text)):
         raise InputError(

@@ -11,6 +11,7 @@ import numpy as np
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 from ultraface_deploy.safe.files import PARSE_ERRORS
+from ultraface_deploy.safe.kinds import damaged
 from ultraface_deploy.safe.text import reason
 
 # The identifier of the schema, which flatbuffers keep behind the offset of the root.
@@ -39,7 +40,7 @@ def read_metadata(path: Path, name: str) -> bytes | None:
 
     content = path.read_bytes()
     if content[_MARK_AT : _MARK_AT + len(_MARK)] != _MARK:
-        raise InputError(f"{path}: not a TensorFlow Lite file, or damaged (its mark is missing)")
+        raise InputError(f"{path}: {damaged(path, 'TensorFlow Lite file', 'its mark is missing')}")
     try:
         model = schema.Model.GetRootAs(content)
         for index in range(min(model.MetadataLength(), _MOST_ENTRIES)):
@@ -49,6 +50,6 @@ def read_metadata(path: Path, name: str) -> bytes | None:
                 return found.tobytes() if isinstance(found, np.ndarray) else b""
     except (*PARSE_ERRORS, AssertionError) as error:  # flatbuffers checks by assertions
         raise InputError(
-            f"{path}: not a TensorFlow Lite file, or damaged ({reason(error)})"
+            f"{path}: {damaged(path, 'TensorFlow Lite file', reason(error))}"
         ) from error
     return None

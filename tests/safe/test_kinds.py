@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from tests.conftest import Cli
 from ultraface_deploy import models
 from ultraface_deploy.bench.peers import PeerReport
+from ultraface_deploy.cli.app import build_app
 from ultraface_deploy.cli.schemas import KINDS
+from ultraface_deploy.cli.spelling import command_of
 from ultraface_deploy.pipeline.maps import HeadFile
 from ultraface_deploy.safe.images import DEMO_PHOTO
-from ultraface_deploy.safe.kinds import TELLING, kind_of, not_a
+from ultraface_deploy.safe.kinds import _WRITTEN_BY, TELLING, damaged, kind_of, not_a
 
 RECORDS = {
     "manifest": KINDS["manifest"][0],
@@ -55,6 +58,29 @@ def test_other_files(tmp_path: Path) -> None:
     assert not_a(DEMO_PHOTO, "picture") is None
 
 
+def test_a_damaged_file_says_how_it_is_had_again(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"x")
+    said = "not an ONNX model, or damaged (cut); get it again, or convert again"
+    assert damaged(path, "ONNX model", "cut") == said
+    assert (
+        damaged(path, "ncnn .bin", "cut", "copy it")
+        == "not an ncnn .bin, or damaged (cut); copy it"
+    )
+    assert damaged(DEMO_PHOTO, "ONNX model", "cut") == "is a picture, not an ONNX model"
+
+
+@pytest.mark.parametrize("wanted", _WRITTEN_BY)
+def test_what_writes_a_file_is_a_command_that_there_is(wanted: str) -> None:
+    """Every option of it too; what is written in capitals is to be filled in."""
+    assert wanted in TELLING
+    said = str(not_a(DEMO_PHOTO, wanted)).partition("ultraface-deploy ")[2]
+    words, command = command_of(typer.main.get_command(build_app()), said.split())
+    assert words and not hasattr(command, "commands")
+    known = {spelling for each in command.params for spelling in each.opts}
+    assert {word for word in said.split() if word.startswith("-")} <= known
+
+
 TABLE = str(models.FOLDER / "slim-320.calibration.json")
 
 
@@ -77,6 +103,8 @@ TABLE = str(models.FOLDER / "slim-320.calibration.json")
         ("package {folder}/slim-320.pth -o x", "is a file of an artifact folder; give the folder"),
         ("package {folder}/manifest.json -o x", "is a file of an artifact folder; give the folder"),
         (f"package {models.FOLDER}/slim-320.pth -o x", "make one of it: ultraface-deploy convert "),
+        ("verify {folder}/manifest.json", "is a manifest, not a model; give its folder, {folder}"),
+        (f"bench compare {TABLE} {TABLE}", "; make one with: ultraface-deploy bench MODEL --json"),
         ("package empty.pth -o x", "empty.pth: the model is empty; was a copy cut short"),
         ("models pull nosuch", "no model named 'nosuch' to pull; choose from published-slim-320"),
         ("models info nosuch", "no model named 'nosuch'; choose from slim-320"),
@@ -89,10 +117,10 @@ def test_commands_say_what_they_were_given(
     folder = tmp_path / "made"
     folder.mkdir()
     for name in ("slim-320.pth", "manifest.json"):
-        (folder / name).write_text("{}")
+        (folder / name).write_text('{"model": {}, "artifacts": []}')
     Path("empty.pth").touch()
     before = sorted(tmp_path.rglob("*"))
     result = cli(*line.format(folder=folder).split())
     assert result.code == 2, result.err
-    assert said in result.error
+    assert said.format(folder=folder) in result.error
     assert sorted(tmp_path.rglob("*")) == before

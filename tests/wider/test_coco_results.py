@@ -46,7 +46,7 @@ def test_numbers_are_looked_up_in_the_list_of_images(tmp_path: Path) -> None:
     "content", [{}, [1], [{"image_id": "a"}], "text", [box("a") | {"bbox": [1]}]]
 )
 def test_other_files_are_refused(tmp_path: Path, content: Any) -> None:
-    with pytest.raises(InputError, match="COCO's results format"):
+    with pytest.raises(InputError, match="not a list of predictions in COCO's form"):
         read_coco_results(written(tmp_path, content), NAMES)
 
 

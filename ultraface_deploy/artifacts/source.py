@@ -194,11 +194,10 @@ def _from_file(path: Path, name: str | None, size_known: bool, known: Known) -> 
         suffixes = ", ".join(
             each.known_by[0] for each in map(get_format, format_names()) if each.adopt
         )
-        found = no_model(path) if record is None else f"cannot convert from {path.suffix}"
-        raise InputError(
-            f"{path}: {found}; "
-            f"give a .pth, .safetensors, {suffixes}, an artifact folder or a registry name"
-        )
+        give = f"give a .pth, .safetensors, {suffixes}, an artifact folder or a registry name"
+        if record is None:
+            raise InputError(f"{path}: {no_model(path, give)}")
+        raise InputError(f"{path}: cannot convert from {path.suffix}; {give}")
     _require_onnx(path)
     from ultraface_deploy.artifacts.recognition import spec_of_file
 

@@ -87,7 +87,7 @@ class BenchReport:
         try:
             return convert(data, cls)
         except InputError as error:
-            raise InputError(f"not a JSON result of bench ({error})") from error
+            raise InputError(f"not a JSON result of bench ({error}); run bench again") from error
 
     @classmethod
     def load(cls, path: str | Path) -> BenchReport:

@@ -15,7 +15,7 @@ from ultraface_deploy.bench.measurement import Measurement
 from ultraface_deploy.bench.result import BenchReport
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import read_text, require_file
-from ultraface_deploy.safe.kinds import not_a
+from ultraface_deploy.safe.kinds import damaged
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.records import (
     SCHEMA,
@@ -130,8 +130,8 @@ class Submission:
         except InputError as error:
             if str(error).startswith(str(path)):
                 raise
-            damaged = f"not a JSON result of bench, or damaged ({error}); run bench again"
-            raise InputError(f"{path}: {not_a(path, 'JSON result of bench') or damaged}") from error
+            said = damaged(path, "JSON result of bench", error, "run bench again")
+            raise InputError(f"{path}: {said}") from error
         report = BenchReport.load(path)
         try:
             return cls.of(report)

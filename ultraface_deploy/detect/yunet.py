@@ -20,6 +20,7 @@ from ultraface_deploy.pipeline import Faces, PostprocessOptions, nms
 from ultraface_deploy.pipeline.preprocess import Image
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import require_file
+from ultraface_deploy.safe.kinds import GET_AGAIN
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.opencv import cv2
 
@@ -51,7 +52,8 @@ class YuNet:
         self._names = [f"{name}_{stride}" for stride in _STRIDES for name in _OUTPUTS]
         known = {output.name for output in self._session.get_outputs()}
         if missing := set(self._names) - known:
-            raise InputError(f"{path}: not a YuNet, it has no output {min(missing)}")
+            lacking = f"not a YuNet, it has no output {min(missing)}"
+            raise InputError(f"{path}: {lacking}; give a yunet_*.onnx")
 
     def detect(self, bgr: Image, width: int, height: int, options: PostprocessOptions) -> Faces:
         """Find faces in an image that is resized to width x height first.
@@ -101,7 +103,7 @@ def prove_harmless(path: Path, target: str, arguments: Mapping[str, Any]) -> Non
             memory=Limit.MODEL.bytes,
         )
     except ToolFailed as error:
-        raise InputError(f"{path}: cannot be run ({error})") from error
+        raise InputError(f"{path}: cannot be run ({error}); {GET_AGAIN}") from error
 
 
 def run_once(path: str) -> None:
@@ -124,7 +126,7 @@ def _open(path: Path, threads: int) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common base
-        raise InputError(f"{path}: ONNX Runtime cannot open it ({error})") from error
+        raise InputError(f"{path}: ONNX Runtime cannot open it ({error}); {GET_AGAIN}") from error
 
 
 def _decode(

@@ -91,7 +91,9 @@ def load_checkpoint(
         stated = ModelSpec.from_dict(described)
         shape = (spec.architecture, spec.num_classes, spec.landmarks, spec.channels)
         if shape != (stated.architecture, stated.num_classes, stated.landmarks, stated.channels):
-            raise InputError(f"{path}: its description is of another network than its weights")
+            raise InputError(
+                f"{path}: its description is of another network than its weights; get it again"
+            )
         return Checkpoint(tensors, replace(stated, name=spec.name, head="raw"))
     if entry := known_checkpoint(sha256_of(path)):
         width, height = entry.width, entry.height
@@ -147,7 +149,7 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:
     for key in expected:
         # As the network will hold them: a double can be finite and no float.
         if key in tensors and not tensors[key].to(expected[key].dtype).isfinite().all():
-            raise InputError(f"{path}: {key} holds values that are not finite; was it trained?")
+            raise InputError(f"{path}: {key} holds values that are not finite; give an earlier one")
     return spec
 
 

@@ -18,7 +18,7 @@ from ultraface_deploy.errors import InputError, MissingDependency
 from ultraface_deploy.family.spec import METADATA_KEY
 from ultraface_deploy.safe.beside import Use, stand_ins
 from ultraface_deploy.safe.files import require_file
-from ultraface_deploy.safe.kinds import not_a
+from ultraface_deploy.safe.kinds import GET_AGAIN, damaged
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.pickles import MOST_STEPS, NotPlain, require_plain
 from ultraface_deploy.safe.protocols import as_protocol_2, is_newer
@@ -59,7 +59,7 @@ def load_tensors(path: Path) -> Any:
             f"({str(error)[:80]}); save only the state dict"
         ) from error
     except (*_DAMAGED, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: {_no_checkpoint(path, _why(error))}") from error
+        raise _damaged(path, "torch checkpoint", _why(error)) from error
     return _load_pickled(path, source, beside)
 
 
@@ -162,12 +162,11 @@ def _load_pickled(path: Path, source: Path | IO[bytes], beside: dict[str, Use]) 
                 f"{path}: refused, it holds more than tensors and loading it could run code; "
                 "save only the state dict"
             ) from error
-        raise InputError(f"{path}: {_no_checkpoint(path, type(error).__name__)}") from error
+        raise _damaged(path, "torch checkpoint", type(error).__name__) from error
 
 
-def _no_checkpoint(path: Path, reason: str) -> str:
-    wanted = "torch checkpoint"
-    return not_a(path, wanted) or f"not a {wanted}, or damaged ({reason})"
+def _damaged(path: Path, wanted: str, why: str) -> InputError:
+    return InputError(f"{path}: {damaged(path, wanted, why, GET_AGAIN)}")
 
 
 @contextmanager
@@ -212,13 +211,15 @@ def _load_safetensors(path: Path) -> Mapping[str, Any]:
     except ImportError as error:
         raise _missing("torch", f"reading {path.name}") from error
     except (SafetensorError, ValueError, TypeError, KeyError, OverflowError, RuntimeError) as error:
-        raise InputError(f"{path}: not a safetensors file, or damaged ({_why(error)})") from error
+        raise _damaged(path, "safetensors file", _why(error)) from error
     content: dict[str, Any] = {"state_dict": tensors}
     if described is not None:
         try:
             content[METADATA_KEY] = json.loads(described)
         except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: its description is damaged ({_why(error)})") from error
+            raise InputError(
+                f"{path}: its description is damaged ({_why(error)}); {GET_AGAIN}"
+            ) from error
     return content
 
 

@@ -10,6 +10,7 @@ from ultraface_deploy.safe.files import native_name
 from ultraface_deploy.safe.images import Image, as_bgr
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.opencv import cv2
+from ultraface_deploy.safe.refusals import undecodable
 
 # What browsers do: a picture that states 10 milliseconds or less, meaning "as fast as you can", is
 # shown for 100.
@@ -55,7 +56,9 @@ def read_animation(path: Path) -> Iterator[tuple[Image, float]]:
     """
     Limit.PICTURE.check(path)
     if not hasattr(cv2, "imreadanimation"):
-        raise InputError(f"{path}: animated pictures need OpenCV 4.11 or newer")
+        raise InputError(
+            f"{path}: animated pictures need OpenCV 4.11 or newer; update opencv-python-headless"
+        )
     start, wanted, decoded, pixels = 0, 1, 0, 0
     while True:
         # Every call decodes from the beginning.
@@ -69,10 +72,10 @@ def read_animation(path: Path) -> Iterator[tuple[Image, float]]:
             with native_name(path) as native:
                 read, part = cv2.imreadanimation(native, start, wanted)
         except (cv2.error, MemoryError) as error:
-            raise InputError(f"{path}: cannot be decoded ({error})") from error
+            raise undecodable(path, error) from error
         frames = list(part.frames) if read else []
         if not (frames or start):
-            raise InputError(f"{path}: not an image that OpenCV can decode, or damaged")
+            raise undecodable(path)
         for frame, milliseconds in zip(frames, part.durations, strict=False):
             shown = milliseconds if milliseconds > _AT_ONCE_MS else _INSTEAD_MS
             yield as_bgr(frame), shown / 1000
@@ -96,5 +99,5 @@ def times_played(path: Path) -> int:
         with native_name(path) as native:
             read, part = cv2.imreadanimation(native, 0, 1)
     except (cv2.error, MemoryError) as error:
-        raise InputError(f"{path}: cannot be decoded ({error})") from error
+        raise undecodable(path, error) from error
     return int(part.loop_count) if read else 0

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.errors import MissingDependency
 from ultraface_deploy.safe.limits import PIXELS, too_many_pixels
+from ultraface_deploy.safe.refusals import undecodable
 
 
 def is_heic(data: bytes) -> bool:
@@ -39,5 +40,5 @@ def decode_heic(name: str, data: bytes) -> npt.NDArray[Any]:
             raise too_many_pixels(name)
         rgb = np.asarray(opened)
     except (ValueError, RuntimeError, EOFError, OSError, MemoryError) as error:
-        raise InputError(f"{name}: the HEIC picture cannot be decoded ({error})") from error
+        raise undecodable(name, error) from error
     return np.ascontiguousarray(rgb[..., 2::-1]) if rgb.ndim == 3 else rgb

@@ -22,7 +22,7 @@ from ultraface_deploy.safe.limits import PIXELS, Limit, too_many_pixels
 from ultraface_deploy.safe.opencv import cv2
 from ultraface_deploy.safe.overheard import overhear
 from ultraface_deploy.safe.reduced import Reduction, reduction
-from ultraface_deploy.safe.refusals import missing, unreadable
+from ultraface_deploy.safe.refusals import missing, undecodable, unreadable
 
 Image = npt.NDArray[np.uint8]
 PHOTOS = Path(__file__).resolve().parents[1] / "photos"
@@ -86,7 +86,7 @@ def decode_picture(data: bytes, name: str, least: tuple[int, int] | None = None)
     if is_heic(data):
         return Picture(as_bgr(decode_heic(name, data)))
     if _claims_more_than_it_has(data):
-        raise InputError(f"{name}: not an image that OpenCV can decode, or damaged")
+        raise undecodable(name)
     if not (opencv.available() or data.startswith(_JPEG)):
         raise MissingDependency(
             f"{name}: reading it needs OpenCV, this install reads JPEG alone: "
@@ -141,7 +141,7 @@ def encode(image: Image, suffix: str, quality: int = QUALITY) -> bytes:
     """
     if not opencv.available():
         if not can_encode(suffix):
-            raise InputError(f"without OpenCV only JPEG can be written, not {suffix}")
+            raise InputError(f"without OpenCV only JPEG can be written, not {suffix}; give a .jpg")
         return encode_jpeg(image, quality)
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix in _JPEG_SUFFIXES else []
     try:
@@ -183,9 +183,9 @@ def _decode(name: str, data: bytes, factor: int = 1, *, turned: bool = True) -> 
     except (cv2.error, MemoryError) as error:
         if "MAX_IMAGE_PIXELS" in str(error):
             raise too_many_pixels(name) from error
-        raise InputError(f"{name}: cannot be decoded ({error})") from error
+        raise undecodable(name, error) from error
     if image is None:
-        raise InputError(f"{name}: not an image that OpenCV can decode, or damaged")
+        raise undecodable(name)
     return image
 
 

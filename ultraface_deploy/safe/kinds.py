@@ -22,6 +22,17 @@ TELLING = {
     "result of eval peers or bench peers": ("accuracy", "cost"),
     "COCO annotation file": ("images", "annotations"),
 }
+# What writes those that a command reads again.
+_WRITTEN_BY = {
+    "calibration table": "quantize calibrate MODEL --calibration DIR -o FILE",
+    "JSON result of bench": "bench MODEL --json FILE",
+    "JSON result of bench count": "bench count CORE MODEL --json FILE",
+    "result of bench submit": "bench submit RESULT.json -o FILE",
+    "JSON result of eval": "eval MODEL --data DIR --ground-truth DIR --json FILE",
+    "result of eval peers or bench peers": "bench peers DETECTOR --json FILE",
+}
+GET_AGAIN = "get it again"
+MAKE_AGAIN = "get it again, or convert again"
 _BEGINS = {
     b"PK\x03\x04": "zip archive",
     b"\xff\xd8\xff": "picture",
@@ -59,8 +70,27 @@ def not_a(path: Path, wanted: str) -> str | None:
         wanted: what it should have been, where it is one of ours by the name in `TELLING`.
     """
     found = kind_of(path)
-    article = "an" if wanted[0] in "aeiou" else "a"
-    return None if found in (None, wanted) else f"is a {found}, not {article} {wanted}"
+    if found in (None, wanted):
+        return None
+    written = _WRITTEN_BY.get(wanted)
+    made = f"; make one with: ultraface-deploy {written}" if written else ""
+    return f"is {_one(str(found))}, not {_one(wanted)}{made}"
+
+
+def damaged(path: Path, wanted: str, why: object, again: str = MAKE_AGAIN) -> str:
+    """Return `is a manifest, not a model`, or `not a model, or damaged (why); get it again`.
+
+    Args:
+        path: a file that was refused.
+        wanted: what it should have been, where it is one of ours by the name in `TELLING`.
+        why: what is wrong with it.
+        again: what to do where it is damaged.
+    """
+    return not_a(path, wanted) or f"not {_one(wanted)}, or damaged ({why}); {again}"
+
+
+def _one(what: str) -> str:
+    return f"{'an' if what[0] in 'aeiouAEIO' or what.startswith('ncnn') else 'a'} {what}"
 
 
 def _kind_of_json(data: Any) -> str | None:

@@ -18,7 +18,7 @@ import msgspec
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
-from ultraface_deploy.safe.kinds import not_a
+from ultraface_deploy.safe.kinds import damaged, not_a
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.refusals import unreadable
 
@@ -65,9 +65,7 @@ def read(path: Path, kind: type[T], what: str, again: str, newest: int = SCHEMA)
     except OSError as error:
         raise InputError(f"{path}: {unreadable(error)}") from error
     except InputError as error:
-        raise InputError(
-            f"{path}: {not_a(path, what) or f'not a {what}, or damaged ({error}); {again}'}"
-        ) from error
+        raise InputError(f"{path}: {damaged(path, what, error, again)}") from error
     if other := not_a(path, what):
         raise InputError(f"{path}: {other}")
     if version > newest:

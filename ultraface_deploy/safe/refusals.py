@@ -13,6 +13,9 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Literal
 
+from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.text import reason
+
 Kind = Literal["file", "folder", "either"]
 
 _LIKE = 0.75
@@ -83,6 +86,20 @@ def unreadable(error: OSError) -> str:
     """Return `cannot be read (Permission denied); check its permissions`."""
     said = _next(error, _ELSEWHERE) or "get it again"
     return f"cannot be read ({error.strerror or error}); {said}"
+
+
+def undecodable(name: object, error: Exception | None = None) -> InputError:
+    """Return the error for a picture that cannot be decoded.
+
+    Args:
+        name: of the picture.
+        error: what its decoder said, if anything.
+    """
+    why = f" ({reason(error)})" if error is not None else ""
+    return InputError(
+        f"{name}: not a picture that can be decoded here, or damaged{why}; "
+        "save it as JPEG or PNG, or get it again"
+    )
 
 
 def said_by_system(error: OSError, otherwise: str) -> str:

@@ -12,10 +12,12 @@ import numpy as np
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
-from ultraface_deploy.safe.kinds import not_a
+from ultraface_deploy.safe.kinds import damaged
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.text import reason
 from ultraface_deploy.wider.matching import Detections
+
+_EXPECTED = "objects with image_id, bbox and score are expected"
 
 
 def read_coco_results(path: Path, names: Iterable[str]) -> dict[str, Detections]:
@@ -46,9 +48,8 @@ def read_coco_results(path: Path, names: Iterable[str]) -> dict[str, Detections]
             box = [x, y, x + width, y + height, float(entry["score"])]
             rows.setdefault(_key(files.get(entry["image_id"], entry["image_id"])), []).append(box)
     except PARSE_ERRORS as error:
-        form = "not in COCO's results format, a list of image_id, bbox and score"
-        other = not_a(path, "list of predictions")
-        raise InputError(f"{path}: {other or f'{form} ({reason(error)})'}") from error
+        said = damaged(path, "list of predictions in COCO's form", reason(error), _EXPECTED)
+        raise InputError(f"{path}: {said}") from error
     found = {name: rows.get(name) or rows.get(name.rpartition("/")[2]) for name in names}
     if rows and not any(found.values()):
         raise InputError(

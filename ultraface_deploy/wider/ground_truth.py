@@ -68,7 +68,7 @@ def read_ground_truth(folder: str | Path) -> tuple[TruthImage, ...]:
             memory=Limit.MODEL.bytes,
         )
     except ToolFailed as error:
-        raise InputError(f"{_damaged(folder)} ({error})") from error
+        raise _damaged(folder, f" ({error})") from error
     return tuple(
         TruthImage(
             image["name"],
@@ -159,8 +159,8 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def _damaged(path: Path) -> InputError:
+def _damaged(path: Path, why: str = "") -> InputError:
     return InputError(
-        f"{path}: not an official WIDER FACE ground-truth file, or damaged; "
+        f"{path}: not an official WIDER FACE ground-truth file, or damaged{why}; "
         "download the evaluation tools again"
     )

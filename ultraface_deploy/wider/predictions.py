@@ -70,7 +70,9 @@ def read_file(path: Path) -> Detections:
             f"{path}: expected a name, a count, then rows of x y width height score"
         ) from error
     if count != len(values):
-        raise InputError(f"{path}: announces {count} predictions and holds {len(values)}")
+        raise InputError(
+            f"{path}: announces {count} predictions and holds {len(values)}; write it again"
+        )
     values[:, 2:4] += values[:, :2]
     return values[:, :4], values[:, 4]
 

@@ -190,7 +190,7 @@ def with_weights(**changes: object) -> bytes:
 
 BAD_CAFFEMODEL = {
     "is empty": b"",
-    "truncated, or not a caffemodel": CAFFEMODEL[:-3],
+    "not a caffemodel, or damaged": CAFFEMODEL[:-3],
     "holds no layers": CAFFEMODEL[:5],
     "format before 2015": b"\x12\x06\x22\x04conv",
     "needs 2 blobs of weights and has 0": NO_WEIGHTS,
@@ -229,7 +229,7 @@ def test_a_length_beyond_the_file_allocates_nothing(field: str, length: int, pai
     layer = varint if field == "layer" else bytes([len(blobs)])
     pair[1].write_bytes(b"\xa2\x06" + layer + blobs)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(InputError, match="truncated, or not a caffemodel"):
+    with pytest.raises(InputError, match="not a caffemodel, or damaged"):
         read_caffe(*pair)
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib < 50_000

@@ -9,7 +9,7 @@ from typing import Any
 from ultraface_deploy.bench.count.instructions import Count
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import read_text, require_file
-from ultraface_deploy.safe.kinds import not_a
+from ultraface_deploy.safe.kinds import damaged
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.records import SCHEMA, Version, decode, read
 
@@ -38,10 +38,8 @@ class CountReport:
             if decode(read_text(path), _Either).core is None:
                 return None
         except InputError as error:
-            other = not_a(path, "JSON result of bench")
-            raise InputError(
-                f"{path}: {other or f'not a JSON result of bench ({error})'}"
-            ) from error
+            said = damaged(path, "JSON result of bench", error, "run bench again")
+            raise InputError(f"{path}: {said}") from error
         return read(path, cls, "JSON result of bench count", "count again")
 
 

@@ -12,11 +12,13 @@ from typing import Any
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import PARSE_ERRORS, read_text, require_file
-from ultraface_deploy.safe.kinds import not_a
+from ultraface_deploy.safe.kinds import damaged
 from ultraface_deploy.safe.limits import Limit
 from ultraface_deploy.safe.text import reason
 from ultraface_deploy.train.data.labelled import LabelledBox, LabelledImage, LeftOut
 from ultraface_deploy.train.data.pictures import Pictures
+
+_EXPECTED = "images, annotations and categories are expected"
 
 
 def read_coco(labels: Path, images: Path, left_out: LeftOut) -> Iterator[LabelledImage]:
@@ -39,9 +41,8 @@ def read_coco(labels: Path, images: Path, left_out: LeftOut) -> Iterator[Labelle
         names = _names(data["images"])
         boxes = _boxes(data, names, labels.name, left_out)
     except PARSE_ERRORS as error:
-        form = "not in COCO form, images, annotations and categories are expected"
-        other = not_a(labels, "COCO annotation file")
-        raise InputError(f"{labels}: {other or f'{form} ({reason(error)})'}") from error
+        said = damaged(labels, "COCO annotation file", reason(error), _EXPECTED)
+        raise InputError(f"{labels}: {said}") from error
     pictures = Pictures(images)
     for identifier, name in names.items():
         yield LabelledImage(pictures.find(name), boxes[identifier])

@@ -9,6 +9,7 @@ import pytest
 
 from tests.serve.conftest import Server, running
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.images import DEMO_PHOTO
 from ultraface_deploy.serve.access import check_token, is_loopback, new_token
 
 TOKEN = "it-is-a-secret_0123"
@@ -37,6 +38,26 @@ def test_nothing_without_the_token(guarded: Server, path: str) -> None:
         assert answer.headers["WWW-Authenticate"] == "Bearer"
         assert "Bearer TOKEN" in json.loads(answer.read())["error"]
     assert guarded.ask(path, headers={"Authorization": f"Bearer {TOKEN}"}).status != 401
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "LocalHost"])
+def test_a_whole_url_is_taken_for_its_path(local: Server, host: str) -> None:
+    """RFC 9112, 3.2.2: a server must accept it, and the URL's host counts, not the header's."""
+    url, other = f"HTTP://{host}:{local.port}", {"Host": "example.org"}
+    assert local.json(f"{url}/v1/health", headers=other) == {"status": "ok"}
+    found = local.json(f"{url}/v1/detect?threshold=1", method="POST", body=DEMO_PHOTO.read_bytes())
+    assert found["faces"] == [] and found["width"] == 512
+    assert local.ask(url).read() == local.ask("/").read()
+    for path, mine in (("http://example.org/v1/health", {}), ("/v1/health", other)):
+        assert local.ask(path, headers=mine).status == 403
+
+
+def test_a_whole_url_needs_the_token_all_the_same(guarded: Server) -> None:
+    url = f"http://127.0.0.1:{guarded.port}"
+    assert guarded.ask(f"{url}/v1/status").status == 401
+    allowed = {"Authorization": f"Bearer {TOKEN}"}
+    assert guarded.ask(f"{url}/v1/status", headers=allowed).status == 200
+    assert guarded.ask(f"{url}/?token={TOKEN}").status == 303
 
 
 def test_a_picture_without_the_token_is_not_even_read(guarded: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
@@ -84,6 +85,7 @@ def test_a_picture_that_is_cut_off_says_so(server: Server) -> None:
         (b"no picture", {}, 400, "the picture: not an image"),
         (b"x" * (1 << 20) + b"x", {}, 413, "the picture has more than 1 MiB"),
         (PHOTO, {"Content-Type": "multipart/form-data; boundary=x"}, 415, "--data-binary"),
+        (gzip.compress(PHOTO), {"Content-Encoding": "gzip"}, 415, "Content-Encoding gzip: send"),
     ],
 )
 def test_what_is_refused(
@@ -92,6 +94,14 @@ def test_what_is_refused(
     answer = alone.ask("/v1/detect", "POST", body, with_token(**headers))
     assert answer.status == status
     assert problem in json.loads(answer.read())["error"]
+
+
+def test_which_content_coding_is_taken(alone: Server) -> None:
+    body = gzip.compress(PHOTO)
+    answer = alone.ask("/v1/detect", "POST", body, with_token(**{"Content-Encoding": "gzip"}))
+    coding = answer.headers["Accept-Encoding"]
+    taken = alone.ask("/v1/detect", "POST", PHOTO, with_token(**{"Content-Encoding": coding}))
+    assert taken.status == 200
 
 
 def test_a_body_of_unknown_length_is_bounded_too(alone: Server) -> None:

@@ -26,6 +26,7 @@ from ultraface_deploy.serve.metrics import CONTENT_TYPE, Metrics
 from ultraface_deploy.serve.openapi import document
 from ultraface_deploy.serve.statistics import BUCKET_S
 from ultraface_deploy.serve.streams import BOUNDARY, Bounded, event_parts, jpeg_parts, open_stream
+from ultraface_deploy.serve.target import WholeUrls
 
 MOST_REQUESTS = 600
 """Two streams for each of the most viewers, and room for more."""
@@ -107,6 +108,7 @@ def build_app(parts: Parts) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[
+            Middleware(WholeUrls),
             Middleware(Bounded, most=MOST_REQUESTS),
             Middleware(Access, token=parts.token, login=login),
         ],

@@ -104,6 +104,11 @@ class Detecting:
     def _refuse_unread(self, request: Request) -> None:
         if request.headers.get("content-type", "").startswith("multipart/"):
             raise HTTPException(415, _SEND)
+        coding = request.headers.get("content-encoding", "identity").strip().lower()
+        if coding != "identity":
+            # RFC 9110, 15.5.16: the header tells what would have been taken.
+            headers = {"accept-encoding": "identity"}
+            raise HTTPException(415, f"Content-Encoding {coding}: {_SEND}", headers)
         stated = request.headers.get("content-length", "0")
         if not (stated.isascii() and stated.isdecimal()):
             raise HTTPException(400, "Content-Length is no number")
@@ -150,6 +155,6 @@ def read_threshold(request: Request, default: float) -> float:
 
 def _refusal(error: HTTPException | InputError | MissingDependency) -> JSONResponse:
     if isinstance(error, HTTPException):
-        return JSONResponse({"error": error.detail}, error.status_code)
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
     status = 400 if isinstance(error, InputError) else 501
     return JSONResponse({"error": str(error)}, status)

@@ -143,7 +143,7 @@ def _detect() -> _Json:
             (400, "Not a picture, or a wrong parameter."),
             (408, "The picture did not arrive in time."),
             (413, "The picture is too large."),
-            (415, "A form instead of a picture."),
+            (415, "A form instead of a picture, or a `Content-Encoding`."),
             (503, "Too many pictures at once: `Retry-After` says in how many seconds."),
         ),
     }

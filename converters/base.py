@@ -201,8 +201,13 @@ class Format:
                 raise InputError(f"{path}: is read as a part of its folder, {inner} in it")
             require_within(root, files)
         else:
-            others = (Path(f"x{suffix}").suffix for suffix in self.suffixes[1:])
-            files = (path, *(path.with_suffix(suffix) for suffix in others))
+            first, *others = self.suffixes
+            if path.name.endswith(first):
+                stem = path.name.removesuffix(first)
+                files = (path, *(path.with_name(f"{stem}{suffix}") for suffix in others))
+            else:
+                last = (Path(f"x{suffix}").suffix for suffix in others)
+                files = (path, *(path.with_suffix(suffix) for suffix in last))
         for file in files[1:]:
             if not file.is_file():
                 raise InputError(f"{path}: needs {file.name} beside it, which is missing")

@@ -14,14 +14,14 @@ import pytest
 
 from ultraface_deploy import models
 from ultraface_deploy.artifacts import recognition
-from ultraface_deploy.artifacts.folder import ArtifactFolder
+from ultraface_deploy.artifacts.folder import ArtifactFolder, file_names
 from ultraface_deploy.artifacts.recognition import (
     head_of,
     recognise,
     spec_of_file,
 )
 from ultraface_deploy.backends import get_backend
-from ultraface_deploy.converters import format_and_files, get_format
+from ultraface_deploy.converters import format_and_files, format_names, get_format
 from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import BackendError, InputError
 from ultraface_deploy.family.known import NOTHING
@@ -214,6 +214,16 @@ def test_companion_files(tmp_path: Path, shared: Path) -> None:
     with pytest.raises(InputError, match="unknown kind of model file"):
         format_and_files(tmp_path / "model.hailo")
     assert format_and_files(tmp_path / "a.onnx") == (get_format("onnx"), (tmp_path / "a.onnx",))
+
+
+@pytest.mark.parametrize("name", format_names())
+def test_companions_of_a_file_of_an_artifact_folder(tmp_path: Path, name: str) -> None:
+    record = get_format(name)
+    files = [tmp_path / each for each in file_names("net", record.suffixes, "int8")]
+    for file in files:
+        file.parent.mkdir(exist_ok=True, parents=True)
+        file.write_text("x")
+    assert list(record.companions(files[0])) == files
 
 
 def test_file_that_is_replaced_while_it_is_tried(

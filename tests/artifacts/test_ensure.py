@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -84,6 +85,17 @@ def test_another_size_is_another_folder(default_model: Path) -> None:
     with open_detector(backend="onnxruntime", input_size=(64, 64)) as detector:
         assert detector.spec.input_shape == (1, 3, 64, 64)
     assert (default_model / "artifacts/slim-320-64x64/manifest.json").is_file()
+
+
+def test_the_command_that_is_told_makes_the_same(default_model: Path, cli: Cli) -> None:
+    said: list[str] = []
+    open_detector(backend="mnn", input_size=(64, 64), report=said.append).close()
+    made = Path("artifacts/slim-320-64x64").rename("by-detect")
+    _, _, typed = said[0].partition("as does: ultraface-deploy ")
+    done = cli(*shlex.split(typed), "--allow-no-faces")
+    assert done.code == 0, done.err
+    folder = ArtifactFolder.open("artifacts/slim-320-64x64")
+    assert folder.spec == ArtifactFolder.open(made).spec and folder.has("mnn")
 
 
 def test_bare_verify(default_model: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,8 @@ def ensure(
         return convert(resolve_source(name, input_size), ["all"], output=folder, report=report)
     for step in steps:
         if opened is None or not opened.has(step.format, step.precision):
-            typed = _command(folder if opened else name, step, folder, int8)
+            size = None if opened else input_size
+            typed = _command(folder if opened else name, size, step, folder, int8)
             lacking = f"{folder} has no {step.precision} {step.format} yet"
             report(f"{lacking}: converting, as does: {typed}")
             source = resolve_source(name, input_size) if opened is None else resolve_source(folder)
@@ -55,15 +56,23 @@ def ensure(
         elif step.precision == "int8" and int8 is not None and int8.calibration is not None:
             raise InputError(
                 f"{folder}: has its int8 {step.format} already, which `calibration` would not "
-                f"change; make it anew with: {_command(folder, step, folder, int8)}"
+                f"change; make it anew with: {_command(folder, None, step, folder, int8)}"
             )
     assert opened is not None
     return opened
 
 
-def _command(model: str | Path, step: Step, folder: Path, int8: Int8Options | None) -> str:
+def _command(
+    model: str | Path,
+    size: tuple[int, int] | None,
+    step: Step,
+    folder: Path,
+    int8: Int8Options | None,
+) -> str:
     """Return the command that makes the same artifact."""
     words = ["ultraface-deploy", "convert", str(model), "--to", step.format]
+    if size is not None:
+        words += ["--input-size", f"{size[0]}x{size[1]}"]
     if step.precision != "fp32":
         words += ["--precision", step.precision]
     if step.precision == "int8" and int8 is not None and int8.calibration is not None:

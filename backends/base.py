@@ -139,8 +139,6 @@ class Backend(ABC):
     """Whether it can compute in half floats what an INT8 artifact leaves to floats."""
     runs_original: bool = False
     """Whether it runs the checkpoint itself, at any input size; chosen only by name."""
-    timed: bool = True
-    """Whether its milliseconds mean anything; a simulator's are nobody's."""
     module: str
     """The Python module that must be importable."""
     distribution: str
@@ -169,6 +167,15 @@ class Backend(ABC):
     def shows(self, format: str) -> Shown:
         """Say what a comparison on it shows of the place where artifacts of a format run."""
         return "runtime"
+
+    def times(self, format: str) -> bool:
+        """Whether its milliseconds are those of a format's device; a simulator's are nobody's."""
+        return self.shows(format) == "runtime"
+
+    @property
+    def timed(self) -> bool:
+        """Whether its milliseconds mean anything for one of its formats."""
+        return any(map(self.times, self.formats))
 
     def tolerance(self, precision: Precision, spec: ModelSpec) -> Tolerance:
         """Return how far an artifact may be from the original network on this runtime."""

@@ -76,7 +76,6 @@ class CoreMl(Backend):
     module = "coremltools"
     distribution = "coremltools"
     extra = "coreml"
-    timed = _ON_A_MAC
 
     def shows(self, format: str) -> Shown:
         """Say whether it is Core ML or our reading of the file."""

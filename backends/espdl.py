@@ -29,7 +29,6 @@ class EspDl(Backend):
     name = "espdl"
     formats = ("espdl",)
     module = distribution = "numpy"
-    timed = False
 
     def shows(self, format: str) -> Shown:
         """Say that it is our reading of the file."""

@@ -58,7 +58,6 @@ class Rknn(ToolBackend):
     name = tool = "rknn"
     formats = ("rknn",)
     distribution = "rknn-toolkit2"
-    timed = _ON_A_BOARD
 
     def shows(self, format: str) -> Shown:
         """Say whether an NPU computes it."""

@@ -115,7 +115,6 @@ class ToolBackend(Backend):
     """What the backends of makers' tools have in common: they are simulators, and slow."""
 
     module = "subprocess"
-    timed = False
     tool: str
     """The name of its environment."""
 

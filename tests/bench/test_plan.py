@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,22 @@ def test_all_means_what_is_there(folder: ArtifactFolder) -> None:
     assert {c.backend for c in found} >= {"onnxruntime", "mnn", "ncnn", "opencv"}
     assert {c.artifact.precision for c in found} == {"fp32"}
     assert len(notes) == 1 and "has no fp16" in notes[0] and "--to all" in notes[0]
+
+
+def test_what_a_simulator_alone_runs_is_not_timed(folder: ArtifactFolder) -> None:
+    """LiteRT runs the network in integers of an Ethos-U, whose speed is another."""
+    with folder.scratch() as scratch:
+        made = scratch / "a.tflite"
+        made.write_bytes(b"x")
+        artifact = describe_files("ethosu", "int8", {made.name: made})
+        verified = replace(artifact, verification={"passed": True})
+        folder = folder.publish(verified, [made], {})
+    notes: list[str] = []
+    found = configurations([folder.path], None, precisions=None, note=notes.append)
+    assert found and "ethosu" not in {c.artifact.format for c in found}
+    assert "left out: ethosu-int8 is for another device, whose speed nothing here tells" in notes
+    with pytest.raises(InputError, match="its milliseconds would mean nothing"):
+        configurations([folder.path / "a.tflite"], None, precisions=None)
 
 
 def test_what_is_named_and_missing_is_converted(folder: ArtifactFolder) -> None:

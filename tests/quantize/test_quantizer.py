@@ -213,6 +213,7 @@ def test_command_line_from_checkpoint_to_int8(
     assert ids["onnx-int8"]["verification"]["passed"]
     assert ids["onnx-int8"]["bytes"] < 470_000
     assert "F1" in result.err
+    assert result.err.count("ultraface-deploy bench") == 1
     good = (folder / ids["onnx-int8"]["files"][0]).read_bytes()
 
     # A search in which nothing passes takes nothing away.

@@ -99,11 +99,6 @@ class Work:
             set_inputs(file, self.how.batch)
         artifact = describe_files(step.format, step.precision, files)
         self._check_and_publish(artifact, list(files.values()), _tools(record))
-        if isinstance(way, Int8) and installed(step.format, step.precision).timed:
-            self.report(
-                f"{artifact.id:<14} is smaller; whether it is faster depends on the processor: "
-                f"ultraface-deploy bench {self.folder.path} --precision all"
-            )
 
     def _convert(self, record: Format, precision: Precision, outputs: list[Path]) -> None:
         source = record.source_for(precision)

@@ -89,7 +89,7 @@ class SingleFile:
         Raises:
             InputError: none is left.
         """
-        readers = tuple(each for each in self.readers if each.timed)
+        readers = tuple(each for each in self.readers if each.times(self.artifact.format))
         if not readers:
             raise InputError(
                 f"{self.path}: {self.readers[0].name} alone runs it here, and its milliseconds "

@@ -101,6 +101,7 @@ def configurations(
         pairs = list(_pairs(folder, backends, precisions, note))
         if precisions is None:
             _say_what_is_not_there(folder, note)
+        _say_what_is_for_devices(folder, backends, precisions, note)
         if not pairs:
             have = ", ".join(artifact.id for artifact in folder.artifacts) or "nothing"
             raise InputError(
@@ -183,6 +184,21 @@ def _say_what_is_not_there(folder: ArtifactFolder, note: Note) -> None:
         )
 
 
+def _say_what_is_for_devices(
+    folder: ArtifactFolder,
+    backends: Sequence[str] | None,
+    precisions: Sequence[Precision] | None,
+    note: Note,
+) -> None:
+    """Name what only simulators run here, whose milliseconds are nobody's."""
+    runtimes = [get_backend(name) for name in backends or backend_names()]
+    for artifact in folder.artifacts:
+        reading = [each for each in runtimes if each.runs(artifact.format, artifact.precision)]
+        wanted = reading and artifact.precision in (precisions or PRECISIONS)
+        if wanted and not any(each.times(artifact.format) for each in reading):
+            note(f"left out: {artifact.id} is for another device, whose speed nothing here tells")
+
+
 def _pairs(
     folder: ArtifactFolder,
     backends: Sequence[str] | None,
@@ -191,12 +207,11 @@ def _pairs(
 ) -> Iterator[tuple[Artifact, str]]:
     for name in backends or backend_names():
         backend = get_backend(name)
-        if not backend.timed:
-            continue
         artifacts = [
             artifact
             for precision in precisions or PRECISIONS
             if (artifact := best(folder, backend, precision)) is not None
+            and backend.times(artifact.format)
         ]
         if artifacts and not backend.available():
             note(f"left out: {name} is not installed here")

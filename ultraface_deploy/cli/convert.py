@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -225,7 +226,25 @@ def convert(
             note(f"{', '.join(in_vain)}: converted again, as for cores without half floats")
             folder = make(in_vain, ["int8"], replace(options, halves=False))
             _try_halves(folder, core, validation, in_vain)
+    if "int8" in chosen and _timed_here(folder, targets):
+        note(
+            "INT8 is smaller; whether it is faster depends on the processor: "
+            f"ultraface-deploy bench {shlex.quote(str(folder.path))} --precision all"
+        )
     note(f"done: {folder.path}")
+
+
+def _timed_here(folder: ArtifactFolder, targets: Sequence[str]) -> bool:
+    """Whether a runtime here can tell how fast one of the targets is in INT8."""
+    from ultraface_deploy.artifacts.choose import runtimes_of
+
+    formats = (each.format for each in folder.artifacts if each.precision == "int8")
+    return any(
+        runtime.available() and runtime.times(format)
+        for format in formats
+        if "all" in targets or format in targets
+        for runtime in runtimes_of(format, "int8")
+    )
 
 
 def _require_core(core: str, int8: bool) -> None:

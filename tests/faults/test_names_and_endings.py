@@ -66,7 +66,8 @@ def test_standard_output_that_is_full(words: list[object]) -> None:
     with Path("/dev/full").open("wb") as full:
         result = start(words, stdout=full)
     assert result.returncode == 2
-    assert result.stderr == b"error: standard output: No space left on device\n"
+    wanted = "standard output: No space left on device; make room or choose another place"
+    assert result.stderr.decode() == f"error: {wanted}\n"
 
 
 def test_standard_output_that_is_closed() -> None:

@@ -32,6 +32,8 @@ MAX_THREADS = 256
 # Corners are offsets times at most a fifth of the image; see `family.boxes.decode`.
 _DECODED_SCALE = 0.2
 
+_OTHERWISE = "convert it again, or choose another `backend`"
+
 
 class Session(ABC):
     """A loaded artifact. Threads that share one wait for each other: MNN and OpenCV need that."""
@@ -259,7 +261,9 @@ class Backend(ABC):
             session.alternatives = ()
         except Exception as error:  # every runtime raises its own kinds
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:400]
-            raise BackendError(f"{files[0]}: {self.name} cannot run it ({reason})") from error
+            raise BackendError(
+                f"{files[0]}: {self.name} cannot run it ({reason}); {_OTHERWISE}"
+            ) from error
         if problem := implausible(outputs):
             raise BackendError(
                 f"{files[0]}: {self.name} runs it, but {problem}; "

@@ -139,7 +139,7 @@ def _c_program(project: Path) -> Path:
     """Compile the C program beside the library, once."""
     shared = project / "build" / "shared"
     if not (shared / "libultraface.so").is_file():
-        raise InputError(f"{shared}: no libultraface.so; cmake --preset shared builds it")
+        raise InputError(f"{shared}: no libultraface.so; build it with: cmake --preset shared")
     program = shared / "frames"
     if not program.is_file():
         search = [f"-I{project / 'include'}", f"-L{shared}", f"-Wl,-rpath,{shared.resolve()}"]

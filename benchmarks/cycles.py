@@ -205,7 +205,7 @@ def _print_time(path: Path, rounds: int, cpu: str) -> None:
             flush=True,
         )
     if len(rows) < 3:
-        raise InputError(f"{path}: fewer than three artifacts rank nothing")
+        raise InputError(f"{path}: fewer than three artifacts rank nothing; count more")
     times = [each.seconds for each in rows]
     for what in ("instructions", "cycles"):
         coefficient = rank_correlation([getattr(each, what) for each in rows], times)

@@ -68,7 +68,9 @@ class Trial:
         network, model = load_network(files[0])
         table = fitting_table(network, models.calibration_tables())
         if table is None:
-            raise InputError(f"{folder.path}: not one of the networks that ship")
+            raise InputError(
+                f"{folder.path}: not one of the networks that ship; give the folder of one"
+            )
         job = Int8Job(self.spec, network, {"onnxsim": files})
         plan = make_plan(network, table, Scheme())
         hand_network(plan, job, at / "ours.onnx", at_convolutions=True)

@@ -174,7 +174,9 @@ def _run(command: Sequence[str], stdin: bytes = b"") -> str:
     try:
         answer = subprocess.run(command, input=stdin, capture_output=True, check=True)
     except FileNotFoundError as error:
-        raise MissingDependency(f"needs {command[0]}, which is not installed") from error
+        raise MissingDependency(
+            f"needs {command[0]}, which is not installed; install it"
+        ) from error
     return answer.stdout.decode()
 
 

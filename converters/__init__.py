@@ -77,7 +77,7 @@ def get_format(name: str) -> Format:
     if (found := plugins.plugin(_GROUP, Format, name)) is not None:
         return found
     if name in ABSENT:
-        raise InputError(f"format {name}: not offered: {ABSENT[name]} (docs/targets.md)")
+        raise InputError(f"format {name}: not offered: {ABSENT[name]}; see docs/targets.md")
     raise InputError(f"format {name}: unknown; choose from {', '.join(target_names())} and all")
 
 

@@ -122,7 +122,7 @@ class Format:
         if head not in self.heads:
             raise InputError(
                 f"{self.name} is not offered with `head` {head}, only with "
-                f"{', '.join(self.heads)}; onnx and onnxsim are"
+                f"{', '.join(self.heads)}; choose one of these, or onnx or onnxsim"
             )
         if head == "conv" and precision == "int8":
             raise InputError(
@@ -139,7 +139,7 @@ class Format:
         if self.architectures and spec.architecture not in self.architectures:
             raise InputError(
                 f"{self.name} is not offered for {spec.name}, of the kind {spec.architecture}; for "
-                f"{', '.join(self.architectures)} it is"
+                f"{', '.join(self.architectures)} it is; choose another format"
             )
         self.refuse(spec)
 
@@ -198,7 +198,9 @@ class Format:
             root = path.absolute().parents[inner.count("/")]
             files = tuple(root / suffix.partition("/")[2] for suffix in self.suffixes)
             if files[0] != path.absolute():
-                raise InputError(f"{path}: is read as a part of its folder, {inner} in it")
+                raise InputError(
+                    f"{path}: is read as a part of its folder, {inner} in it; give the folder"
+                )
             require_within(root, files)
         else:
             first, *others = self.suffixes
@@ -210,6 +212,8 @@ class Format:
                 files = (path, *(path.with_suffix(suffix) for suffix in last))
         for file in files[1:]:
             if not file.is_file():
-                raise InputError(f"{path}: needs {file.name} beside it, which is missing")
+                raise InputError(
+                    f"{path}: needs {file.name} beside it, which is missing; copy it there"
+                )
             refuse_pointer(file)
         return files

@@ -24,12 +24,15 @@ def require_chip(chip: str | None, targets: Sequence[str]) -> None:
         return
     for record in offering:
         if chip in record.refused_chips:
-            raise InputError(f"`chip` {chip}: not offered: {record.refused_chips[chip]}")
+            raise InputError(
+                f"`chip` {chip}: not offered: {record.refused_chips[chip]}; "
+                f"choose from {', '.join(record.chips)}"
+            )
     if not offering:
         compiled = [name for name in format_names() if get_format(name).chips]
         raise InputError(
-            f"`chip` {chip}: {', '.join(targets)} is not compiled for a chip; "
-            f"{' and '.join(compiled)} are"
+            f"`chip` {chip}: {', '.join(targets)} is not compiled for a chip; choose from "
+            f"{', '.join(compiled)}"
         )
     known = ", ".join(chip for record in offering for chip in record.chips)
     raise InputError(f"`chip` {chip}: unknown; choose from {known}")

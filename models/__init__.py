@@ -62,7 +62,10 @@ def registry() -> dict[str, RegistryEntry]:
     path = FOLDER / "registry.json"
     for entry in read(path, _Registry, "registry of models", "install the package again").models:
         if entry.name in entries:
-            raise InputError(f"models/registry.json: two models are named {entry.name}")
+            raise InputError(
+                f"models/registry.json: two models are named {entry.name}; "
+                "install the package again"
+            )
         entries[entry.name] = entry
     return entries
 

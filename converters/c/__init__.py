@@ -41,7 +41,7 @@ def _emit(plan: Plan, job: Int8Job, folder: Path) -> Files:
 
     kept = [layer.name for layer in job.network.layers if layer.name not in plan.quantized]
     if kept:
-        raise InputError(f"`keep` {kept[0]}: C computes all layers in INT8, or none")
+        raise InputError(f"`keep` {kept[0]}: C computes all layers in INT8, or none; leave it out")
     # The C file includes its header by the name that it will have.
     files = [folder / f"{job.spec.name}.int8{suffix}" for suffix in SUFFIXES]
     topology = find_steps(job.network, load_network(job.files["onnxsim"][0])[1], job.spec)

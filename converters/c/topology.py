@@ -21,7 +21,7 @@ from typing import Literal
 import onnx
 
 from ultraface_deploy.converters.c.members import refuse_other_members
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.converters.onnx.walk import untranslatable
 from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize.network import Layer, Network
 
@@ -140,11 +140,13 @@ class _Finder:
             if layer.name not in self._done:
                 self._take(layer)
         if self._pending or not self._steps:
-            raise InputError("format c: a feature map has no pair of class and box convolutions")
+            raise untranslatable(
+                "format c", "a feature map has no pair of class and box convolutions"
+            )
         finals = [step for step in self._steps if step.final]
         finals.sort(key=lambda step: -step.size[0] * step.size[1])
         if [(s.size[1], s.size[0]) for s in finals] != list(self._spec.feature_maps):
-            raise InputError("format c: the heads do not fit the anchors' feature maps")
+            raise untranslatable("format c", "the heads do not fit the anchors' feature maps")
         numbers = {step.name: index for index, step in enumerate(finals)}
         steps = (replace(step, map=numbers.get(step.name, -1)) for step in self._steps)
         return Topology(_in_rounds(steps), tuple(self._tensors))
@@ -159,14 +161,16 @@ class _Finder:
         elif self._addition(layer) is not None:
             self._add_join(layer)
         elif layer.source not in self._places:
-            raise InputError(f"format c: {layer.name} reads {layer.source}, which no step makes")
+            raise untranslatable(
+                "format c", f"{layer.name} reads {layer.source}, which no step makes"
+            )
         else:
             self._add_dense(layer)
 
     def _add_depthwise(self, layer: Layer) -> None:
         readers = [other for other in self._network.layers if other.source == layer.name]
         if len(readers) != 1 or self._kernel(readers[0]) != 1 or self._kernel(layer) != 3:
-            raise InputError(f"format c: {layer.name} is not followed by one pointwise layer")
+            raise untranslatable("format c", f"{layer.name} is not followed by one pointwise layer")
         self._done |= {layer.name, readers[0].name}
         if self._terminal(readers[0]):
             self._add_head(layer, readers[0])
@@ -176,8 +180,8 @@ class _Finder:
     def _add_dense(self, layer: Layer) -> None:
         if self._places[layer.source].tensor == 0:
             if layer.weight.shape[1:] != (3, 3, 3) or self._strides(layer) != 2:
-                raise InputError(
-                    f"format c: {layer.name} must be 3x3 of stride 2 over three colours"
+                raise untranslatable(
+                    "format c", f"{layer.name} must be 3x3 of stride 2 over three colours"
                 )
             self._done.add(layer.name)
             self._add("first", (), (layer,))
@@ -197,7 +201,9 @@ class _Finder:
             self._done.add(layer.name)
             self._add("conv", (), (layer,))
         else:
-            raise InputError(f"format c: {layer.name} is of no kind that UltraFace networks have")
+            raise untranslatable(
+                "format c", f"{layer.name} is of no kind that UltraFace networks have"
+            )
 
     def _add(self, kind: Kind, spatial: tuple[Layer, ...], matrices: tuple[Layer, ...]) -> None:
         first = (spatial or matrices)[0]
@@ -234,7 +240,7 @@ class _Finder:
         if kind == "conv" and self._kernel(matrices[0]) == 1:
             kind = "pointwise"
         if len(spatials) not in (0, 2) or len({self._kernel(m) for m in matrices}) != 1:
-            raise InputError(f"format c: the two heads over {source} differ in kind")
+            raise untranslatable("format c", f"the two heads over {source} differ in kind")
         size = (shape.height, shape.width)
         self._steps.append(Step(kind, spatials, matrices, (place,), None, size, reads=(source,)))
 
@@ -257,7 +263,7 @@ class _Finder:
         size = (shape.height, shape.width)
         after = next(n for n in self._graph.node if node.output[0] in n.input)
         if after.op_type != "Relu":
-            raise InputError(f"format c: {node.name} is not followed by ReLU")
+            raise untranslatable("format c", f"{node.name} is not followed by ReLU")
         channels = len(layer.weight)
         self._places[after.output[0]] = Slice(len(self._tensors), 0, channels)
         step = Step(

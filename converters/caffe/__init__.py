@@ -57,7 +57,9 @@ def read_caffe(prototxt: Path, caffemodel: Path) -> onnx.ModelProto:
     try:
         return onnx_from_net(net)
     except InputError as error:
-        raise InputError(f"{prototxt}: {error}") from error
+        raise InputError(
+            f"{prototxt}: {error}; get both files again, or give the network as .onnx or .pth"
+        ) from error
 
 
 def _check(files: Files) -> None:

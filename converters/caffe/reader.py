@@ -48,7 +48,8 @@ def read_net(prototxt: Path, caffemodel: Path) -> Any:
             found = "has no such layer" if layer is None else f"calls it {layer.type}"
             raise InputError(
                 f"{caffemodel} does not belong to {prototxt}: it holds weights for "
-                f"{trained.type} layer {trained.name!r}, but the prototxt {found}"
+                f"{trained.type} layer {trained.name!r}, but the prototxt {found}; "
+                "get both files again"
             )
         layer.ClearField("blobs")
         layer.blobs.extend(trained.blobs)
@@ -165,7 +166,7 @@ def _check_net(net: Any, path: Path) -> None:
         if layer.type == "Permute" and list(layer.permute_param.order) not in ([], CHANNELS_LAST):
             raise InputError(
                 f"{path}: layer {layer.name!r} permutes by {list(layer.permute_param.order)}; "
-                f"only {CHANNELS_LAST} is supported"
+                f"only {CHANNELS_LAST} is supported: give the network as .onnx or .pth"
             )
     names = [layer.name for layer in net.layer]
     if len(set(names)) < len(names):

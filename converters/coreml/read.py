@@ -63,7 +63,9 @@ def _check_manifest(manifest: Path, model: Path) -> None:
         ) from error
     read = model.relative_to(manifest.parent / "Data").as_posix()
     if named != read:
-        raise InputError(f"{manifest}: names the model {named[:80]!r}; only {read} is read here")
+        raise InputError(
+            f"{manifest}: names the model {named[:80]!r}; only {read} is read here; convert again"
+        )
 
 
 def stated_spec(model: Path) -> ModelSpec | None:

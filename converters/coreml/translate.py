@@ -16,8 +16,7 @@ import numpy as np
 import onnx
 
 from ultraface_deploy.backends.coreml import import_coremltools
-from ultraface_deploy.converters.onnx.walk import Graph, attributes
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.converters.onnx.walk import Graph, attributes, untranslatable
 
 
 def translate(model: onnx.ModelProto) -> Any:
@@ -36,7 +35,9 @@ def translate(model: onnx.ModelProto) -> Any:
     (given,) = graph.inputs
     for node in graph.nodes:
         if node.op_type not in _TRANSLATORS:
-            raise InputError(f"coreml: node {node.name} is {node.op_type}, which is not known")
+            raise untranslatable(
+                "coreml", f"node {node.name} is {node.op_type}, which is not known"
+            )
 
     def build(source: Any) -> Any:
         made = _Network(graph, Builder, {given: source})

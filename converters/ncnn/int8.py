@@ -166,7 +166,10 @@ def plan_from_table(network: Network, model: NcnnModel, rows: Mapping[str, Table
             continue
         layer, row = network.layer(model.layer_of[line.name]), rows[line.name]
         if len(row.weight_scales) != len(layer.weight) or min(row.weight_scales) <= 0:
-            raise InputError(f"ncnn table: {line.name} has {len(layer.weight)} output channels")
+            raise InputError(
+                f"ncnn table: {line.name} has {len(layer.weight)} output channels; "
+                "make it from the same .param"
+            )
         scales = np.float32(1.0) / np.array(row.weight_scales, np.float32)
         quantized[layer.name] = round_weights(layer, scales)
         threshold = LEVELS / row.input_scale

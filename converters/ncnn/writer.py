@@ -16,7 +16,7 @@ import onnx
 
 from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.converters.ncnn.files import ParamLine, pack_fp16, pack_fp32, write_param
-from ultraface_deploy.converters.onnx.walk import Graph, attributes
+from ultraface_deploy.converters.onnx.walk import Graph, attributes, untranslatable
 from ultraface_deploy.errors import InputError
 
 _BINARY = {"Add": 0, "Sub": 1, "Mul": 2, "Div": 3}
@@ -140,7 +140,7 @@ def _memory(network: _Writer, node: onnx.NodeProto, constant: str) -> None:
     """Add a constant tensor, as wide as the node's output is deep."""
     value = network.constants[constant]
     if value.ndim != 3 or value.shape[0] != 1:
-        raise InputError(f"ncnn: node {node.name} has a constant of shape {value.shape}")
+        raise untranslatable("ncnn", f"node {node.name} has a constant of shape {value.shape}")
     if any(constant in line.outputs for line in network.lines):
         return
     network.add("MemoryData", constant, [], [constant], {"0": value.shape[2], "1": value.shape[1]})
@@ -149,7 +149,7 @@ def _memory(network: _Writer, node: onnx.NodeProto, constant: str) -> None:
 
 def _permute(network: _Writer, node: onnx.NodeProto) -> None:
     if tuple(attributes(node)["perm"]) != _CHANNELS_LAST:
-        raise InputError(f"ncnn: node {node.name} transposes otherwise than to channels last")
+        raise untranslatable("ncnn", f"node {node.name} transposes otherwise than to channels last")
     network.simple(node, "Permute", {"0": 3})
 
 
@@ -173,7 +173,7 @@ def _crop(network: _Writer, node: onnx.NodeProto) -> None:
     ends = [min(end, sides[axis + 1]) for end, axis in zip(ends, axes, strict=True)]
     steps = network.constants[node.input[4]].tolist() if len(node.input) > 4 else [1]
     if set(steps) != {1} or min(axes) < 0:
-        raise InputError(f"ncnn: node {node.name} slices with steps, or along the batch")
+        raise untranslatable("ncnn", f"node {node.name} slices with steps, or along the batch")
     arrays = {"-23309": starts, "-23310": ends, "-23311": axes}
     network.simple(
         node, "Crop", {key: ",".join(map(str, (len(v), *v))) for key, v in arrays.items()}

@@ -51,7 +51,7 @@ def _behind(
     if len(tensors) != len(wanted) or any(each.shape not in by_shape for each in wanted):
         raise InputError(
             f"`head` conv: the {holds} of {spec.name} are not made by one convolution for each of "
-            f"{len(wanted)} feature maps; it cannot be cut there"
+            f"{len(wanted)} feature maps; it cannot be cut there; choose another `head`"
         )
     return [(each, by_shape[each.shape]) for each in wanted]
 
@@ -95,7 +95,10 @@ def name_maps(model: onnx.ModelProto, spec: ModelSpec) -> None:
     }
     names = names_of_maps(shapes, spec)
     if names is None:
-        raise InputError(f"{spec.name}: which output belongs to which feature map cannot be told")
+        raise InputError(
+            f"{spec.name}: which output belongs to which feature map cannot be told; "
+            "choose another `head`"
+        )
     wanted = map_outputs(spec)
     if any(shapes[name].shape != each.shape for name, each in zip(names, wanted, strict=True)):
         raise InputError(

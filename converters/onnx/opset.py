@@ -44,7 +44,7 @@ def set_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         raise
     except Exception as error:  # the converter and the checker raise kinds of their own
         raise InputError(
-            f"`opset` {opset}: the network cannot be written so ({_reason(error)})"
+            f"`opset` {opset}: the network cannot be written so ({_reason(error)}); choose another"
         ) from error
     del changed.metadata_props[:]
     changed.metadata_props.extend(model.metadata_props)
@@ -101,7 +101,9 @@ def _count_axis_from_the_front(node: onnx.NodeProto, graph: Graph) -> None:
     rank = len(graph.shape(node.input[0]))
     axis = int(attributes(node).get("axis", -1)) % rank
     if node.op_type == "Softmax" and axis != rank - 1:
-        raise InputError(f"a softmax over axis {axis} of {rank} has no like below opset {OPSET}")
+        raise InputError(
+            f"a softmax over axis {axis} of {rank} has no like below opset {OPSET}; choose that"
+        )
     kept = [item for item in node.attribute if item.name != "axis"]
     del node.attribute[:]
     node.attribute.extend([*kept, onnx.helper.make_attribute("axis", axis)])

@@ -70,7 +70,7 @@ def _canonical_outputs(model: onnx.ModelProto, spec: ModelSpec) -> None:
             if len(fitting) != 1:
                 raise InputError(
                     f"{spec.name}: which of the outputs {', '.join(values)} holds the {wanted} "
-                    "cannot be told"
+                    "cannot be told; export them as scores and boxes"
                 )
             rename_tensors(model, {fitting[0]: wanted})
         values = {value.name: value for value in model.graph.output}

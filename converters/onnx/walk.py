@@ -14,6 +14,7 @@ import onnx
 from onnx import numpy_helper
 
 from ultraface_deploy.errors import InputError
+from ultraface_deploy.safe.kinds import MAKE_AGAIN
 
 Array = npt.NDArray[Any]
 
@@ -60,7 +61,7 @@ class Graph:
             )
         except onnx.shape_inference.InferenceError as error:
             reason = str(error).splitlines()[-1][:200]
-            raise InputError(f"the ONNX network is inconsistent: {reason}") from error
+            raise InputError(f"the ONNX network is inconsistent: {reason}; {MAKE_AGAIN}") from error
         graph = inferred.graph
         shapes = {}
         for value in [*graph.input, *graph.value_info, *graph.output]:
@@ -107,5 +108,17 @@ def _constant_value(node: onnx.NodeProto) -> Array:
     if isinstance(value, onnx.TensorProto):
         return numpy_helper.to_array(value)
     if attribute.name not in ("value_float", "value_floats", "value_int", "value_ints"):
-        raise InputError(f"node {node.name!r}: its {attribute.name} is not an array of numbers")
+        raise InputError(
+            f"node {node.name!r}: its {attribute.name} is not an array of numbers; {MAKE_AGAIN}"
+        )
     return np.asarray(value)
+
+
+def untranslatable(format: str, what: str) -> InputError:
+    """Return the error for a network that cannot be written in a format.
+
+    Args:
+        format: its name.
+        what: of which node, or why.
+    """
+    return InputError(f"{format}: {what}; choose another format")

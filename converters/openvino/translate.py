@@ -18,8 +18,7 @@ import numpy.typing as npt
 import onnx
 
 from ultraface_deploy.backends.openvino import import_openvino
-from ultraface_deploy.converters.onnx.walk import Graph, attributes
-from ultraface_deploy.errors import InputError
+from ultraface_deploy.converters.onnx.walk import Graph, attributes, untranslatable
 
 Array = npt.NDArray[Any]
 _LEVELS = 256
@@ -45,7 +44,9 @@ def translate(model: onnx.ModelProto, numbers: Mapping[str, Array], name: str) -
     made.add(given, parameter.output(0))
     for node in graph.nodes:
         if node.op_type not in _TRANSLATORS:
-            raise InputError(f"openvino: node {node.name} is {node.op_type}, which is not known")
+            raise untranslatable(
+                "openvino", f"node {node.name} is {node.op_type}, which is not known"
+            )
         _TRANSLATORS[node.op_type](made, node)
     results = [made.ops.result(made.values[each.name]) for each in model.graph.output]
     return openvino.Model(results, [parameter], name)

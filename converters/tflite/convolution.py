@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from ultraface_deploy.converters.onnx.walk import attributes
+from ultraface_deploy.converters.onnx.walk import attributes, untranslatable
 from ultraface_deploy.converters.tflite.file import Quantization, Tensor
 from ultraface_deploy.converters.tflite.network import Array, Network, QuantizedWeights
 from ultraface_deploy.converters.tflite.window import Window
-from ultraface_deploy.errors import InputError
 
 _COLOURS = 3
 
@@ -28,7 +27,7 @@ def convolution(network: Network, node: onnx.NodeProto) -> None:
     groups = int(attributes(node).get("group", 1))
     depthwise = groups > 1 and weight.shape[1] == 1
     if groups > 1 and not depthwise:
-        raise InputError(f"tflite: node {node.name} has {groups} groups of several channels")
+        raise untranslatable("tflite", f"node {node.name} has {groups} groups of several channels")
     window = Window.of(node, weight.shape[2:], network.graph.shape(node.input[0])[2:])
     source = (
         network.as_float(node.input[0]) if quantized is None else network.as_int8(node.input[0])

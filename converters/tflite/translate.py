@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from ultraface_deploy.converters.onnx.walk import Graph, attributes
+from ultraface_deploy.converters.onnx.walk import Graph, attributes, untranslatable
 from ultraface_deploy.converters.tflite.convolution import convolution
 from ultraface_deploy.converters.tflite.file import Quantization
 from ultraface_deploy.converters.tflite.network import TO_NHWC, Network, Numbers
-from ultraface_deploy.errors import InputError
 
 _BINARY = {"Add": "AddOptions", "Sub": "SubOptions", "Mul": "MulOptions", "Div": "DivOptions"}
 # LOGISTIC writes INT8 in these numbers alone: 0..255/256 (TFLite's quantization specification).
@@ -51,8 +50,8 @@ def translate(
 def _translator(node: onnx.NodeProto) -> Callable[[Network, onnx.NodeProto], None]:
     found = _TRANSLATORS.get(node.op_type)
     if found is None:
-        raise InputError(
-            f"tflite: operator {node.op_type} at node {node.name} has no translation here"
+        raise untranslatable(
+            "tflite", f"operator {node.op_type} at node {node.name} has no translation here"
         )
     return found
 
@@ -66,7 +65,7 @@ def _binary(network: Network, node: onnx.NodeProto) -> None:
     )
     maps = [each for each in node.input if each in network.channels_last]
     if maps and any(each in network.graph.constants for each in node.input):
-        raise InputError(f"tflite: node {node.name} computes a feature map with a constant")
+        raise untranslatable("tflite", f"node {node.name} computes a feature map with a constant")
     network.channels_last.update([name] if maps else [])
     inputs = [network.values[e] if integer else network.as_float(e) for e in node.input]
     options = {"table": _BINARY[node.op_type], "fusedActivationFunction": activation}
@@ -80,7 +79,7 @@ def _concat(network: Network, node: onnx.NodeProto) -> None:
     axis = int(attributes(node)["axis"]) % len(network.graph.shape(node.output[0]))
     maps = {name in network.channels_last for name in node.input}
     if len(maps) > 1:
-        raise InputError(f"tflite: node {node.name} joins feature maps with something else")
+        raise untranslatable("tflite", f"node {node.name} joins feature maps with something else")
     (last,) = maps
     network.channels_last.update(node.output if last else ())
     axis = TO_NHWC.index(axis) if last else axis
@@ -97,13 +96,15 @@ def _transpose(network: Network, node: onnx.NodeProto) -> None:
     """To channels last, which is how the tensor lies already: the result is the same tensor."""
     source = node.input[0]
     if tuple(attributes(node)["perm"]) != TO_NHWC or source not in network.channels_last:
-        raise InputError(f"tflite: node {node.name} transposes otherwise than to channels last")
+        raise untranslatable(
+            "tflite", f"node {node.name} transposes otherwise than to channels last"
+        )
     network.values[node.output[0]] = network.values[source]
 
 
 def _reshape(network: Network, node: onnx.NodeProto) -> None:
     if node.input[0] in network.channels_last:
-        raise InputError(f"tflite: node {node.name} reshapes a map whose channels come first")
+        raise untranslatable("tflite", f"node {node.name} reshapes a map whose channels come first")
     integer = network.numbers.integer_tail and network.is_int8(node.input[0])
     source = network.values[node.input[0]] if integer else network.as_float(node.input[0])
     target = network.make(node.output[0], integer, source.quantization)
@@ -116,7 +117,9 @@ def _reshape(network: Network, node: onnx.NodeProto) -> None:
 def _softmax(network: Network, node: onnx.NodeProto) -> None:
     sides = network.graph.shape(node.input[0])
     if int(attributes(node).get("axis", -1)) % len(sides) != len(sides) - 1:
-        raise InputError(f"tflite: node {node.name} is a softmax along another axis than the last")
+        raise untranslatable(
+            "tflite", f"node {node.name} is a softmax along another axis than the last"
+        )
     _scores(network, node, "SOFTMAX", {"table": "SoftmaxOptions", "beta": 1.0})
 
 
@@ -158,7 +161,7 @@ def _slice(network: Network, node: onnx.NodeProto) -> None:
         starts, _, axes = (network.graph.constants[name].tolist() for name in node.input[1:4])
         steps = network.graph.constants[node.input[4]].tolist() if len(node.input) > 4 else [1]
     if set(steps) != {1}:
-        raise InputError(f"tflite: node {node.name} slices with steps")
+        raise untranslatable("tflite", f"node {node.name} slices with steps")
     first = [0] * len(sides)
     for start, axis in zip(starts, axes, strict=True):
         first[axis] = start if start >= 0 else start + sides[axis]
@@ -168,7 +171,7 @@ def _slice(network: Network, node: onnx.NodeProto) -> None:
 
 def _cut(network: Network, node: onnx.NodeProto, output: str, starts: Sequence[int]) -> None:
     if node.input[0] in network.channels_last:
-        raise InputError(f"tflite: node {node.name} cuts a feature map")
+        raise untranslatable("tflite", f"node {node.name} cuts a feature map")
     begin = network.file.constant(f"{output}/begin", np.array(starts, np.int32))
     size = network.file.constant(f"{output}/size", np.array(network.graph.shape(output), np.int32))
     inputs = [network.as_float(node.input[0]), begin, size]

@@ -99,13 +99,19 @@ def _error(number: int) -> OSError:
         (errno.ENOSPC, "(No space left on device); make room or take B"),
         (errno.EACCES, "(Permission denied); check its permissions or take B"),
         (errno.EROFS, "(Read-only file system); take B"),
-        (errno.ENOENT, "(No such file or directory); make its folder first or take B"),
+        (errno.ENOENT, "(No such file or directory); take B"),
         (errno.ENAMETOOLONG, "(File name too long); give a shorter name"),
         (errno.EIO, "(Input/output error); take B"),
     ],
 )
 def test_what_cannot_be_written(number: int, said: str) -> None:
     assert unwritable(_error(number), "take B") == f"cannot write {said}"
+
+
+def test_what_cannot_be_written_for_want_of_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file") as refused:
+        (tmp_path / "gone" / "a.json").open("w")
+    assert unwritable(refused.value, "take B").endswith("; make its folder first or take B")
 
 
 def test_what_cannot_be_read() -> None:

@@ -57,7 +57,9 @@ def read_truth(
         report(line)
     images = {_name(sample, pictures): sample.image for sample in samples}
     if len(images) < len(samples):
-        raise InputError(f"{labels}: names a picture twice")
+        names = [_name(sample, pictures) for sample in samples]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{labels}: names {twice} twice; remove one of the two")
     return images, [
         TruthImage(
             _name(sample, pictures),
@@ -75,7 +77,9 @@ def _read(pictures: Path, labels: Path, left_out: LeftOut) -> Iterable[LabelledI
             return read_annotations(annotations, pictures, left_out)
         if next(labels.glob("*.txt"), None):
             return read_yolo(pictures, labels, left_out)
-        raise InputError(f"{labels}: holds neither .xml (VOC) nor .txt files (YOLO)")
+        raise InputError(
+            f"{labels}: holds neither .xml (VOC) nor .txt files (YOLO); give a folder of them"
+        )
     require_file(labels, "label file")
     suffix = labels.suffix.lower()
     if suffix == ".json":
@@ -84,7 +88,7 @@ def _read(pictures: Path, labels: Path, left_out: LeftOut) -> Iterable[LabelledI
         commented = read_text(labels, Limit.TEXT).lstrip().startswith("#")
         return (read_retinaface if commented else read_wider)(labels, pictures, left_out)
     raise InputError(
-        f"{labels}: labels are a .json (COCO), a .txt (WIDER FACE, RetinaFace) or a folder of "
+        f"{labels}: give a .json (COCO), a .txt (WIDER FACE, RetinaFace) or a folder of "
         ".xml (VOC) or .txt files (YOLO)"
     )
 

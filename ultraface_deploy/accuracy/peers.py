@@ -191,7 +191,9 @@ class LibFaceDetection:
         try:
             library = ctypes.CDLL(str(file.resolve()))
         except OSError as error:
-            raise InputError(f"{file}: cannot be loaded ({error})") from error
+            raise InputError(
+                f"{file}: cannot be loaded ({error}); build it for this machine"
+            ) from error
         symbol = next((name for name in self._SYMBOLS if hasattr(library, name)), None)
         if symbol is None:
             raise InputError(f"{file}: has no function facedetect_cnn; give libfacedetection's")

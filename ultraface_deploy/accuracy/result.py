@@ -191,7 +191,7 @@ def read_results(path: Path) -> tuple[dict[str, Any], list[Result]]:
                 f"{path}: results[{number}].counts are damaged ({error}); run eval again"
             ) from error
     if not results:
-        raise InputError(f"{path}: holds no results")
+        raise InputError(f"{path}: holds no results; run eval again")
     return found.protocol, results
 
 

@@ -264,7 +264,12 @@ def _present(
     if absent is not None and not (allow_missing and present):
         raise InputError(
             f"{where}: {len(paths) - len(present)} of {len(paths)} {what} are missing, the first "
-            f"is {absent}" + ("; `allow_missing` goes on without them" if present else "")
+            f"is {absent}; "
+            + (
+                "copy them there, or leave them out with `allow_missing`"
+                if present
+                else f"give the folder of these {what}"
+            )
         )
     return present
 

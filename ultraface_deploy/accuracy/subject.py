@@ -106,7 +106,7 @@ def find_subjects(
     elif path.is_dir():
         found = _everything(ArtifactFolder.open(path), precisions or PRECISIONS, input_size)
     else:
-        raise InputError(f"{model}: `backend` all needs an artifact folder or a model file")
+        raise InputError(f"{model}: `backend` all: give an artifact folder or a model file")
     return list(dict.fromkeys(found))
 
 
@@ -147,10 +147,13 @@ def _everything(
                     )
                     found.append(_at_size(subject, runtime, size))
     if idle := [name for name in named if name not in {each.backend for each in found}]:
-        raise InputError(f"{folder.path}: contains nothing that {', '.join(idle)} runs")
+        raise InputError(
+            f"{folder.path}: contains nothing that {', '.join(idle)} runs; convert to more formats"
+        )
     if not found:
         raise InputError(
-            f"{folder.path}: contains nothing in {', '.join(precisions)} that runs here"
+            f"{folder.path}: contains nothing in {', '.join(precisions)} that runs here; "
+            "convert in another"
         )
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,13 @@ def runtimes_of(format: str, precision: Precision = "fp32") -> list[Backend]:
     return [backend for backend in found if backend.runs(format, precision)]
 
 
+def not_read(runtime: Backend, given: str, able: Iterable[Backend]) -> str:
+    """Return what is wrong with a runtime for a format or file, and which ones are for it."""
+    others = " or ".join(each.name for each in able) or "another format"
+    reads = ", ".join(runtime.formats)
+    return f"backend {runtime.name} reads {reads}, not {given}; choose {others}"
+
+
 def installed(format: str, precision: Precision = "fp32") -> Backend:
     """Return the first installed backend that runs artifacts of a format in a precision.
 
@@ -36,7 +44,9 @@ def installed(format: str, precision: Precision = "fp32") -> Backend:
             return backend
     if known:
         known[0].require()
-    raise MissingDependency(f"no backend reads {format} in {precision}")
+    raise MissingDependency(
+        f"no backend reads {format} in {precision}; install the plug-in that brings one"
+    )
 
 
 def best(folder: ArtifactFolder, backend: Backend, precision: Precision) -> Artifact | None:
@@ -177,6 +187,6 @@ def _reader_of(format: str, backend: str | None) -> Backend:
         return installed(format)
     runtime = get_backend(backend)
     if format not in runtime.formats:
-        raise InputError(f"backend {backend} reads {', '.join(runtime.formats)}, not {format}")
+        raise InputError(not_read(runtime, format, runtimes_of(format)))
     runtime.require()
     return runtime

@@ -24,6 +24,7 @@ from ultraface_deploy.family.landmarks import WITH_LANDMARKS
 from ultraface_deploy.family.spec import Head, ModelSpec
 from ultraface_deploy.safe.child import run_in_child
 from ultraface_deploy.safe.files import sha256_of
+from ultraface_deploy.safe.kinds import MAKE_AGAIN
 from ultraface_deploy.safe.limits import Limit
 
 TIMEOUT_S = 45.0
@@ -156,7 +157,9 @@ def _recognised_in_child(
             memory=Limit.MODEL.bytes,
         )
     except ToolFailed as error:
-        raise BackendError(f"{files[0]}: {runtime} cannot run it ({error})") from error
+        raise BackendError(
+            f"{files[0]}: {runtime} cannot run it ({error}); {MAKE_AGAIN}"
+        ) from error
     if tuple(sha256_of(path) for path in files) != digests:
         raise InputError(f"{files[0]}: was replaced while it was read; try again")
     return ModelSpec.from_dict(found["spec"]), tuple(found["remarks"])
@@ -280,8 +283,8 @@ def _require_nothing_more(session: Session, files: Sequence[Path]) -> None:
         shown = ", ".join(f"{name} {shape}" for name, shape in unknown.items())
         raise InputError(
             f"{files[0]}: gives more for each anchor than scores and boxes ({shown}), so it is "
-            "another network, which may read another input; `ignore_outputs` runs it without, "
-            "`mean`, `std` and `color` say what it reads"
+            "another network, which may read another input; give `ignore_outputs` to run it "
+            "without, and `mean`, `std` and `color` for what it reads"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.artifacts.choose import find_files, runtimes_of
+from ultraface_deploy.artifacts.choose import find_files, installed, not_read, runtimes_of
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder, Source, describe_files
 from ultraface_deploy.artifacts.source import owning_folder
 from ultraface_deploy.backends import Backend, get_backend
@@ -74,11 +74,9 @@ class SingleFile:
         for backend in readers:
             backend.require()
             if backend.name not in {each.name for each in able}:
-                raise InputError(
-                    f"backend {backend.name} reads {', '.join(backend.formats)}, not {path.name}"
-                )
+                raise InputError(not_read(backend, path.name, able))
         if not readers:
-            raise InputError(f"{path}: no installed runtime reads {format}")
+            installed(format, precision)  # which says what to install
         _, files, spec = find_files(path, readers[0].name, precision, input_size, None, known)
         artifact = listed or describe_files(format, precision, {each.name: each for each in files})
         return cls(path, files, spec, artifact, readers, able, folder)

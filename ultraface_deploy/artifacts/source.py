@@ -175,7 +175,7 @@ def _from_averaged(path: Path, name: str | None, size_known: bool) -> ModelSourc
     from ultraface_deploy.family.checkpoint import load_checkpoint, model_name
 
     if path.is_dir() or not (path.exists() or path.suffix):
-        raise InputError(f"{path}: `ema` needs a checkpoint file")
+        raise InputError(f"{path}: `ema`: give a checkpoint file")
     models.require_model(path, "checkpoint")
     name = name or f"{model_name(path)}-ema"
     checkpoint = load_checkpoint(path, name, size_known=size_known, ema=True)

@@ -128,7 +128,7 @@ def _changed_unseen(
 def _none_with(folder: ArtifactFolder, backends: Sequence[str] | None) -> str:
     """Name the runtimes that were asked for, and what to convert to for them."""
     if not backends:
-        return "what is installed"
+        return "what is installed; see: ultraface-deploy doctor"
     formats = dict.fromkeys(each for name in backends for each in get_backend(name).formats)
     there = {artifact.format for artifact in folder.artifacts}
     missing = [name for name in formats if name in target_names() and name not in there]

@@ -85,7 +85,7 @@ def compare_reports(
     if len(earlier) < len(before.measurements):
         raise InputError(
             "the earlier result holds a configuration more than once; "
-            "with `ignore` input give results of one input size each"
+            "give results of one input size each for `ignore` input"
         )
     pairs = [(earlier.get(_key(m, ignore)), m) for m in after.measurements]
     both = [(old, new) for old, new in pairs if old is not None]
@@ -93,8 +93,7 @@ def compare_reports(
         raise InputError(
             "the two results have no configuration in common: "
             f"{_titles(before)} against {_titles(after)}; "
-            "other input sizes are compared with `ignore` input, and results of other cores "
-            "(`cores`) not at all"
+            "compare other input sizes with `ignore` input; those of other `cores` cannot be"
         )
     for old, new in both:
         if "artifact" not in ignore and _artifact(old) != _artifact(new):

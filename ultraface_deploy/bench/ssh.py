@@ -37,7 +37,7 @@ def destination(host: str) -> str:
     if found is None:
         return host
     if not 0 < int(found["port"]) < 65536:
-        raise InputError(f"`host` {host}: port {found['port']} does not exist; 1 to 65535 do")
+        raise InputError(f"`host` {host}: port {found['port']} does not exist; give 1 to 65535")
     return f"ssh://{host}"
 
 

@@ -110,7 +110,7 @@ class Submission:
                 "with one `host`"
             )
         if not report.measurements:
-            raise InputError("holds no figures: nothing could be timed")
+            raise InputError("holds no figures: nothing could be timed; run bench again")
         described = next(iter(report.machines.values()), report.machine)
         machine = convert(described, _Machine)
         figures = [_figure(measured) for measured in report.measurements]

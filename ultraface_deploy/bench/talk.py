@@ -223,7 +223,7 @@ def read_answer(host: str, answer: str, code: int, lines: Sequence[str]) -> Benc
     if code == 255:
         raise ssh_failed(host, last)
     if code == 127:
-        raise RemoteFailed(f"{host}: has no python3")
+        raise RemoteFailed(f"{host}: has no python3; install it there")
     try:
         content = json.loads(answer.splitlines()[-1])
     except (*PARSE_ERRORS, IndexError):

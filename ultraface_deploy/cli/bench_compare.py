@@ -74,7 +74,9 @@ def compare(
         times, lost = _compare_times(before, after, stage, may_differ, json)
         worse = [(d.configuration, d.shown_ratio) for d in times if d.verdict == "slower"]
     else:
-        raise InputError(f"{before} and {after}: one holds times, the other instructions")
+        raise InputError(
+            f"{before} and {after}: one holds times, the other instructions; give two of one kind"
+        )
     if fail_if_slower is None:
         return
     if lost:

@@ -78,7 +78,9 @@ def require_folders(found: Sequence[Configuration], what: str) -> None:
     from ultraface_deploy.errors import InputError
 
     if files := [each.file for each in found if each.file]:
-        raise InputError(f"{files[0]}: {what} takes artifact folders, not single files")
+        raise InputError(
+            f"{files[0]}: {what} takes artifact folders, not single files; give its folder"
+        )
 
 
 def require_writable(targets: Mapping[str, str | None]) -> None:
@@ -90,4 +92,7 @@ def require_writable(targets: Mapping[str, str | None]) -> None:
     for form, target in targets.items():
         folder = Path(target or "-").parent
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
-            raise InputError(f"--{form} {target}: {folder} is not a folder that can be written to")
+            raise InputError(
+                f"--{form} {target}: {folder} is not a folder that can be written to; "
+                "choose another"
+            )

@@ -200,7 +200,7 @@ def detect(
     options = PostprocessOptions(threshold, iou, parse_nms(nms))
     size = None if input_size is None else parse_input_size(input_size)
     if blur and pixelate:
-        raise InputError("--blur and --pixelate exclude each other")
+        raise InputError("--blur and --pixelate exclude each other; give one")
     wanted = Wanted(
         output,
         json,

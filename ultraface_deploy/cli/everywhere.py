@@ -59,5 +59,5 @@ def _value(word: str, words: Iterator[str]) -> str:
     _, separator, value = word.partition("=")
     value = value if separator else next(words, "")
     if not value:
-        raise InputError("--log-file needs a file name")
+        raise InputError("--log-file: give a file name")
     return value

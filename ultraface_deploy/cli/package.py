@@ -90,7 +90,9 @@ def _for_the_web(
 
     for option, given in (("--embed-model", embed_model), ("--fetch-runtime", fetch_runtime)):
         if given:
-            raise InputError(f"{option}: --runtime web always holds the model, and no runtime")
+            raise InputError(
+                f"{option}: --runtime web always holds the model, and no runtime; leave it out"
+            )
     step = Step("c", parse_precision(precision or "int8"))
     web.require_precision(step.precision)
     web.require_compiler()

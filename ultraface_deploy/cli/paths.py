@@ -92,7 +92,9 @@ def output_path(option: str, path: Path) -> None:
     """Refuse a file or folder below something that is not a folder or cannot be written."""
     above = next(each for each in (path.absolute(), *path.absolute().parents) if each.exists())
     if above.is_file() and above != path.absolute():
-        raise InputError(f"{_said(option, path)}: {above} is a file, not a folder")
+        raise InputError(
+            f"{_said(option, path)}: {above} is a file, not a folder; choose another place"
+        )
     _require_writable(option, path, above)
 
 

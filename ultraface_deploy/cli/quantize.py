@@ -71,7 +71,7 @@ def calibrate(
     from ultraface_deploy.safe.files import write_text
 
     if calibration is None:
-        raise InputError("quantize calibrate needs photographs: --calibration DIR")
+        raise InputError("quantize calibrate: give photographs with --calibration DIR")
     if calibration.is_file():
         raise InputError(f"--calibration {calibration}: is a file; give a folder of photographs")
     formats = ["onnxsim"] if ncnn_table is None else ["onnxsim", "ncnn"]

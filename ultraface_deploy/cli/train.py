@@ -157,7 +157,7 @@ def train(
     from ultraface_deploy.train.recipe import choose_recipe
 
     if classes is not None and class_names:
-        raise InputError("--class and --classes exclude each other")
+        raise InputError("--class and --classes exclude each other; give one")
     chosen = Classes.parse(class_names) if classes is None else Classes.in_order(classes)
     plan = choose_recipe(arch, recipe, input_size, seed, epochs=epochs, lr=lr, batch_size=batch)
     if gray:

@@ -37,7 +37,7 @@ def require_values(arguments: Sequence[str], whole: Callable[[], Any]) -> None:
         if word == "" or (separator and not value and option.startswith("--")):
             after_option = before.startswith("-") and before != "--"
             named = option or (before if after_option else _argument_at(place, arguments, whole()))
-            raise InputError(f"{named}: the value is empty; is a variable not set?")
+            raise InputError(f"{named}: the value is empty; give one (is a variable not set?)")
         before = word
 
 
@@ -69,7 +69,7 @@ def require_number(name: str, value: Any) -> None:
         InputError: names the option.
     """
     if isinstance(value, float) and math.isnan(value):
-        raise InputError(f"{name} nan: is not a number")
+        raise InputError(f"{name} nan: is not a number; give one")
 
 
 def is_bare(error: Any) -> bool:

@@ -117,8 +117,8 @@ def _refuse_for_folders(known: Known, size: tuple[int, int] | None) -> None:
 
     if size or known.says_input or known.ignore_outputs:
         raise InputError(
-            "--input-size, --mean, --std, --color and --ignore-outputs are for single files; an "
-            "artifact folder states itself what its network is"
+            "--input-size, --mean, --std, --color and --ignore-outputs are for single files; "
+            "leave them out: an artifact folder states itself what its network is"
         )
 
 

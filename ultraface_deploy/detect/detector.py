@@ -216,7 +216,7 @@ class Detector:
             BackendError: the runtime failed, or its threads stayed behind in a forked process.
         """
         if size < 1:
-            raise InputError(f"size={size}: at least one input at a time")
+            raise InputError(f"size={size}: give at least one input at a time")
         pictures = [as_bgr(image) for image in _several(images)]
         extents = [(picture.shape[1], picture.shape[0]) for picture in pictures]
         parts = [self.view.parts(*extent, self.spec) for extent in extents]

@@ -46,7 +46,7 @@ def refuse_output(frames: FrameSource, output: Path) -> None:
     if output.is_dir() or not suffix:
         return
     if frames.kind == "several":
-        raise InputError(f"`output` {output}: several sources need a folder")
+        raise InputError(f"`output` {output}: several sources need a folder; give its name")
     if frames.kind == "animation" and suffix in ANIMATIONS:
         return
     if frames.kind != "images":
@@ -61,7 +61,7 @@ def refuse_output(frames: FrameSource, output: Path) -> None:
     elif suffix not in IMAGE_SUFFIXES:
         raise InputError(f"`output` {output}: not a picture format; give a .jpg or a folder")
     elif frames.count != 1:
-        raise InputError(f"`output` {output}: {frames.count} pictures need a folder")
+        raise InputError(f"`output` {output}: {frames.count} pictures need a folder; give its name")
     elif not can_encode(suffix):
         raise InputError(f"`output` {output}: {suffix} cannot be written here; give a .jpg or .png")
 
@@ -235,5 +235,7 @@ def _encoded(suffix: str, image: Image) -> bytes | None:
 def _write_picture(path: Path, content: bytes | None) -> None:
     # Written by us: OpenCV cannot take every name that a file can have.
     if content is None:
-        raise InputError(f"{path}: the picture could not be encoded")
+        raise InputError(
+            f"{path}: the picture could not be encoded; write another format, such as .png"
+        )
     write_bytes(path, content)

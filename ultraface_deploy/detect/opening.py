@@ -75,7 +75,8 @@ def open_source(source: str, patience: float = RECONNECT_SECONDS) -> FrameSource
     if (url := _URL.match(source)) and not path.exists():
         if url[1].lower() not in STREAM_SCHEMES:
             raise InputError(
-                f"{shown_url(source)}: streams are read from {', '.join(STREAM_SCHEMES)}"
+                f"{shown_url(source)}: streams are read from {', '.join(STREAM_SCHEMES)}; "
+                "give such an address"
             )
         return FrameSource("stream", url=source, patience=patience)
     if path.is_dir():

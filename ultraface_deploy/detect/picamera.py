@@ -35,7 +35,8 @@ class PiCamera:
             self._camera.start()
         except (RuntimeError, IndexError) as error:
             raise InputError(
-                f"picamera2:{number}: cannot be opened ({error}); is it connected, and free?"
+                f"picamera2:{number}: cannot be opened ({error}); "
+                "connect it, and close what else uses it"
             ) from error
 
     def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name

@@ -58,7 +58,7 @@ class Wanted:
         if list(self.tables.values()).count("-") > 1:
             raise InputError(
                 "only one of `json`, `jsonl`, `csv`, `count` and `parquet` can go to standard "
-                "output"
+                "output; give the others a file"
             )
         if self.resume and (self.on_stdout or not self.tables):
             raise InputError(
@@ -66,7 +66,10 @@ class Wanted:
                 "`count`"
             )
         if self.resume and self.pixels:
-            raise InputError("`resume`: pictures (`output`, `crop`, `show`) cannot be gone on with")
+            raise InputError(
+                "`resume`: pictures (`output`, `crop`, `show`) cannot be gone on with; "
+                "leave one out"
+            )
         if self.hide is not None and not (self.output or self.show):
             raise InputError(
                 f"`{self.hide}`: give `output` for the pictures without recognisable faces"
@@ -135,7 +138,7 @@ def refuse_wanted(frames: FrameSource, wanted: Wanted) -> None:
     """
     live = [part.kind for part in frames.parts or [frames] if part.kind in ("camera", "stream")]
     if wanted.resume and live:
-        raise InputError(f"`resume`: a {live[0]} cannot be gone on with")
+        raise InputError(f"`resume`: a {live[0]} cannot be gone on with; leave it out")
     if wanted.parquet is not None:
         parquet.require(wanted.parquet)
     if wanted.output is not None:

@@ -91,7 +91,7 @@ class VideoSink:
             if (found := sum(1 for _ in packet_times(self._path))) < self._written:
                 raise InputError(
                     f"{self._named}: cannot write ({found} of {self._written} pictures reached "
-                    "the file; is the disk full?)"
+                    "the file); make room or choose another place"
                 )
 
     def abandon(self) -> None:

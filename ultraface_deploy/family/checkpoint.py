@@ -125,7 +125,7 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:
     if head is None:
         raise InputError(
             f"{path}: not an UltraFace network, {HEAD} is missing "
-            f"(found {', '.join(list(tensors)[:3])}, ...)"
+            f"(found {', '.join(list(tensors)[:3])}, ...); known are slim and rfb"
         )
     # A tensor may claim any shape over little data; nothing is built from what it claims.
     num_classes = min(max(2, head.numel() // 3), MAX_CLASSES)
@@ -144,7 +144,7 @@ def _recognise(tensors: Mapping[str, torch.Tensor], path: Path) -> ModelSpec:
     if wrong:
         raise InputError(
             f"{path}: not an UltraFace {architecture} network, missing or of another shape: "
-            f"{', '.join(wrong[:3])}{' and more' if len(wrong) > 3 else ''}"
+            f"{', '.join(wrong[:3])}{' and more' if len(wrong) > 3 else ''}; known are slim and rfb"
         )
     for key in expected:
         # As the network will hold them: a double can be finite and no float.

@@ -107,11 +107,14 @@ class ModelSpec:
             )
         if not 2 <= self.num_classes <= MAX_CLASSES:
             raise InputError(
-                f"model {self.name}: {self.num_classes} classes; background and a face make 2, "
-                f"more than {MAX_CLASSES} are not supported"
+                f"model {self.name}: {self.num_classes} classes; they must be 2, background and "
+                f"a face, to {MAX_CLASSES}"
             )
         if self.num_anchors > MAX_ANCHORS:
-            raise InputError(f"model {self.name}: {self.num_anchors} anchors are too many")
+            raise InputError(
+                f"model {self.name}: {self.num_anchors} anchors are too many; "
+                "choose a smaller input"
+            )
         if self.architecture not in get_args(Architecture) or self.head not in get_args(Head):
             raise InputError(
                 f"model {self.name}: architecture {self.architecture!r} with head {self.head!r}; "
@@ -130,7 +133,8 @@ class ModelSpec:
         if not known or len(set(self.std)) != 1 or not self.std[0] > 1e-6 or not finite:
             raise InputError(
                 f"model {self.name}: colour order {self.color!r}, mean {self.mean}, std "
-                f"{self.std}; only {', '.join(get_args(Color))} with one positive std for all "
+                f"{self.std}; "
+                f"choose from {', '.join(get_args(Color))} with one positive std for all "
                 "channels can be preprocessed"
             )
 

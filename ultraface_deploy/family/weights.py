@@ -85,7 +85,8 @@ def find_weights(content: Any, path: Path, ema: bool = False) -> dict[str, torch
             f"{path}: holds no tensors by name; give a checkpoint saved as a state dict"
         )
     raise InputError(
-        f"{path}: not an UltraFace network, {HEAD} is missing (found {', '.join(names[:3])}, ...)"
+        f"{path}: not an UltraFace network, {HEAD} is missing (found {', '.join(names[:3])}, ...); "
+        "known are slim and rfb"
     )
 
 
@@ -165,7 +166,9 @@ def _require_few(content: Any, path: Path) -> None:
     for _ in range(_DEPTH + 1):
         entries += sum(len(each) for each in level)
         if entries > _MOST_ENTRIES:
-            raise InputError(f"{path}: holds more than {_MOST_ENTRIES} entries")
+            raise InputError(
+                f"{path}: holds more than {_MOST_ENTRIES} entries; save only the state dict"
+            )
         level = [value for each in level for _, value in items(each) if isinstance(value, dict)]
 
 

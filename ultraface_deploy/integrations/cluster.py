@@ -43,7 +43,10 @@ def require(address: str | None) -> None:
 def _nobody(address: str | None, error: Exception) -> InputError:
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
     reason = str(said).splitlines()[0]
-    return InputError(f"`address` {address}: no Ray cluster answers there ({reason})")
+    return InputError(
+        f"`address` {address}: no Ray cluster answers there ({reason}); "
+        "start one, or leave `address` out"
+    )
 
 
 def _not_started(error: Exception) -> ToolFailed:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.images import IMAGE_SUFFIXES, list_images
+from ultraface_deploy.safe.kinds import GET_AGAIN
 from ultraface_deploy.safe.refusals import missing
 
 if TYPE_CHECKING:
@@ -121,7 +122,10 @@ def _resolved(address: str) -> tuple[fs.FileSystem, str]:
         system, path = fs.FileSystem.from_uri(address)
     except (ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{address}: is no place that pyarrow can read ({reason})") from error
+        raise InputError(
+            f"{address}: is no place that pyarrow can read ({reason}); "
+            "give a folder, or an address such as s3://bucket/folder"
+        ) from error
     return system, path
 
 
@@ -203,7 +207,7 @@ def _rows(shard: Shard) -> Iterator[tuple[str, bytes]]:
                     yield _picture_of(each[column], each.get(named), row)
                     row += 1
         except ArrowException as error:
-            raise InputError(f"{shard.name}: {str(error).splitlines()[0]}") from error
+            raise InputError(f"{shard.name}: {str(error).splitlines()[0]}; {GET_AGAIN}") from error
 
 
 def _column(shard: Shard, schema: Any) -> str:
@@ -241,4 +245,6 @@ def _members(shard: Shard) -> Iterator[tuple[str, bytes]]:
                         content = archive.extractfile(member)
                         yield member.name, b"" if content is None else content.read()
         except tarfile.TarError as error:
-            raise InputError(f"{shard.name}: the tar file is damaged ({error})") from error
+            raise InputError(
+                f"{shard.name}: the tar file is damaged ({error}); {GET_AGAIN}"
+            ) from error

@@ -208,7 +208,7 @@ def read_settings(output: str) -> dict[str, Any] | None:
             settings = json.loads(file.read())
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"`output` {output}: cannot be read ({reason})") from error
+        raise InputError(f"`output` {output}: cannot be read ({reason}); choose another") from error
     return settings if isinstance(settings, dict) else {}
 
 
@@ -224,7 +224,9 @@ def write_settings(output: str, settings: Mapping[str, Any]) -> None:
         _put(system, f"{folder}/{SETTINGS}", json.dumps(settings, indent=1).encode())
     except OSError as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"`output` {output}: cannot be written ({reason})") from error
+        raise InputError(
+            f"`output` {output}: cannot be written ({reason}); choose another"
+        ) from error
 
 
 def clean(output: str) -> None:

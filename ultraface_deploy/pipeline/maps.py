@@ -96,7 +96,9 @@ def join_maps(
     wanted = map_outputs(spec)
     if not isinstance(outputs, Mapping):
         if len(outputs) != len(wanted):
-            raise InputError(f"{counted(len(outputs), 'output')}; the network has {len(wanted)}")
+            raise InputError(
+                f"{counted(len(outputs), 'output')}; the network has {len(wanted)}: give these"
+            )
         outputs = {each.name: values for each, values in zip(wanted, outputs, strict=True)}
     names = names_of_maps(outputs, spec)
     if names is None:

@@ -60,7 +60,8 @@ class View:
         longest = np.inf if self.max_size is None else self.max_size
         if not 0 <= self.min_size <= longest:
             raise InputError(
-                f"`min_size` {self.min_size:g}, `max_size` {longest:g}: no face has such a size"
+                f"`min_size` {self.min_size:g}, `max_size` {longest:g}: no face has such a size; "
+                "give the smaller first"
             )
         if self.roi is not None and not (
             _whole(self.roi, 4) and min(self.roi[:2]) >= 0 and min(self.roi[2:]) >= 1
@@ -93,7 +94,8 @@ class View:
         x, y, wide, high = self.roi
         if x + wide > width or y + high > height:
             raise InputError(
-                f"`roi` {_text(self.roi)}: reaches out of the picture of {width}x{height}"
+                f"`roi` {_text(self.roi)}: reaches out of the picture of {width}x{height}; "
+                "choose one within"
             )
         return self.roi
 

@@ -108,7 +108,7 @@ def calibrate(
             channels.setdefault(name, _Channels.of(len(values))).add(values)
         step()
     if not channels:
-        raise InputError("calibration: no images were given")
+        raise InputError("calibration: no images were given; give at least one")
     count = next(iter(channels.values())).images
     absmax = {
         name: _rounded(np.maximum(-entry.low, entry.high)) for name, entry in channels.items()

@@ -50,9 +50,9 @@ class Int8Options:
         if self.ranges is not None and self.ranges not in SEARCHED:
             raise InputError(f"`ranges` {self.ranges}: unknown; choose from {', '.join(SEARCHED)}")
         if self.images < 1:
-            raise InputError(f"`calibration_images` {self.images}: at least one is needed")
+            raise InputError(f"`calibration_images` {self.images}: give 1 or more")
         if self.ground_truth is not None and self.validation is None:
-            raise InputError("`ground_truth` needs `validation`, the folder of its images")
+            raise InputError("`ground_truth`: give `validation` too, the folder of its images")
 
     def require_readable(self) -> None:
         """Look at what was given before anything is converted for it.

@@ -124,7 +124,9 @@ def require_within(folder: Path, files: Sequence[Path]) -> None:
     root = folder.resolve()
     for file in files:
         if not file.resolve().is_relative_to(root):
-            raise InputError(f"{file}: is a link that leads out of {folder.name}")
+            raise InputError(
+                f"{file}: is a link that leads out of {folder.name}; copy the file there"
+            )
 
 
 def sha256_of(path: Path) -> str:

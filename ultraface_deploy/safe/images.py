@@ -149,7 +149,7 @@ def encode(image: Image, suffix: str, quality: int = QUALITY) -> bytes:
     except cv2.error:
         encoded = False
     if not encoded:
-        raise InputError("OpenCV could not encode the picture")
+        raise InputError("OpenCV could not encode the picture; write another format, such as .png")
     return content.tobytes()
 
 
@@ -217,7 +217,7 @@ def as_bgr(image: Any) -> Image:
         InputError: not an image: None, no array, wrong rank or channels, no pixels, other dtype.
     """
     if image is None:
-        raise InputError("the image is None; cv2.imread found no such picture?")
+        raise InputError("the image is None; check the path that cv2.imread was given")
     if not isinstance(image, np.ndarray):
         raise InputError(
             f"the image is a {type(image).__name__}; give a numpy array, (H, W, 3) uint8 BGR "

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ultraface_deploy.errors import InputError, MissingDependency
+from ultraface_deploy.safe.kinds import GET_AGAIN
+from ultraface_deploy.safe.limits import PIXELS
 
 Image = npt.NDArray[np.uint8]
 
@@ -41,13 +43,15 @@ def decode_jpeg(data: bytes, most_pixels: int) -> tuple[Image, str | None]:
     try:
         height, width = simplejpeg.decode_jpeg_header(data, strict=False)[:2]
         if width * height > most_pixels:
-            raise InputError(f"has more than {most_pixels} pixels")
+            raise InputError(
+                f"has more than {most_pixels} pixels; for a picture you trust set {PIXELS}"
+            )
         image, damage = simplejpeg.decode_jpeg(data, "BGR"), None
     except ValueError as error:
         try:
             image, damage = simplejpeg.decode_jpeg(data, "BGR", strict=False), str(error)
         except ValueError:
-            raise InputError(f"not a JPEG that can be decoded ({error})") from error
+            raise InputError(f"not a JPEG that can be decoded ({error}); {GET_AGAIN}") from error
     return upright(image, orientation(data)), damage
 
 

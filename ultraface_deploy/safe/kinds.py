@@ -24,12 +24,12 @@ TELLING = {
 }
 # What writes those that a command reads again.
 _WRITTEN_BY = {
-    "calibration table": "quantize calibrate MODEL --calibration DIR -o FILE",
-    "JSON result of bench": "bench MODEL --json FILE",
-    "JSON result of bench count": "bench count CORE MODEL --json FILE",
-    "result of bench submit": "bench submit RESULT.json -o FILE",
-    "JSON result of eval": "eval MODEL --data DIR --ground-truth DIR --json FILE",
-    "result of eval peers or bench peers": "bench peers DETECTOR --json FILE",
+    "calibration table": "ultraface-deploy quantize calibrate MODEL --calibration DIR -o FILE",
+    "JSON result of bench": "ultraface-deploy bench MODEL --json FILE",
+    "JSON result of bench count": "ultraface-deploy bench count CORE MODEL --json FILE",
+    "result of bench submit": "ultraface-deploy bench submit RESULT.json -o FILE",
+    "JSON result of eval": "ultraface-deploy eval MODEL --data DIR --ground-truth DIR --json FILE",
+    "result of eval peers or bench peers": "ultraface-deploy bench peers DETECTOR --json FILE",
 }
 GET_AGAIN = "get it again"
 MAKE_AGAIN = "get it again, or convert again"
@@ -73,7 +73,7 @@ def not_a(path: Path, wanted: str) -> str | None:
     if found in (None, wanted):
         return None
     written = _WRITTEN_BY.get(wanted)
-    made = f"; make one with: ultraface-deploy {written}" if written else ""
+    made = f"; make one with: {written}" if written else ""
     return f"is {_one(str(found))}, not {_one(wanted)}{made}"
 
 

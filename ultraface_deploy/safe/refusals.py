@@ -30,7 +30,7 @@ _NEXT = {
     errno.EFBIG: "{other}",
     errno.EROFS: "{other}",
     errno.ENAMETOOLONG: "give a shorter name",
-    errno.EMFILE: "raise the limit of open files, ulimit -n",
+    errno.EMFILE: "raise the limit of open files (ulimit)",
     errno.EACCES: "check its permissions",
     errno.EPERM: "check its permissions",
     errno.EISDIR: "give a file",
@@ -75,7 +75,7 @@ def unwritable(error: OSError, other: str = _ELSEWHERE, what: str = "write") -> 
         what: what was to be done, as "create the folder".
     """
     said = _next(error, other) or other
-    if error.errno == errno.ENOENT:
+    if error.errno == errno.ENOENT and not Path(str(error.filename)).parent.is_dir():
         said = f"make its folder first or {other}"
     elif error.errno in (errno.EACCES, errno.EPERM):
         said = f"{said} or {other}"

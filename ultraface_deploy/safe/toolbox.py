@@ -115,7 +115,7 @@ def find_tool(name: str) -> Tool:
         InputError: there is none of that name.
     """
     if name in ABSENT:
-        raise InputError(f"tool {name}: not offered: {ABSENT[name]} (docs/targets.md)")
+        raise InputError(f"tool {name}: not offered: {ABSENT[name]}; see docs/targets.md")
     if name not in TOOLS:
         raise InputError(f"tool {name}: unknown; choose from {', '.join(TOOLS)}")
     return TOOLS[name]

@@ -106,7 +106,9 @@ class LibraryDetector:
                 **c_options(options or PostprocessOptions()),
             )
         except OSError as error:
-            raise InputError(f"{library}: cannot be loaded ({error})") from error
+            raise InputError(
+                f"{library}: cannot be loaded ({error}); build it for this machine"
+            ) from error
         except ultraface.Error as error:
             raise LibraryError(error.status, str(error)) from error
 

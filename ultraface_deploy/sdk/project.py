@@ -108,7 +108,7 @@ def _refuse_other_members(spec: ModelSpec) -> None:
     if spec.landmarks or coding.centers != "map" or not coding.clip:
         raise InputError(
             f"{spec.name}: the C++ project gives boxes alone, on UltraFace's anchors; networks "
-            "with landmarks are not packaged, run them from Python"
+            "with landmarks are not packaged; run them from Python"
         )
 
 

@@ -57,7 +57,7 @@ def open_live(text: str) -> FrameSource:
     if source.kind == "images":
         raise InputError(
             f"`source` {text}: serve watches a camera, a stream or a video; "
-            "for pictures use detect, or POST them to /v1/detect"
+            "use detect for pictures, or POST them to /v1/detect"
         )
     return source
 

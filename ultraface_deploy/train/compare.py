@@ -64,7 +64,9 @@ def compare_held_out(
     """
     pair = [load_checkpoint(file_or_name(each)) for each in (before, after)]
     if pair[0].spec.num_classes != pair[1].spec.num_classes:
-        raise InputError(f"{before} and {after}: trained for other classes; nothing to compare")
+        raise InputError(
+            f"{before} and {after}: trained for other classes; compare two of the same"
+        )
     width, height = size or (pair[1].spec.width, pair[1].spec.height)
     parts = _held_out(data, holdouts)
     nets = [(fused(each.build()), each.spec.resized(width, height)) for each in pair]

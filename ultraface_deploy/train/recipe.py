@@ -148,14 +148,15 @@ class Stage(Strict):
             raise InputError(f"recipe, stage {self.name}: its loss needs a teacher; name one")
         if self.reads_features and [role.scale for role in self.teachers] != [1.0]:
             raise InputError(
-                f"recipe, stage {self.name}: features are learnt from one teacher of scale 1"
+                f"recipe, stage {self.name}: features are learnt from one teacher of scale 1; "
+                "name one"
             )
         if self.quality and not self.weights.labels:
             raise InputError(
                 f"recipe, stage {self.name}: quality says what labels teach; give them a weight"
             )
         if self.start_share >= 1:
-            raise InputError(f"recipe, stage {self.name}: start_share is a share below 1")
+            raise InputError(f"recipe, stage {self.name}: start_share must be a share below 1")
         for size in self.input_sizes:
             parse_input_size(size)
 
@@ -184,7 +185,7 @@ class Recipe(Strict):
 
     def __post_init__(self) -> None:
         if not self.holdouts or max(self.holdouts) >= 1:
-            raise InputError("recipe: holdouts are shares below 1, one at least")
+            raise InputError("recipe: holdouts must be shares below 1, one at least")
 
     @property
     def spec(self) -> ModelSpec:
@@ -238,7 +239,9 @@ def load_recipe(path: Path) -> Recipe:
     except (*PARSE_ERRORS, InputError) as error:
         raise InputError(f"{path}: not a recipe ({error}); see {FOLDER}") from error
     if recipe.architecture == "unknown" or not recipe.stages:
-        raise InputError(f"{path}: needs an architecture (slim or rfb) and [[stages]]")
+        raise InputError(
+            f"{path}: needs an architecture (slim or rfb) and [[stages]]; see {FOLDER}"
+        )
     return recipe
 
 

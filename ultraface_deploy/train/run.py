@@ -163,7 +163,8 @@ def _start(init: Path, recipe: Recipe, report: Callable[[str], None]) -> Checkpo
     wanted = recipe.spec.architecture
     if checkpoint.spec.architecture != wanted:
         raise InputError(
-            f"{init}: is a {checkpoint.spec.architecture} network; this run trains {wanted}"
+            f"{init}: is a {checkpoint.spec.architecture} network; this run trains {wanted}; "
+            "give one of these"
         )
     spec = recipe.spec
     net = UltraFace(wanted, spec.num_classes, channels=spec.channels)

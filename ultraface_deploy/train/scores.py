@@ -101,10 +101,12 @@ def matching_map(
         pairs.append((_logit(float(mine[rank - 1])), _logit(threshold)))
     found, wanted = np.array(pairs).T
     if np.ptp(found) < 0.1:
-        raise InputError("false positives score nearly the same: nothing to match scores by")
+        raise InputError(
+            "false positives score nearly the same: nothing to match scores by; give more images"
+        )
     scale, shift = np.polyfit(found, wanted, 1)
     if scale <= 0:
-        raise InputError("the scores do not rise together; more images are needed to match them")
+        raise InputError("the scores do not rise together; give more images")
     return float(scale), float(shift)
 
 

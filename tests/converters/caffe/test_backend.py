@@ -123,7 +123,7 @@ def test_a_bad_pair_is_refused_before_a_runtime_sees_it(
 ) -> None:
     shutil.copy(small_pair[0], tmp_path / "net.prototxt")
     (tmp_path / "net.caffemodel").write_bytes(small_pair[1].read_bytes()[:1000])
-    with pytest.raises(InputError, match="truncated, or not a caffemodel"):
+    with pytest.raises(InputError, match="not a caffemodel, or damaged"):
         Detector.open(tmp_path / "net.prototxt", backend="caffe")
     assert not caffe.ran
 

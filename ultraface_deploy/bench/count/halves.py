@@ -32,7 +32,7 @@ def require_halves(core: str) -> None:
     """
     if not _has_halves(core):
         able = ", ".join(name for name in CORES if _has_halves(name))
-        raise InputError(f"`core` {core}: has no arithmetic in half floats; {able} has")
+        raise InputError(f"`core` {core}: has no arithmetic in half floats; choose {able}")
     require_programs()
     Sysroot.default().versions()
 

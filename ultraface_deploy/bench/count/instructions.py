@@ -100,7 +100,7 @@ def count_instructions(
         if name not in emulated_backends():
             raise InputError(
                 f"bench count: {name} does not come for emulated cores; "
-                f"{', '.join(emulated_backends())} do"
+                f"choose from {', '.join(emulated_backends())}"
             )
     with emulated(core, sysroot, photographs) as machine:
         found = []

@@ -98,7 +98,7 @@ def compare_counts(
             )
         )
     if not found:
-        raise InputError("the two results have no configuration in common")
+        raise InputError("the two results have no configuration in common; count the same files")
     return found
 
 

@@ -139,7 +139,7 @@ def require_programs() -> None:
     major = int(answer[2].partition(".")[0]) if len(answer) > 2 else 0
     if not 5 <= major <= 8:
         raise MissingDependency(
-            f"qemu-aarch64 {major} has another plugin interface; 5 to 8 work (Debian 12 has 7.2)"
+            f"qemu-aarch64 {major} has another plugin interface; install 5 to 8 (Debian 12 has 7.2)"
         )
 
 
@@ -261,6 +261,8 @@ def run_tool(command: Sequence[str]) -> None:
     """
     program = shutil.which(command[0])
     if program is None:
-        raise MissingDependency(f"the program {command[0]} is not installed")
+        raise MissingDependency(
+            f"the program {command[0]} is not installed; install it with the system's packages"
+        )
     name = Path(program).name
     run_program([program, *command[1:]], what=name, cwd=Path.cwd(), timeout=_TIMEOUT_S)

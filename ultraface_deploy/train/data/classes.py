@@ -41,7 +41,7 @@ class Classes:
             if not key or not (number.strip().isdecimal() and len(number.strip()) < 4):
                 raise InputError(f"`class` {part!r}: give NAME, or NAME=1,OTHER=2 for several")
             if key in wanted:
-                raise InputError(f"`class` {part!r}: names a class twice")
+                raise InputError(f"`class` {part!r}: names a class twice; name each once")
             wanted[key] = int(number)
         labels = set(wanted.values())
         if wanted and labels != set(range(1, len(labels) + 1)):
@@ -66,7 +66,7 @@ class Classes:
     @classmethod
     def _checked(cls, wanted: dict[str, int]) -> Classes:
         if wanted and max(wanted.values()) >= MAX_CLASSES:
-            raise InputError(f"more than {MAX_CLASSES - 1} classes are not supported")
+            raise InputError(f"more than {MAX_CLASSES - 1} classes are not supported; choose fewer")
         return cls(wanted)
 
     @property

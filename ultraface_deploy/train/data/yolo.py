@@ -164,7 +164,7 @@ def _names_in(file: Path) -> dict[str, str]:
         data: Any = yaml.load(read_text(file), Plain)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{file}: is not YAML ({reason}); it should hold names:") from error
+        raise InputError(f"{file}: is not YAML ({reason}); write names: in it") from error
     names = data.get("names") if isinstance(data, dict) else None
     if isinstance(names, list):
         names = dict(enumerate(names))

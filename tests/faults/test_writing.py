@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 from tests.conftest import ROOT, Cli
@@ -37,6 +38,8 @@ def test_killed_at_any_moment(name: str, kills: int, tmp_path: Path) -> None:
     needed = {"convert": "MNN", "eval": "onnxsim", "train": "torch"}
     if name in needed:
         pytest.importorskip(needed[name], reason=f"{name} needs it")
+    if name == "detect" and not hasattr(cv2, "Animation"):
+        pytest.skip("this OpenCV writes no animations")
     assert hunt(VICTIMS[name](tmp_path), kills).kills == kills
 
 

@@ -165,7 +165,8 @@ class Browser:
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
     def close(self) -> None:
-        self._process.terminate()
+        # Ended by a signal it leaves a folder behind.
+        self.call("Browser.close")
         self._process.wait(20)
         os.close(self._out)
         os.close(self._in)

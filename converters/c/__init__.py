@@ -17,6 +17,7 @@ from ultraface_deploy.safe.files import read_text
 from ultraface_deploy.safe.limits import Limit
 
 if TYPE_CHECKING:
+    from ultraface_deploy.agreement.precision import Precision
     from ultraface_deploy.quantize.plan import Plan
 
 SUFFIXES = (".c", ".h")
@@ -61,6 +62,11 @@ def _stated_spec(files: Files) -> ModelSpec | None:
     return None if found is None else ModelSpec.from_json(found.group(1))
 
 
+def _stored_precision(files: Files) -> Precision:
+    """Read the first line of the header, which says it."""
+    return "int8" if ", INT8, " in read_text(files[1], Limit.TEXT).partition("\n")[0] else "fp32"
+
+
 FORMAT = Format(
     name="c",
     suffixes=SUFFIXES,
@@ -76,5 +82,6 @@ FORMAT = Format(
     packages=("onnx", "onnxsim"),
     extra="onnx",
     stated_spec=_stated_spec,
+    stored_precision=_stored_precision,
     refuse=refuse_other_members,
 )

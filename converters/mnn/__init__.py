@@ -13,6 +13,7 @@ from ultraface_deploy.converters.mnn.convert import OPTIONS, to_mnn
 from ultraface_deploy.quantize.int8 import Int8, Int8Job
 
 if TYPE_CHECKING:
+    from ultraface_deploy.agreement.precision import Precision
     from ultraface_deploy.quantize.plan import Plan
     from ultraface_deploy.quantize.search import Candidate
 
@@ -32,6 +33,12 @@ def _others(job: Int8Job) -> Iterator[Candidate]:
     return candidates(job)
 
 
+def _stored_precision(files: Files) -> Precision:
+    from ultraface_deploy.converters.mnn.read import stored_precision
+
+    return stored_precision(files[0])
+
+
 FORMAT = Format(
     name="mnn",
     suffixes=(".mnn",),
@@ -49,4 +56,5 @@ FORMAT = Format(
     },
     packages=("MNN", "onnx", "onnxsim"),
     extra="mnn",
+    stored_precision=_stored_precision,
 )

@@ -13,6 +13,7 @@ from ultraface_deploy.converters.ncnn.convert import to_ncnn
 from ultraface_deploy.quantize.int8 import Int8, Int8Job
 
 if TYPE_CHECKING:
+    from ultraface_deploy.agreement.precision import Precision
     from ultraface_deploy.quantize.network import Network
     from ultraface_deploy.quantize.plan import Plan
 
@@ -54,6 +55,12 @@ def _input_size(files: Files) -> tuple[int, int] | None:
     return input_size(files[0])
 
 
+def _stored_precision(files: Files) -> Precision:
+    from ultraface_deploy.converters.ncnn.files import stored_precision
+
+    return stored_precision(files)
+
+
 FORMAT = Format(
     name="ncnn",
     suffixes=(".ncnn.param", ".ncnn.bin"),
@@ -73,4 +80,5 @@ FORMAT = Format(
     packages=("ncnn", "onnx", "onnxsim"),
     extra="ncnn",
     input_size=_input_size,
+    stored_precision=_stored_precision,
 )

@@ -8,11 +8,13 @@ import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.safe.files import read_text, require_file
 from ultraface_deploy.safe.kinds import MAKE_AGAIN, damaged
@@ -50,6 +52,11 @@ class ParamLine:
     def is_convolution(self) -> bool:
         """Whether the layer has weights that can become INT8."""
         return self.type in CONVOLUTIONS
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the layer has weights that ncnn reads in halves or in INT8 too."""
+        return self.is_convolution or self.type == "InnerProduct"
 
     def with_parameter(self, key: str, value: str) -> ParamLine:
         """Return the layer with one parameter set."""
@@ -101,6 +108,25 @@ def input_size(path: Path) -> tuple[int, int] | None:
         if layer.type == "Input" and all(side.isdecimal() for side in sides):
             return int(sides[0]), int(sides[1])
     return None
+
+
+def stored_precision(files: Sequence[Path]) -> Precision:
+    """Return how a pair of files is stored: INT8 by its layers, halves by the mark of its weights.
+
+    Raises:
+        InputError: the `.param` is missing, or not ncnn's text format.
+    """
+    layers = read_param(files[0])
+    if any(each.parameters.get(INT8_SCALE_TERM, "0") != "0" for each in layers if each.has_weights):
+        return "int8"
+    before = takewhile(lambda layer: not layer.has_weights, layers)
+    try:
+        with files[1].open("rb") as stream:
+            stream.seek(4 * sum(_stored_floats(layer)[0] for layer in before))
+            mark = stream.read(4)
+    except (ValueError, OSError, OverflowError) as error:
+        raise InputError(f"{files[1]}: {damaged(files[1], 'ncnn .bin file', error)}") from error
+    return "fp16" if mark == struct.pack("<I", TAG_FP16) else "fp32"
 
 
 def write_param(layers: Sequence[ParamLine]) -> str:

@@ -129,7 +129,10 @@ def stored_precision(path: Path) -> Precision:
         return "int8"
     if b"DequantizeLinear" in operators:
         return "w8"
-    types = {type for graph in graphs for tensor in graph.field_5 for type in tensor.field_2}
+    tensors = [tensor for graph in graphs for tensor in graph.field_5]
+    # Some exporters write weights as nodes.
+    tensors += (t for graph in graphs for n in graph.field_1 for a in n.field_5 for t in a.field_5)
+    types = {type for tensor in tensors for type in tensor.field_2}
     return "fp16" if _FLOAT16 in types else "fp32"
 
 

@@ -12,6 +12,7 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize.int8 import Int8, Int8Job
 
 if TYPE_CHECKING:
+    from ultraface_deploy.agreement.precision import Precision
     from ultraface_deploy.quantize.plan import Plan
 
 
@@ -43,6 +44,12 @@ def _stated_spec(files: Files) -> ModelSpec | None:
     return stated_spec(files[0])
 
 
+def _stored_precision(files: Files) -> Precision:
+    from ultraface_deploy.converters.openvino.read import stored_precision
+
+    return stored_precision(files[0])
+
+
 _SUFFIXES = (".openvino.xml", ".openvino.bin")
 
 FORMAT = Format(
@@ -60,4 +67,5 @@ FORMAT = Format(
     in_all=False,
     check=_check,
     stated_spec=_stated_spec,
+    stored_precision=_stored_precision,
 )

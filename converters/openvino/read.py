@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from ultraface_deploy.agreement.precision import Precision
 from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.spec import METADATA_KEY, ModelSpec
 from ultraface_deploy.safe.files import read_text
@@ -17,6 +18,8 @@ from ultraface_deploy.safe.limits import Limit
 _STATED = re.compile(rf'<{METADATA_KEY} value="([^"]*)"')
 # Where the constants lie, as the description says: offset and size of each in the `.bin`.
 _PLACE = re.compile(r'\boffset="(\d{1,18})"[^>]*?\bsize="(\d{1,18})"')
+
+_CONSTANT = re.compile(r'type="Const"[^>]*>\s*<data[^>]*element_type="(\w+)"')
 
 
 def check(files: Sequence[Path]) -> None:
@@ -36,6 +39,19 @@ def check(files: Sequence[Path]) -> None:
         raise InputError(
             f"{binary}: ends before the constants that {xml.name} names; convert again"
         )
+
+
+def stored_precision(xml: Path) -> Precision:
+    """Return how a network is stored: by its layers that quantise, and the type of its constants.
+
+    Raises:
+        InputError: the description cannot be read.
+    """
+    text = read_text(xml, Limit.TEXT)
+    if 'type="FakeQuantize"' in text:
+        return "int8"
+    types = set(_CONSTANT.findall(text))
+    return "w8" if types & {"i8", "u8"} else "fp16" if "f16" in types else "fp32"
 
 
 def stated_spec(xml: Path) -> ModelSpec | None:

@@ -21,6 +21,7 @@ from ultraface_deploy.family.spec import ModelSpec
 from ultraface_deploy.quantize.int8 import Goal, Int8, Int8Job
 
 if TYPE_CHECKING:
+    from ultraface_deploy.agreement.precision import Precision
     from ultraface_deploy.quantize.network import Network
     from ultraface_deploy.quantize.plan import Plan
     from ultraface_deploy.quantize.table import CalibrationTable
@@ -75,6 +76,12 @@ def _stated_spec(files: Files) -> ModelSpec | None:
     return stated_spec(files[0])
 
 
+def _stored_precision(files: Files) -> Precision:
+    from ultraface_deploy.converters.tflite.read import stored_precision
+
+    return stored_precision(files[0])
+
+
 FORMAT = Format(
     name="tflite",
     suffixes=(".tflite",),
@@ -95,4 +102,5 @@ FORMAT = Format(
     packages=("ai_edge_litert", "onnx", "onnxsim"),
     extra="litert",
     stated_spec=_stated_spec,
+    stored_precision=_stored_precision,
 )

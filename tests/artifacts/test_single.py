@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ultraface_deploy import models
+from ultraface_deploy.accuracy import find_subjects
 from ultraface_deploy.artifacts.convert import convert
 from ultraface_deploy.artifacts.single import SingleFile
 from ultraface_deploy.artifacts.source import resolve_source
 from ultraface_deploy.backends import get_backend
+from ultraface_deploy.detect.detector import Detector
 from ultraface_deploy.errors import InputError
 
 SHIPPED = models.FOLDER / "slim-320.onnx"
@@ -56,7 +59,10 @@ def test_a_file_of_a_folder_has_an_original(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("way", "precision"),
-    [("static", "int8"), ("operators", "int8"), ("dynamic", "int8"), ("half", "fp16")],
+    [
+        *(("static", "int8"), ("operators", "int8"), ("dynamic", "int8")),
+        *(("half", "fp16"), ("half in nodes", "fp16")),
+    ],
 )
 def test_how_a_foreign_file_is_stored_is_read_off_it(
     foreign: Path, way: str, precision: str
@@ -75,8 +81,14 @@ def test_how_a_foreign_file_is_stored_is_read_off_it(
             return {"input": picture.astype(np.float32)} if self.left == 0 else None
 
     stored = foreign.with_name("stored.onnx")
-    if way == "half":
-        onnx.save(convert_float_to_float16(onnx.load(str(foreign))), str(stored))
+    if way.startswith("half"):
+        model = convert_float_to_float16(onnx.load(str(foreign)))
+        if way == "half in nodes":
+            for weights in model.graph.initializer:
+                node = onnx.helper.make_node("Constant", [], [weights.name], value=weights)
+                model.graph.node.insert(0, node)
+            del model.graph.initializer[:]
+        onnx.save(model, str(stored))
     elif way == "dynamic":
         # ONNX Runtime 1.17 has no convolution with signed weights of this kind.
         unsigned = quantization.QuantType.QUInt8
@@ -88,3 +100,10 @@ def test_how_a_foreign_file_is_stored_is_read_off_it(
         )
     assert SingleFile.open(stored).artifact.precision == precision
     assert SingleFile.open(foreign).artifact.precision == "fp32"
+    with Detector.open(stored) as detector:
+        assert detector.precision == precision
+    (subject,) = find_subjects(stored, precisions=None)
+    assert subject.precision == precision
+    for ask in (Detector.open, partial(SingleFile.open, backends=None)):
+        with pytest.raises(InputError, match=f"is stored in {precision}; leave out `precision`"):
+            ask(stored, precision="w8")

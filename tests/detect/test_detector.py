@@ -208,7 +208,7 @@ def test_says_what_it_is(folder: ArtifactFolder) -> None:
     assert repr(Detector.open(file)) == f"<Detector {name} 128x96, mnn fp32>"
     foreign = file.parent.parent / "foreign.mnn"
     foreign.write_bytes(file.read_bytes())
-    assert repr(Detector.open(foreign)).endswith(", mnn>")
+    assert repr(Detector.open(foreign)).endswith(", mnn fp32>")
 
 
 @pytest.mark.parametrize("keep_aspect", [False, True])

@@ -14,6 +14,7 @@ from ultraface_deploy.artifacts.choose import (
     choose_artifact,
     find_files,
     passed_in_halves,
+    precision_of,
     runtimes_of,
 )
 from ultraface_deploy.artifacts.folder import ArtifactFolder
@@ -125,6 +126,8 @@ def _subject(
     else:
         runtime, files, spec = find_files(path, name, precision, size, None, known)
         identifier = files[0].name
+        if path.is_file():
+            precision = precision_of(path, precision)
     return _at_size(Subject(identifier, runtime.name, precision, files, spec), runtime, size)
 
 

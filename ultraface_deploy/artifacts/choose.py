@@ -123,11 +123,28 @@ def find_files(
     return runtime, files, spec
 
 
-def stated_precision(file: Path) -> Precision | None:
-    """Return what the manifest beside a file says of it; None for other people's files."""
-    if (folder := owning_folder(file)) is None:
-        return None
-    return next(each.precision for each in folder.artifacts if file.name in each.files)
+def precision_of(file: Path, wanted: Precision | None = None) -> Precision:
+    """Return how a single file is stored: as the manifest beside it says, else as it shows.
+
+    Args:
+        file: of a known format, with its companions.
+        wanted: what the user says of it; of a file that shows floats or nothing, it is believed.
+
+    Raises:
+        InputError: the file is damaged, or the user says what it is not.
+    """
+    record, files = format_and_files(file)
+    folder = owning_folder(file)
+    if folder is not None:
+        stored = next(each.precision for each in folder.artifacts if file.name in each.files)
+    else:
+        stored = record.stored_precision(files)
+    # FP32 is the default of every `precision`, and so says nothing.
+    if wanted in (None, "fp32", stored):
+        return stored
+    if folder is not None or stored != "fp32":
+        raise InputError(f"{file}: is stored in {stored}; leave out `precision` {wanted}")
+    return wanted
 
 
 def passed_in_halves(file: Path) -> bool:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.artifacts.choose import find_files, installed, not_read, runtimes_of
+from ultraface_deploy.artifacts.choose import (
+    find_files,
+    installed,
+    not_read,
+    precision_of,
+    runtimes_of,
+)
 from ultraface_deploy.artifacts.folder import Artifact, ArtifactFolder, Source, describe_files
 from ultraface_deploy.artifacts.source import owning_folder
 from ultraface_deploy.backends import Backend, get_backend
@@ -50,8 +56,8 @@ class SingleFile:
         Args:
             path: a file of any format that runs here.
             backends: names to restrict to; None for every installed runtime that reads it.
-            precision: how it is stored, where nobody has written that down; None for what the file
-                shows.
+            precision: how it is stored, where neither a manifest nor the file says it; see
+                `precision_of`.
             input_size: (width, height) where the file does not state it.
             known: what else the user knows of it.
 
@@ -62,13 +68,13 @@ class SingleFile:
             BackendError: the first runtime cannot run it.
         """
         models.require_model(path)
-        record, all_files = format_and_files(path)
+        record, _ = format_and_files(path)
         folder = owning_folder(path)
         listed, format = None, record.name
         if folder is not None:
             listed = next(each for each in folder.artifacts if path.name in each.files)
-            precision, format = listed.precision, listed.format
-        precision = precision or record.stored_precision(all_files)
+            format = listed.format
+        precision = precision_of(path, precision)
         able = tuple(each for each in runtimes_of(format, precision) if each.available())
         readers = able if backends is None else tuple(map(get_backend, dict.fromkeys(backends)))
         for backend in readers:

@@ -17,7 +17,7 @@ from ultraface_deploy.artifacts.choose import (
     find_files,
     installed,
     passed_in_halves,
-    stated_precision,
+    precision_of,
 )
 from ultraface_deploy.backends import Backend, Outputs, Session, get_backend
 from ultraface_deploy.converters import model_file
@@ -57,7 +57,7 @@ class Detector:
         self.options = options or PostprocessOptions()
         self.view = view or View()
         self.precision = precision
-        """Of the artifact; None for other people's files, which do not say."""
+        """Of the artifact; None where whoever made the detector does not say."""
         self._input = _Input(session.spec)
         self.files = files
         """What the network was loaded from, in the runtime's order."""
@@ -97,7 +97,8 @@ class Detector:
             model: a folder with a manifest; a `.onnx`, `.mnn`, `.param`, `.prototxt` or `.pth`
                 file; or the name of an embedded model.
             backend: runtime; None for the first installed one that reads what is there.
-            precision: which of a folder's artifacts.
+            precision: which of a folder's artifacts; of a file that does not say it, how it is
+                stored.
             threads: threads of one inference. OpenCV has one pool for the whole process, which
                 keeps this size.
             options: thresholds and NMS kind.
@@ -119,10 +120,11 @@ class Detector:
                 f"{model}: is made for {spec.width}x{spec.height}; convert it again with "
                 f"`input_size` {input_size[0]}x{input_size[1]}"
             )
+        if model.is_file():
+            precision = precision_of(files[0], precision)
         halves = passed_in_halves(files[0])
         session = runtime.load(files, spec, threads, precision, halves)
-        stored = stated_precision(files[0]) if model.is_file() else precision
-        return cls(session, runtime, options, view, stored, files)
+        return cls(session, runtime, options, view, precision, files)
 
     def __repr__(self) -> str:
         if self._session is None:

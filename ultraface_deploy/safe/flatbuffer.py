@@ -54,10 +54,14 @@ class Table:
         Raises:
             ValueError: there is none.
         """
-        at = self._at(field)
-        if at is None:
+        if (found := self.part(field)) is None:
             raise ValueError("a part is missing")
-        return Table(self.content, _offset(self.content, at))
+        return found
+
+    def part(self, field: int) -> Table | None:
+        """Return a table in this one, None where there is none."""
+        at = self._at(field)
+        return None if at is None else Table(self.content, _offset(self.content, at))
 
     def tables(self, field: int) -> list[Table]:
         """Return the tables of a vector."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ultraface_deploy import models
 from ultraface_deploy.agreement.precision import Precision
-from ultraface_deploy.artifacts.batches import FORMATS, require_batch
+from ultraface_deploy.artifacts.batches import require_batch
 from ultraface_deploy.artifacts.folder import MANIFEST, ArtifactFolder, Source, file_names
 from ultraface_deploy.artifacts.making import How, Report, Work, source_name
 from ultraface_deploy.artifacts.plan import Step, left_out, plan, sources_of, unfit
@@ -77,7 +77,7 @@ def convert(
     require_possible(targets, precisions, source.spec.head, opset, batch)
     others = unfit(source.spec) if "all" in targets else {}
     steps = plan(source.root, targets, *precisions, head=source.spec.head, without=others)
-    _refuse_quantised(source, steps)
+    _refuse_quantised(source)
     options = int8 or Int8Options()
     require_chip(options.chip, targets)
     for step in steps:
@@ -147,19 +147,18 @@ def require_possible(
     plan("torch", targets, *precisions, head=head)
 
 
-def _refuse_quantised(source: ModelSource, steps: Sequence[Step]) -> None:
-    """Refuse to make of a quantised file what is made of layers with plain weights.
+def _refuse_quantised(source: ModelSource) -> None:
+    """Refuse a quantised file: all artifacts of a folder are made from FP32, and compared with it.
 
     Raises:
-        InputError: says what can be made of it.
+        InputError: says what can be done with it.
     """
     record, files = format_and_files(source.file)
     stored = record.stored_precision(files)
-    plain = all(step.format in FORMATS and step.precision == "fp32" for step in steps)
-    if stored in ("int8", "w8") and not plain:
+    if stored in ("int8", "w8"):
         raise InputError(
-            f"{source.file}: is quantised already ({stored}), and only {' and '.join(FORMATS)} can "
-            "be made of it; convert the network that it was made from"
+            f"{source.file}: is quantised already ({stored}), as detect, verify, bench and eval "
+            "take it; convert the network that it was made from"
         )
 
 

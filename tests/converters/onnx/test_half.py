@@ -40,6 +40,33 @@ def test_a_foreign_file_with_fp16_input_is_read(tmp_path: Path) -> None:
     assert len(Detector.open(tmp_path / "half.onnx").detect(read_image(DEMO_PHOTO))) == 1
 
 
+@pytest.mark.parametrize("nodes", [False, True])
+def test_of_a_foreign_fp16_file_all_is_made_in_fp32(tmp_path: Path, nodes: bool) -> None:
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = convert_float_to_float16(onnx.load(str(models.FOLDER / "slim-320.onnx")))
+    del model.metadata_props[:]
+    halves = {w.name: onnx.numpy_helper.to_array(w) for w in model.graph.initializer}
+    if nodes:
+        for weights in model.graph.initializer:
+            node = onnx.helper.make_node("Constant", [], [weights.name], value=weights)
+            model.graph.node.insert(0, node)
+        del model.graph.initializer[:]
+    onnx.save(model, str(tmp_path / "half.onnx"))
+    folder = convert(resolve_source(tmp_path / "half.onnx"), ["onnxsim"], output=tmp_path / "out")
+    (file,) = folder.files(folder.find("onnx"))
+    made = onnx.load(str(file)).graph
+    tensors = [
+        *made.initializer,
+        *(a.t for n in made.node for a in n.attribute if a.type == a.TENSOR),
+    ]
+    assert onnx.TensorProto.FLOAT16 not in {each.data_type for each in tensors}
+    found = {each.name: onnx.numpy_helper.to_array(each) for each in made.initializer}
+    assert nodes or all((found[name] == halves[name]).all() for name in halves)
+    assert folder.find("onnxsim").verified
+    assert len(Detector.open(folder.path).detect(read_image(DEMO_PHOTO))) == 1
+
+
 @pytest.mark.parametrize(
     ("opset", "head"), [(9, "decoded"), (10, "raw"), (11, "raw"), (12, "decoded"), (20, "raw")]
 )

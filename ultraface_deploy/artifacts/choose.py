@@ -156,10 +156,12 @@ def passed_in_halves(file: Path) -> bool:
 
 def _file_of(entry: models.RegistryEntry, original: bool) -> Path:
     """Return what is run of a model of the registry: its checkpoint, or the export that ships."""
-    if original:
-        from ultraface_deploy.models.pull import checkpoint_of
+    if original and entry.file is None:
+        from ultraface_deploy.models.pull import cached_checkpoint
 
-        return checkpoint_of(entry)
+        return cached_checkpoint(entry)
+    if original:
+        return models.FOLDER / str(entry.file)
     if entry.onnx is None:
         raise InputError(
             f"model {entry.name}: torch alone runs it as it is; make its folder with: "

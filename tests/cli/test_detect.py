@@ -101,7 +101,7 @@ def test_of_many_unreadable_pictures_the_first_are_shown_and_all_are_logged(
     assert done.code == 1
     assert done.error == "50 of 51 pictures could not be read"
     assert done.err.count("skipped: ") == 6 and "skipped: 45 more" in done.err
-    assert log.read_text().count("not a picture") == 50
+    assert log.read_text().count("not an image") == 50
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "avi", "mkv", "webm", "mov"])

@@ -44,5 +44,5 @@ def test_more_pixels_than_allowed(picture: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_damaged(picture: Path) -> None:
-    with pytest.raises(InputError, match=r"a\.heic.*not a picture that can be decoded"):
+    with pytest.raises(InputError, match=r"a\.heic.*not an image that can be decoded"):
         decode_heic("a.heic", picture.read_bytes()[:200])

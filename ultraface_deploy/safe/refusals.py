@@ -97,7 +97,7 @@ def undecodable(name: object, error: Exception | None = None) -> InputError:
     """
     why = f" ({reason(error)})" if error is not None else ""
     return InputError(
-        f"{name}: not a picture that can be decoded here, or damaged{why}; "
+        f"{name}: not an image that can be decoded here, or damaged{why}; "
         "save it as JPEG or PNG, or get it again"
     )
 

@@ -47,7 +47,7 @@ def test_the_commands_of_the_contract() -> None:
         *("convert", "verify", "bench", "detect", "models", "doctor"),
     }
     assert {path[1] for path in ALL if len(path) == 2 and path[0] == "models"} == {
-        *("list", "info", "pull", "scores", "match-scores", "compare", "average"),
+        *("list", "info", "pull", "scores", "balance-scores", "match-scores", "compare", "average"),
     }
 
 

@@ -42,6 +42,7 @@ REQUIRED: dict[Words, tuple[str, ...]] = {
     ("eval", "table"): ("{file}",),
     ("models", "info"): ("slim-320",),
     ("models", "scores"): ("{file}", "--data", "{folder}"),
+    ("models", "balance-scores"): ("{file}", "--data", "{folder}", "-o", "{folder}/new"),
     ("models", "match-scores"): (
         *("{file}", "--like", "{file}", "--data", "{folder}", "-o", "{folder}/new"),
     ),

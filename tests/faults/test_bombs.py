@@ -61,7 +61,7 @@ WITHOUT_MODEL = {
     *(("bench", "table"), ("bench", "submit")),
     *(("tools", name) for name in ("list", "install", "remove")),
     *(("models", name) for name in ("list", "info", "pull", "scores", "match-scores")),
-    *(("models", name) for name in ("compare", "average")),
+    *(("models", name) for name in ("compare", "average", "balance-scores")),
 }
 
 

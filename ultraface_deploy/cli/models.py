@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_models)
     group.command("info")(info)
     group.command("pull")(pull)
+    group.command("balance-scores")(balance_scores)
     group.command("match-scores")(match_scores)
     group.command("scores")(scores)
     group.command("compare")(compare)
@@ -113,6 +114,64 @@ def _record(name: str) -> dict[str, object]:
     cached = (cache_folder() / f"{name}.pth").is_file()
     where = "ships" if entry.embedded else "pulled" if cached else "to pull"
     return asdict(entry) | {"where": where}
+
+
+def balance_scores(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="The .pth whose scores shall change, or the name of a model.")
+    ],
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", help="Data set that it was trained on; repeats."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The new .pth.")],
+    holdout: Annotated[
+        Optional[list[float]],  # noqa: UP045
+        typer.Option(
+            "--holdout",
+            min=0.0,
+            max=1.0,
+            help="Share of each data set that is not looked at; repeats. Default: 0.04.",
+        ),
+    ] = None,
+    pictures: Annotated[
+        int, typer.Option("--pictures", min=1, help="How many images to look at.")
+    ] = 1200,
+    weights: Annotated[
+        tuple[float, float, float],
+        typer.Option(
+            "--weights", min=0.0, help="How often AP of easy, medium and hard faces counts."
+        ),
+    ] = (1.0, 1.0, 4.0),
+) -> None:
+    """Rank the boxes of small and large anchors better, at no cost.
+
+    Each kind of anchor gets a scale and a shift of its logits, those with the best AP on images of
+    the training, in the last convolutions of the classification heads. Judge the result by `models
+    compare` on images that were held out; `models match-scores` then says what thresholds mean.
+    """
+    from ultraface_deploy.train import require_torch
+
+    require_torch()
+    from ultraface_deploy.train.balance import balance_checkpoint
+
+    with progress() as display:
+        looked = display.add_task("decoding", total=None)
+        fitted = display.add_task("fitting", total=None)
+        found = balance_checkpoint(
+            *(checkpoint, data, output, holdout or [0.04]),
+            images=pictures,
+            weights=weights,
+            on_image=lambda: display.advance(looked),
+            on_step=lambda: display.advance(fitted),
+        )
+    for name, values in (("scales", found.lines.scales), ("shifts", found.lines.shifts)):
+        line(f"{name} {' '.join(f'{value:.2f}' for value in values)}")
+    for level, before, after in zip(
+        ("easy", "medium", "hard"), found.before, found.after, strict=True
+    ):
+        line(f"{level}: {before:.4f} -> {after:.4f} on the images it was fitted on")
+    line(str(output))
 
 
 def match_scores(

@@ -169,7 +169,8 @@ class Recipe(Strict):
     one serves all further sets. `num_classes` counts the background, `class_names` are those of
     the others; `color` is `gray` for a network with one channel. `scores_like` names a checkpoint:
     at the end the scores of the best network are mapped to mean what that one's mean, on the
-    images kept for AP.
+    images kept for AP. `balance` says how often AP of easy, medium and hard counts where, before
+    that, the scores of all kinds of anchors are brought into one order; empty for not at all.
     """
 
     architecture: Architecture
@@ -182,10 +183,13 @@ class Recipe(Strict):
     color: Color = "rgb"
     scores_like: str = ""
     class_names: tuple[str, ...] = ()
+    balance: tuple[Amount, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.holdouts or max(self.holdouts) >= 1:
             raise InputError("recipe: holdouts must be shares below 1, one at least")
+        if len(self.balance) not in (0, 3):
+            raise InputError("recipe: balance must be three weights, of easy, medium and hard faces")
 
     @property
     def spec(self) -> ModelSpec:

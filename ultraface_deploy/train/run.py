@@ -17,6 +17,7 @@ from ultraface_deploy.models.pull import checkpoint_of, require_pulled
 from ultraface_deploy.safe.files import make_folder, sha256_of
 from ultraface_deploy.safe.text import counted
 from ultraface_deploy.train import processes
+from ultraface_deploy.train.balance import write_balanced
 from ultraface_deploy.train.data import Classes, Sample, read_dataset
 from ultraface_deploy.train.data.cache import ImageCache, Store
 from ultraface_deploy.train.loop import Trainer, cache_side, start_from
@@ -44,7 +45,8 @@ def train(
 ) -> Path:
     """Train a network and return the checkpoint with the best AP on the held-out images.
 
-    It is `best.pth`, or `matched.pth` where the recipe asks for another network's scores.
+    It is `best.pth`, `balanced.pth` where the recipe balances the scores of its anchors, or
+    `matched.pth` where it asks for another network's.
 
     Args:
         data: data sets in the VOC, WIDER FACE, RetinaFace or YOLO layout.
@@ -96,7 +98,29 @@ def train(
         if checkpoint.exists():
             trainer.resume(checkpoint)
         best = trainer.fit()
-        return best if processes.rank() else _matched(trainer, best, report)
+        return (
+            best
+            if processes.rank()
+            else _matched(trainer, _balanced(trainer, best, report), report)
+        )
+
+
+def _balanced(trainer: Trainer, best: Path, report: Callable[[str], None]) -> Path:
+    """Return the best checkpoint with the scores of its anchors in one order, `balanced.pth`."""
+    if not trainer.recipe.balance:
+        return best
+    output, weights = trainer.folder / "balanced.pth", trainer.recipe.balance
+    try:
+        own = load_checkpoint(best)
+        found = write_balanced(
+            *(own, trainer.samples, trainer.cache, trainer.training, output), weights=weights
+        )
+    except InputError as error:
+        report(f"scores are not balanced: {error}")
+        return best
+    change = ", ".join(f"{each:+.4f}" for each in found.after - found.before)
+    report(f"scores balanced, AP of easy, medium, hard on images of the training {change}")
+    return output
 
 
 def _matched(trainer: Trainer, best: Path, report: Callable[[str], None]) -> Path:

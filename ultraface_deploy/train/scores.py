@@ -111,18 +111,37 @@ def matching_map(
 
 
 def rescaled(
-    state_dict: Mapping[str, torch.Tensor], scale: float, shift: float, num_classes: int = 2
+    state_dict: Mapping[str, torch.Tensor],
+    scale: float | Floats,
+    shift: float | Floats,
+    num_classes: int = 2,
 ) -> dict[str, torch.Tensor]:
-    """Return weights whose logit differences to background are `scale * difference + shift`."""
+    """Return weights whose logit differences to background are `scale * difference + shift`.
+
+    Args:
+        state_dict: of a network of the family.
+        scale: of all logits, or of each kind of anchor, (K,), in the order of the feature maps.
+        shift: as `scale`.
+        num_classes: of the network, background counted.
+    """
+    last = {name: name.rpartition(".") for name in state_dict}
+    last = {name: parts for name, parts in last.items() if _LAST.fullmatch(parts[0])}
+    kinds = {parts[0]: len(state_dict[name]) // num_classes for name, parts in last.items()}
+    ends = np.cumsum([kinds[head] for head in sorted(kinds)])
+    scales, shifts = (
+        dict(zip(sorted(kinds), np.split(np.broadcast_to(each, ends[-1:]), ends[:-1]), strict=True))
+        for each in (scale, shift)
+    )
     changed = dict(state_dict)
-    for name, value in state_dict.items():
-        head, _, kind = name.rpartition(".")
-        if not _LAST.fullmatch(head):
-            continue
-        changed[name] = value * scale
-        if kind == "bias":
+    for name, (head, _, part) in last.items():
+        value = state_dict[name]
+        factors, summands = (
+            torch.tensor(each[head].repeat(num_classes)).to(value) for each in (scales, shifts)
+        )
+        changed[name] = value * factors.reshape(-1, *[1] * (value.ndim - 1))
+        if part == "bias":
             face = torch.arange(len(value)) % num_classes > 0
-            changed[name] = changed[name] + shift * face
+            changed[name] = changed[name] + summands * face
     return changed
 
 

@@ -38,6 +38,20 @@ class _Fitted:
 
 
 @dataclass(frozen=True)
+class Outputs:
+    """What a network says of an image: `logits` (N, C) and `offsets` (N, 4) of `spec`'s anchors.
+
+    `extent` is how many pixels (width, height) of the cached image its input spans.
+    """
+
+    index: int
+    spec: ModelSpec
+    logits: npt.NDArray[np.float32]
+    offsets: npt.NDArray[np.float32]
+    extent: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Precision:
     """AP at IoU 0.5 of faces of three sizes, each including the larger ones."""
 
@@ -117,17 +131,15 @@ def judgements(
     classes = range(1, spec.num_classes)
     found = dict(detect(net, spec, cache, indices, keep_aspect, torch.device(device)))
     judged: dict[str, list[Judgement]] = {}
-    for level, smallest in _SMALLEST.items():
+    for level in _SMALLEST:
         judged[level] = []
         for number in classes:
             rows = []
             for index in indices:
                 sample, faces = samples[index], found[index]
-                boxes = sample.boxes * np.float32(cache.factors[index])
-                sizes = (boxes[:, 2:] - boxes[:, :2]).mean(axis=1) / cache.sizes[index].max()
+                boxes, ignored = ignored_faces(sample, cache, index)
                 own, mine = sample.labels == number, faces.labels == number
-                ignored = (sample.ignored | (sizes < smallest))[own]
-                rows.append((faces[mine], boxes[own], ignored))
+                rows.append((faces[mine], boxes[own], ignored[level][own]))
             judged[level].append(_judgement(rows))
     return judged
 
@@ -174,8 +186,26 @@ def detect(
 ) -> Iterator[tuple[int, Faces]]:
     """Yield the index of each image, and what the network finds in it from a score of 0.02 on.
 
-    Boxes are in pixels of the cached image. Images of one input size run together, so that they
-    come in another order where `keep_aspect` gives them several.
+    Boxes are in pixels of the cached image; for the order see `outputs`.
+    """
+    for each in outputs(net, spec, cache, indices, keep_aspect, device):
+        scores = torch.from_numpy(each.logits[None]).softmax(2).numpy()
+        offsets = each.offsets[None]
+        yield each.index, postprocess(scores, offsets, each.spec, each.extent, _OPTIONS)
+
+
+def outputs(
+    net: UltraFace,
+    spec: ModelSpec,
+    cache: ImageCache,
+    indices: Sequence[int],
+    keep_aspect: bool = False,
+    device: torch.device | str = "cpu",
+) -> Iterator[Outputs]:
+    """Yield what the network says of each image.
+
+    Images of one input size run together, so that they come in another order where `keep_aspect`
+    gives them several.
     """
     waiting: dict[tuple[int, int], list[_Fitted]] = defaultdict(list)
     for position, index in enumerate(indices, 1):
@@ -194,19 +224,26 @@ def detect(
 
 @torch.no_grad()
 def _run(
-    net: UltraFace, spec: ModelSpec, images: Sequence[_Fitted], device: torch.device
-) -> Iterator[tuple[int, Faces]]:
+    net: UltraFace, spec: ModelSpec, images: Sequence[_Fitted], device: torch.device | str
+) -> Iterator[Outputs]:
     tensor = torch.from_numpy(np.concatenate([each.tensor for each in images]))
-    logits, offsets = net(tensor.to(device))
-    scores, boxes = logits.softmax(2).cpu().numpy(), offsets.cpu().numpy()
+    logits, offsets = (each.cpu().numpy() for each in net(tensor.to(device)))
     for row, each in enumerate(images):
-        own = slice(row, row + 1)
-        yield each.index, postprocess(scores[own], boxes[own], spec, each.extent, _OPTIONS)
+        yield Outputs(each.index, spec, logits[row], offsets[row], each.extent)
 
 
 def _on_grid(side: float) -> int:
     """As `eval --scale` pads: few sizes, so that images run together."""
     return max(MIN_SIDE, -(-round(side) // _GRID) * _GRID)
+
+
+def ignored_faces(
+    sample: Sample, cache: ImageCache, index: int
+) -> tuple[npt.NDArray[np.float32], dict[str, npt.NDArray[np.bool_]]]:
+    """Return an image's boxes (F, 4) in pixels as cached, and by level which do not count."""
+    boxes = sample.boxes * np.float32(cache.factors[index])
+    sizes = (boxes[:, 2:] - boxes[:, :2]).mean(axis=1) / cache.sizes[index].max()
+    return boxes, {level: sample.ignored | (sizes < least) for level, least in _SMALLEST.items()}
 
 
 def judge(
@@ -215,13 +252,18 @@ def judge(
     ignored: npt.NDArray[np.bool_],
 ) -> npt.NDArray[np.int64]:
     """Return for each box found, best first: 1 a face, -1 none, 0 an ignored one."""
-    outcome = np.full(len(found), -1)
-    if not len(boxes) or not len(found):
-        return outcome
-    overlaps = iou_matrix(found, boxes)
-    taken = np.zeros(len(boxes), bool)
-    for row, face in enumerate(overlaps.argmax(axis=1)):
-        if overlaps[row, face] >= 0.5:
-            outcome[row] = 0 if ignored[face] else (-1 if taken[face] else 1)
-            taken[face] = True
+    return outcomes(iou_matrix(found, boxes), ignored)
+
+
+def outcomes(
+    overlaps: npt.NDArray[np.floating], ignored: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """Return the same from the IoU (N, F) of boxes found, best first, with faces."""
+    outcome = np.full(len(overlaps), -1)
+    if overlaps.size:
+        face = overlaps.argmax(axis=1)
+        rows = (overlaps.max(axis=1) >= 0.5).nonzero()[0]
+        _, first = np.unique(face[rows], return_index=True)
+        outcome[rows[first]] = 1  # later boxes on the same face are none
+        outcome[rows[ignored[face[rows]]]] = 0
     return outcome

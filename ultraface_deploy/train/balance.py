@@ -104,9 +104,8 @@ def write_balanced(
         InputError: the network has several classes.
     """
     if own.spec.num_classes != 2:
-        raise InputError(
-            f"the network has {own.spec.num_classes - 1} classes; scores are balanced for one"
-        )
+        classes = own.spec.num_classes - 1
+        raise InputError(f"balancing is for one class, this network has {classes}; leave it out")
     net, chosen = fused(own.build()), _some(indices, images)
     views = [
         [_seen(each, samples, cache) for each in outputs(net, own.spec, cache, chosen, keep)]

@@ -189,7 +189,7 @@ class Recipe(Strict):
         if not self.holdouts or max(self.holdouts) >= 1:
             raise InputError("recipe: holdouts must be shares below 1, one at least")
         if len(self.balance) not in (0, 3):
-            raise InputError("recipe: balance must be three weights, of easy, medium and hard faces")
+            raise InputError("recipe: balance must be three weights: easy, medium, hard")
 
     @property
     def spec(self) -> ModelSpec:

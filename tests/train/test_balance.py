@@ -57,6 +57,22 @@ def test_scores_in_order_stay_so() -> None:
     assert precision(view, fit([view], 2)).mean() > precision(view, Lines.same(2)).mean() - 1e-3
 
 
+def test_a_kind_of_which_nothing_was_seen_goes_with_the_others() -> None:
+    """Kinds 0 and 1 are seen; without evidence of its own kind 2 gets about their mean."""
+    lines = fit([pictures(0, (0.0, 3.0))], 3)
+    for values in (lines.scales, lines.shifts):
+        assert min(values[:2]) - 0.05 < values[2] < max(values[:2]) + 0.05
+
+
+def test_scores_stay_about_as_high() -> None:
+    """AP knows order only; a fit that doubled all logits would leave thresholds without sense."""
+    view = pictures(0, (0.0, 3.0))
+    lines = fit([view], 2)
+    before = np.concatenate([seen.logits for seen in view])
+    after = np.concatenate([seen.ranked(lines)[1] for seen in view])
+    assert (after.mean(), after.std()) == pytest.approx((before.mean(), before.std()))
+
+
 def test_hard_faces_are_not_sold_for_easy_ones() -> None:
     """Kind 1 finds small faces alone: with weight for easy alone it is put last, else not."""
     rng, view = np.random.default_rng(2), []

@@ -483,7 +483,7 @@ def test_video_with_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_picture_that_is_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     os.mkfifo(path)
-    with pytest.raises(InputError, match="it is not a file"):
+    with pytest.raises(InputError, match="is not a file"):
         read_image(path)
 
 

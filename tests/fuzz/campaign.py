@@ -96,8 +96,8 @@ def _outcomes(
         lines, hung = _listen(reader, process)
         _, status = os.waitpid(process, 0)
         for number, line in zip(numbers[at:], lines, strict=False):
-            outcome, peak = line.split()
-            if not sheltered and int(peak) > max(_MEMORY_MB, tally.peak_mb):
+            outcome, peak, grown = line.split()
+            if not sheltered and int(grown) > _MEMORY_MB and int(peak) > tally.peak_mb:
                 tally.find("over 1 GB", number)
             if not sheltered:
                 tally.peak_mb = max(tally.peak_mb, int(peak))
@@ -150,12 +150,14 @@ def _read_files(
     if sheltered:
         resource.setrlimit(resource.RLIMIT_DATA, (Limit.MODEL.bytes, Limit.MODEL.bytes))
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=_memory_folder()))
+    # A fork begins with what its parent holds, after other tests more than a file may take.
+    begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         for number in numbers:
             write_input(target, folder, seeds, seed, number)
             outcome = _attempt(target, folder)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            os.write(writer, f"{outcome} {peak}\n".encode())
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            os.write(writer, f"{outcome} {peak // 1024} {(peak - begun) // 1024}\n".encode())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)

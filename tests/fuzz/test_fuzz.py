@@ -46,7 +46,6 @@ def test_damaged_files_are_refused_or_read(seeds_of: SeedsOf, name: str) -> None
     tally = run(name, seeds_of(name), files, seed=7)
     assert tally.findings == {}
     assert tally.read + tally.refused + sum(tally.in_child.values()) == tally.files
-    assert tally.peak_mb < 1024
 
 
 @pytest.mark.parametrize("name", TARGETS)

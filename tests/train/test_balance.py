@@ -159,6 +159,15 @@ def test_a_checkpoint_is_balanced(
     assert torch.equal(old.state_dict[same], new.state_dict[same])
 
 
+def test_a_weight_is_a_number(small: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:
+    done = cli(
+        *("models", "balance-scores", small, "--data", tmp_path, "-o", tmp_path / "new.pth"),
+        *("--weights", 1, "nan", 1),
+    )
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "--weights nan: is not a number" in done.err
+
+
 def test_a_recipe_balances_before_it_matches(
     tiny: list[Sample], small: Path, tmp_path: Path
 ) -> None:

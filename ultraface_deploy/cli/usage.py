@@ -68,7 +68,8 @@ def require_number(name: str, value: Any) -> None:
     Raises:
         InputError: names the option.
     """
-    if isinstance(value, float) and math.isnan(value):
+    several = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(each, float) and math.isnan(each) for each in several):
         raise InputError(f"{name} nan: is not a number; give one")
 
 

@@ -14,6 +14,7 @@ from ultraface_deploy.errors import InputError
 from ultraface_deploy.family.checkpoint import load_checkpoint
 from ultraface_deploy.family.nets import UltraFace
 from ultraface_deploy.family.spec import METADATA_KEY, Architecture
+from ultraface_deploy.train import balance
 from ultraface_deploy.train.balance import balance_checkpoint
 from ultraface_deploy.train.data import Sample
 from ultraface_deploy.train.data.prepare import prepare
@@ -69,7 +70,8 @@ def test_scores_stay_about_as_high() -> None:
     view = pictures(0, (0.0, 3.0))
     lines = fit([view], 2)
     before = np.concatenate([seen.logits for seen in view])
-    after = np.concatenate([seen.ranked(lines)[1] for seen in view])
+    kinds = np.concatenate([seen.kinds for seen in view])
+    after = before * lines.scales[kinds] + lines.shifts[kinds]
     assert (after.mean(), after.std()) == pytest.approx((before.mean(), before.std()))
 
 
@@ -102,9 +104,8 @@ def test_the_ap_that_is_descended_is_nearly_the_exact_one() -> None:
 def test_nms_goes_by_the_balanced_scores() -> None:
     """Two boxes of one face: which is left depends on their lines."""
     seen = Seen(np.array([1.0, 0.5]), np.array([0, 1]), np.ones((2, 2), bool), np.zeros((2, 0)), {})
-    assert seen.ranked(Lines.same(2))[0].tolist() == [0]
-    chosen, logits = seen.ranked(Lines(np.array([1.0, 2.0]), np.array([0.0, 0.5])))
-    assert (chosen.tolist(), logits.tolist()) == ([1], [1.5])
+    assert seen.ranked(Lines.same(2)).tolist() == [0]
+    assert seen.ranked(Lines(np.array([1.0, 2.0]), np.array([0.0, 0.5]))).tolist() == [1]
 
 
 @pytest.mark.parametrize("architecture", ["slim", "rfb"])
@@ -157,6 +158,24 @@ def test_a_checkpoint_is_balanced(
     assert new.spec.width == 64
     same = "regression_headers.0.2.weight"
     assert torch.equal(old.state_dict[same], new.state_dict[same])
+
+
+@pytest.mark.parametrize("count", [3, 5000])
+def test_as_many_images_are_looked_at_as_were_asked_for(
+    count: int, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than the default too."""
+    looked: list[int] = []
+    every = [
+        Sample(tmp_path / f"{n}.png", np.zeros((0, 4)), np.zeros(0, bool)) for n in range(5000)
+    ]
+    monkeypatch.setattr(balance, "read_dataset", lambda root, part: every)
+    monkeypatch.setattr(balance, "ImageCache", lambda samples, *others: looked.append(len(samples)))
+    monkeypatch.setattr(
+        balance, "write_balanced", lambda own, samples, cache, indices, *_, **__: list(indices)
+    )
+    seen: Any = balance_checkpoint(small, [tmp_path], tmp_path / "new.pth", [0.0], images=count)
+    assert looked == [len(seen)] == [count]
 
 
 def test_a_weight_is_a_number(small: Path, tmp_path: Path, cli: Callable[..., Any]) -> None:

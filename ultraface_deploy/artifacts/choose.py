@@ -156,12 +156,10 @@ def passed_in_halves(file: Path) -> bool:
 
 def _file_of(entry: models.RegistryEntry, original: bool) -> Path:
     """Return what is run of a model of the registry: its checkpoint, or the export that ships."""
-    if original and entry.file is None:
-        from ultraface_deploy.models.pull import cached_checkpoint
-
-        return cached_checkpoint(entry)
     if original:
-        return models.FOLDER / str(entry.file)
+        from ultraface_deploy.models.pull import checkpoint_of
+
+        return checkpoint_of(entry)
     if entry.onnx is None:
         raise InputError(
             f"model {entry.name}: torch alone runs it as it is; make its folder with: "

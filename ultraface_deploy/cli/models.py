@@ -14,6 +14,16 @@ from rich.progress import Progress, TaskID
 from ultraface_deploy.cli.console import line, note, progress, results, write_json, write_output
 from ultraface_deploy.cli.options import InputSize, JsonTarget
 
+_Holdouts = Annotated[
+    Optional[list[float]],  # noqa: UP045 - typer reads it at run time on Python 3.10
+    typer.Option(
+        "--holdout",
+        min=0.0,
+        max=1.0,
+        help="Share kept of each data set, as in the recipe; repeats. Default: 0.04.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the command group."""
@@ -125,15 +135,7 @@ def balance_scores(
         typer.Option("--data", help="Data set that it was trained on; repeats."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="The new .pth.")],
-    holdout: Annotated[
-        Optional[list[float]],  # noqa: UP045
-        typer.Option(
-            "--holdout",
-            min=0.0,
-            max=1.0,
-            help="Share of each data set that is not looked at; repeats. Default: 0.04.",
-        ),
-    ] = None,
+    holdout: _Holdouts = None,
     pictures: Annotated[
         int, typer.Option("--pictures", min=1, help="How many images to look at.")
     ] = 1200,
@@ -290,15 +292,7 @@ def compare(
         list[Path],
         typer.Option("--data", help="Data set of which training kept images; repeats."),
     ],
-    holdout: Annotated[
-        Optional[list[float]],  # noqa: UP045
-        typer.Option(
-            "--holdout",
-            min=0.0,
-            max=1.0,
-            help="Share kept of each data set, as in the recipe; repeats. Default: 0.04.",
-        ),
-    ] = None,
+    holdout: _Holdouts = None,
     input_size: InputSize = None,
     samples: Annotated[int, typer.Option("--samples", min=100, help="Bootstrap samples.")] = 1000,
 ) -> None:

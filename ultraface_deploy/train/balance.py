@@ -32,6 +32,8 @@ from ultraface_deploy.train.ranking import WEIGHTS, Floats, Lines, Seen, fit, pr
 from ultraface_deploy.train.scores import rescaled
 from ultraface_deploy.train.validate import Outputs, ignored_faces, outputs
 
+IMAGES = 1200
+"""So many are looked at where nobody says how many."""
 # What lies below decides nothing.
 _LOWEST, _CANDIDATES = -4.0, 500
 
@@ -51,7 +53,7 @@ def balance_checkpoint(
     output: Path,
     holdouts: Sequence[float] = (0.04,),
     *,
-    images: int = 1200,
+    images: int = IMAGES,
     weights: Sequence[float] = WEIGHTS,
     on_image: Callable[[], None] = lambda: None,
     on_step: Callable[[], None] = lambda: None,
@@ -77,7 +79,7 @@ def balance_checkpoint(
     if not training:
         raise InputError("the shares of `holdout` leave no image to look at; give more images")
     every = [sample for part in parts for sample in part]
-    samples = [every[index] for index in _some(training, images)]
+    samples = [every[index] for index in some(training, images)]
     side = 2 * max(own.spec.width, own.spec.height)
     with tempfile.TemporaryDirectory() as folder:
         cache = ImageCache(samples, Path(folder), side, on_image, "ram")
@@ -94,11 +96,10 @@ def write_balanced(
     indices: Sequence[int],
     output: Path,
     *,
-    images: int = 1200,
     weights: Sequence[float] = WEIGHTS,
     on_step: Callable[[], None] = lambda: None,
 ) -> Balanced:
-    """Write a checkpoint with balanced scores, fitted on some of the given samples.
+    """Write a checkpoint with balanced scores, fitted on the given samples.
 
     Raises:
         InputError: the network has several classes.
@@ -106,9 +107,9 @@ def write_balanced(
     if own.spec.num_classes != 2:
         classes = own.spec.num_classes - 1
         raise InputError(f"balancing is for one class, this network has {classes}; leave it out")
-    net, chosen = fused(own.build()), _some(indices, images)
+    net = fused(own.build())
     views = [
-        [_seen(each, samples, cache) for each in outputs(net, own.spec, cache, chosen, keep)]
+        [_seen(each, samples, cache) for each in outputs(net, own.spec, cache, indices, keep)]
         for keep in (False, True)
     ]
     lines = fit(views, sum(map(len, own.spec.anchors.min_boxes)), weights, on_step)
@@ -121,8 +122,8 @@ def write_balanced(
     return Balanced(lines, before, after)
 
 
-def _some(indices: Sequence[int], count: int) -> list[int]:
-    """Return up to `count` of them, spread evenly."""
+def some(indices: Sequence[int], count: int = IMAGES) -> list[int]:
+    """Return up to `count` of some images, spread evenly."""
     chosen = np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)
     return [indices[each] for each in chosen]
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,16 +54,15 @@ class Seen:
     overlaps: Floats
     ignored: Mapping[str, npt.NDArray[np.bool_]]
 
-    def ranked(self, lines: Lines) -> tuple[npt.NDArray[np.int64], Floats]:
-        """Return the boxes that NMS leaves, best first, and their logits."""
+    def ranked(self, lines: Lines) -> npt.NDArray[np.int64]:
+        """Return the boxes that NMS leaves, best first."""
         logits = self.logits * lines.scales[self.kinds] + lines.shifts[self.kinds]
         alive, kept = np.ones(len(logits), bool), []
         for box in np.argsort(-logits, kind="stable"):
             if alive[box]:
                 kept.append(box)
                 alive &= ~self.close[box]
-        chosen = np.array(kept, np.int64)
-        return chosen, logits[chosen]
+        return np.array(kept, np.int64)
 
 
 def fit(
@@ -132,7 +131,7 @@ class Kept:
     @classmethod
     def of(cls, view: Sequence[Seen], lines: Lines) -> Kept:
         """Run NMS and judge what it leaves."""
-        chosen = [seen.ranked(lines)[0] for seen in view]
+        chosen = [seen.ranked(lines) for seen in view]
         judged = [
             np.stack([outcomes(seen.overlaps[boxes], each) for each in seen.ignored.values()])
             for seen, boxes in zip(view, chosen, strict=True)
@@ -174,23 +173,14 @@ def _counts(bins: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
 
 def precision(view: Sequence[Seen], lines: Lines) -> Floats:
     """Return AP of easy, medium and hard, (3,)."""
-    ranked = [seen.ranked(lines) for seen in view]
-    logits = np.concatenate([values for _, values in ranked])
+    kept = Kept.of(view, lines)
+    kinds = kept.kinds.numpy()
+    logits = kept.logits.numpy() * lines.scales[kinds] + lines.shifts[kinds]
     order = np.argsort(-logits, kind="stable")
-    image = np.repeat(np.arange(len(view)), [len(values) for _, values in ranked])[order]
-    return np.array([each.ap() for each in _judgements(view, ranked, order, image)])
-
-
-def _judgements(
-    view: Sequence[Seen],
-    ranked: Sequence[tuple[npt.NDArray[np.int64], Floats]],
-    order: npt.NDArray[np.int64],
-    image: npt.NDArray[np.int64],
-) -> Iterator[Judgement]:
-    for level in view[0].ignored:
-        found = [
-            outcomes(seen.overlaps[chosen], seen.ignored[level])
-            for seen, (chosen, _) in zip(view, ranked, strict=True)
+    image = np.zeros(len(order), np.int64)
+    return np.array(
+        [
+            Judgement(outcome[order], image, faces[None]).ap()
+            for outcome, faces in zip(kept.outcomes.numpy(), kept.faces.numpy(), strict=True)
         ]
-        faces = np.array([int((~seen.ignored[level]).sum()) for seen in view])
-        yield Judgement(np.concatenate(found)[order], image, faces)
+    )

@@ -17,7 +17,7 @@ from ultraface_deploy.models.pull import checkpoint_of, require_pulled
 from ultraface_deploy.safe.files import make_folder, sha256_of
 from ultraface_deploy.safe.text import counted
 from ultraface_deploy.train import processes
-from ultraface_deploy.train.balance import write_balanced
+from ultraface_deploy.train.balance import some, write_balanced
 from ultraface_deploy.train.data import Classes, Sample, read_dataset
 from ultraface_deploy.train.data.cache import ImageCache, Store
 from ultraface_deploy.train.loop import Trainer, cache_side, start_from
@@ -98,11 +98,9 @@ def train(
         if checkpoint.exists():
             trainer.resume(checkpoint)
         best = trainer.fit()
-        return (
-            best
-            if processes.rank()
-            else _matched(trainer, _balanced(trainer, best, report), report)
-        )
+        if processes.rank():
+            return best
+        return _matched(trainer, _balanced(trainer, best, report), report)
 
 
 def _balanced(trainer: Trainer, best: Path, report: Callable[[str], None]) -> Path:
@@ -113,7 +111,7 @@ def _balanced(trainer: Trainer, best: Path, report: Callable[[str], None]) -> Pa
     try:
         own = load_checkpoint(best)
         found = write_balanced(
-            *(own, trainer.samples, trainer.cache, trainer.training, output), weights=weights
+            *(own, trainer.samples, trainer.cache, some(trainer.training), output), weights=weights
         )
     except InputError as error:
         report(f"scores are not balanced: {error}")

@@ -124,24 +124,17 @@ def rescaled(
         shift: as `scale`.
         num_classes: of the network, background counted.
     """
-    last = {name: name.rpartition(".") for name in state_dict}
-    last = {name: parts for name, parts in last.items() if _LAST.fullmatch(parts[0])}
-    kinds = {parts[0]: len(state_dict[name]) // num_classes for name, parts in last.items()}
-    ends = np.cumsum([kinds[head] for head in sorted(kinds)])
-    scales, shifts = (
-        dict(zip(sorted(kinds), np.split(np.broadcast_to(each, ends[-1:]), ends[:-1]), strict=True))
-        for each in (scale, shift)
-    )
+    names = (name.rpartition(".")[0] for name in state_dict)
+    heads = sorted({name for name in names if _LAST.fullmatch(name)})
+    ends = np.cumsum([len(state_dict[f"{head}.bias"]) // num_classes for head in heads])
+    lines = (np.split(np.broadcast_to(each, ends[-1:]), ends[:-1]) for each in (scale, shift))
     changed = dict(state_dict)
-    for name, (head, _, part) in last.items():
-        value = state_dict[name]
-        factors, summands = (
-            torch.tensor(each[head].repeat(num_classes)).to(value) for each in (scales, shifts)
-        )
-        changed[name] = value * factors.reshape(-1, *[1] * (value.ndim - 1))
-        if part == "bias":
-            face = torch.arange(len(value)) % num_classes > 0
-            changed[name] = changed[name] + summands * face
+    for head, *line in zip(heads, *lines, strict=True):
+        weight, bias = state_dict[f"{head}.weight"], state_dict[f"{head}.bias"]
+        factor, added = (torch.tensor(each.repeat(num_classes)).to(bias) for each in line)
+        face = torch.arange(len(bias)) % num_classes > 0
+        changed[f"{head}.weight"] = weight * factor[:, None, None, None]
+        changed[f"{head}.bias"] = bias * factor + added * face
     return changed
 
 

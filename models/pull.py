@@ -15,9 +15,9 @@ from urllib.request import Request
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from ultraface_deploy import __version__
+from ultraface_deploy import __version__, models
 from ultraface_deploy.errors import CheckFailed, InputError
-from ultraface_deploy.models import FOLDER, RegistryEntry, find
+from ultraface_deploy.models import RegistryEntry, find
 from ultraface_deploy.models.pace import HTTPHandler, HTTPSHandler, Pace
 from ultraface_deploy.safe.files import make_folder, sha256_of
 
@@ -88,7 +88,7 @@ def checkpoint_of(entry: RegistryEntry) -> Path:
         InputError: it was not pulled yet.
         CheckFailed: the pulled file was changed since.
     """
-    return FOLDER / entry.file if entry.file else cached_checkpoint(entry)
+    return models.FOLDER / entry.file if entry.file else cached_checkpoint(entry)
 
 
 def file_or_name(given: Path) -> Path:
